@@ -1,0 +1,1 @@
+"""The agent: the one that makes it so, on one host."""

@@ -1,0 +1,1 @@
+"""The control service: the one that knows what is wanted."""

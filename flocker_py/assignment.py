@@ -1,0 +1,134 @@
+"""
+What the control service asks of one node: per dataset one of six roles, and the containers to run.
+
+A node acts on an assignment only if its epoch is not below the one written in the dataset's own properties.
+Having no assignment for a dataset means nothing: the node leaves it exactly as it is.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pyrsistent import PMap
+
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    DatasetId,
+    Guid,
+    MoveId,
+    NodeId,
+    OverrunPolicy,
+)
+from flocker_py.records import Record, mapping, value
+
+_NONE = type(None)
+_NUMBER = (int, float)
+
+
+class SendTo(Record):
+    """
+    Where the owner sends snapshots of a dataset that moves.
+
+    :param address: IP address of the target's transfer port.
+    :param max_downtime_seconds: catch-up rounds go on until the predicted cut-over fits this.
+    """
+
+    move_id: MoveId = value(UUID)
+    target: NodeId = value(UUID)
+    address: str = value(str)
+    port: int = value(int)
+    max_downtime_seconds: float = value(_NUMBER)
+    on_overrun: OverrunPolicy = value(OverrunPolicy)
+
+
+class Own(Record):
+    """
+    You may write this dataset, under this epoch; and nobody else may.
+
+    :param may_create: make it, empty, if it is not there. Only ever true for a dataset that never existed.
+    :param take_guid: taking over: the newest snapshot must be this one, else touch nothing and say so.
+    :param keep_snapshots: snapshots of ours are still somebody's base; leave them.
+    :param send_to: where to send snapshots while going on serving; None: nowhere.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    epoch: int = value(int)
+    may_create: bool = value(bool, default=False)
+    take_guid: Guid | None = value((int, _NONE), default=None)
+    maximum_size_bytes: int | None = value((int, _NONE), default=None)
+    keep_snapshots: bool = value(bool, default=False)
+    send_to: SendTo | None = value((SendTo, _NONE), default=None)
+
+
+class Release(Record):
+    """
+    Stop writing: containers stopped, unmounted, read-only, recorded as released; then send the final snapshot.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    epoch: int = value(int)
+    send_to: SendTo = value(SendTo)
+
+
+class Receive(Record):
+    """
+    Take in snapshots of this dataset, from this node only, as a read-only replica.
+
+    :param epoch: of the source's ownership; a sender that names another is turned away.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    epoch: int = value(int)
+    move_id: MoveId = value(UUID)
+    source: NodeId = value(UUID)
+    maximum_size_bytes: int | None = value((int, _NONE), default=None)
+
+
+class Keep(Record):
+    """
+    Do not write this dataset, and do not lose it either.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    epoch: int = value(int)
+
+
+class Remove(Record):
+    """
+    Your copy is no longer needed: remove it, if it is what we think it is.
+
+    :param proven_guid: the newest snapshot that is proven to be elsewhere. A former owner's copy is removed only if
+        this is its newest snapshot and nothing was written since; None: only a replica that never was owned.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    epoch: int = value(int)
+    proven_guid: Guid | None = value((int, _NONE), default=None)
+
+
+class Destroy(Record):
+    """
+    The operator deleted this dataset: destroy every copy of it, with its snapshots.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    epoch: int = value(int)
+
+
+DatasetAssignment = Own | Release | Receive | Keep | Remove | Destroy
+
+
+class NodeAssignment(Record):
+    """
+    One node's slice of what is wanted.
+
+    :param revision: of the control service's store when this was decided.
+    """
+
+    node_id: NodeId = value(UUID)
+    revision: int = value(int)
+    datasets: PMap[DatasetId, DatasetAssignment] = mapping(
+        UUID, (Own, Release, Receive, Keep, Remove, Destroy), default={}
+    )
+    containers: PMap[ContainerName, Container] = mapping(str, Container, default={})

@@ -1,0 +1,237 @@
+"""
+What the control service remembers: what is wanted, and who owns what.
+
+*Desired* records (``Node``, ``Dataset``, ``Container``) say what users asked for. An ``Ownership`` says, per
+dataset, which one node may write it; it changes only by the table in ``flocker_control.ownership``, and no user
+request writes it directly.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NewType
+from uuid import UUID
+
+from pyrsistent import PMap, PVector
+
+from flocker_py.records import Record, mapping, sequence, value
+
+NodeId = NewType("NodeId", UUID)
+DatasetId = NewType("DatasetId", UUID)
+MoveId = NewType("MoveId", UUID)
+ContainerName = NewType("ContainerName", str)
+Guid = NewType("Guid", int)
+"""What a snapshot is known by, everywhere and for ever: 1 .. 2**64-1, equal on all pools that hold it."""
+
+_NONE = type(None)
+_NUMBER = (int, float)
+
+
+def _positive(number: int | float) -> tuple[bool, str]:
+    return number > 0, f"must be greater than zero, not {number}"
+
+
+def _not_negative(number: int) -> tuple[bool, str]:
+    return number >= 0, f"must not be negative, but is {number}"
+
+
+class OverrunPolicy(enum.Enum):
+    """
+    What to do with a move whose application writes faster than the link carries.
+    """
+
+    GIVE_UP = "give-up"
+    CUT_OVER = "cut-over"
+
+
+class Node(Record):
+    """
+    A host of the cluster. Remembered from its first session on, or from a deployment that names it.
+
+    :param name: what operators call it, unique in the cluster; None until somebody names it.
+    :param address: IP address at which other agents reach its transfer port; None until known.
+    """
+
+    node_id: NodeId = value(UUID)
+    name: str | None = value((str, _NONE), default=None)
+    address: str | None = value((str, _NONE), default=None)
+    labels: PMap[str, str] = mapping(str, str, default={})
+
+
+class Dataset(Record):
+    """
+    What a user wants of one dataset.
+
+    :param primary: the node that should own it. Differing from the owner, it starts a move.
+    :param deleted: for ever, once true; the id is never used again.
+    :param max_downtime_seconds: how long the application may stand still in a move.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    primary: NodeId = value(UUID)
+    name: str | None = value((str, _NONE), default=None)
+    maximum_size_bytes: int | None = value((int, _NONE), default=None)
+    metadata: PMap[str, str] = mapping(str, str, default={})
+    deleted: bool = value(bool, default=False)
+    max_downtime_seconds: float = value(_NUMBER, default=2.0, invariant=_positive)
+    on_overrun: OverrunPolicy = value(OverrunPolicy, default=OverrunPolicy.GIVE_UP)
+
+
+class RestartName(enum.Enum):
+    """
+    When an application that ended is started again.
+    """
+
+    NEVER = "never"
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+
+
+class RestartPolicy(Record):
+    """
+    :param maximum_retry_count: for ON_FAILURE only: starts again at most so often; None: for ever.
+    """
+
+    name: RestartName = value(RestartName, default=RestartName.NEVER)
+    maximum_retry_count: int | None = value((int, _NONE), default=None)
+
+
+class Mount(Record):
+    """
+    A dataset that a container sees.
+
+    :param path: absolute, inside the container; None where the runtime runs plain processes, which see the paths of
+        the host.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    path: str | None = value((str, _NONE), default=None)
+
+
+class Port(Record):
+    """
+    A port of the container that is reached from outside at ``external`` on its node.
+    """
+
+    internal: int = value(int)
+    external: int = value(int)
+    protocol: str = value(str, default="tcp")
+
+
+class Link(Record):
+    """
+    A port of another application, told to the container by environment variables that begin with the alias.
+    """
+
+    alias: str = value(str)
+    local_port: int = value(int)
+    remote_port: int = value(int)
+
+
+class Container(Record):
+    """
+    What a user wants to run, and where. A container with mounts runs only on the node that owns all of its datasets.
+
+    :param image: None where the runtime runs plain processes.
+    :param command: program and arguments; empty: what the image says.
+    :param stop_grace_seconds: between the polite signal and the last one.
+    :param cpu_shares: relative weight, 1 .. 1024.
+    :param swappiness: 0 .. 100.
+    """
+
+    name: ContainerName = value(str)
+    node_id: NodeId = value(UUID)
+    image: str | None = value((str, _NONE), default=None)
+    command: PVector[str] = sequence(str, default=())
+    environment: PMap[str, str] = mapping(str, str, default={})
+    mounts: PVector[Mount] = sequence(Mount, default=())
+    ports: PVector[Port] = sequence(Port, default=())
+    links: PVector[Link] = sequence(Link, default=())
+    restart: RestartPolicy = value(RestartPolicy, default=RestartPolicy())
+    memory_bytes: int | None = value((int, _NONE), default=None)
+    cpu_shares: int | None = value((int, _NONE), default=None)
+    swappiness: int | None = value((int, _NONE), default=None)
+    stop_grace_seconds: float = value(_NUMBER, default=10.0, invariant=_positive)
+    labels: PMap[str, str] = mapping(str, str, default={})
+
+
+class MovePhase(enum.Enum):
+    """
+    How far a move is. The commit point lies between FINAL and TAKING; before it a move can be cancelled.
+    """
+
+    COPYING = "copying"
+    RELEASING = "releasing"
+    FINAL = "final"
+    TAKING = "taking"
+
+
+class Move(Record):
+    """
+    A planned change of owner that is under way.
+
+    :param started_at_seconds: since the epoch of Unix, by the control service's clock.
+    :param final_guid: the snapshot that holds all that was ever written before the release; None until it is known.
+    """
+
+    move_id: MoveId = value(UUID)
+    source: NodeId = value(UUID)
+    target: NodeId = value(UUID)
+    phase: MovePhase = value(MovePhase)
+    started_at_seconds: float = value(_NUMBER)
+    final_guid: Guid | None = value((int, _NONE), default=None)
+
+
+class MoveOutcome(enum.Enum):
+    """
+    How a move ended.
+    """
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class FinishedMove(Record):
+    """
+    A move that ended, and what it took.
+
+    :param reason: why it didn't get to its end; empty where it did.
+    :param sent_bytes: over all rounds, re-sent bytes included.
+    :param downtime_seconds: between the application's last moment on the source and its first on the target,
+        as far as the control service saw it; None where it never stopped.
+    """
+
+    move_id: MoveId = value(UUID)
+    source: NodeId = value(UUID)
+    target: NodeId = value(UUID)
+    outcome: MoveOutcome = value(MoveOutcome)
+    reason: str = value(str, default="")
+    started_at_seconds: float = value(_NUMBER)
+    ended_at_seconds: float = value(_NUMBER)
+    rounds: int = value(int, default=0)
+    sent_bytes: int = value(int, default=0)
+    downtime_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+
+
+class Ownership(Record):
+    """
+    Who may write one dataset: one node, under one epoch.
+
+    :param epoch: grows with each grant. A node writes only under the highest it knows.
+    :param created: whether the dataset has ever been made. Only while this is false may a node make it, empty.
+    :param handed_over: former owners that have not yet confirmed the removal of their copy, with the final snapshot
+        that the next owner proved to hold.
+    :param refused_primary: the wish that was tried and given up or cancelled; it is not tried again until it changes.
+    :param destroyed: the deletion has been confirmed by the owner.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    owner: NodeId = value(UUID)
+    epoch: int = value(int, default=1, invariant=_positive)
+    created: bool = value(bool, default=False)
+    move: Move | None = value((Move, _NONE), default=None)
+    last_move: FinishedMove | None = value((FinishedMove, _NONE), default=None)
+    handed_over: PMap[NodeId, Guid] = mapping(UUID, int, default={})
+    refused_primary: NodeId | None = value((UUID, _NONE), default=None)
+    destroyed: bool = value(bool, default=False)

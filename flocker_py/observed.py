@@ -1,0 +1,143 @@
+"""
+What one node reports of itself. What is not reported is unknown, which is never taken for absence.
+"""
+
+from __future__ import annotations
+
+import enum
+from uuid import UUID
+
+from pyrsistent import PMap, PVector
+
+from flocker_py.model import ContainerName, DatasetId, Guid, MoveId, NodeId
+from flocker_py.records import Record, mapping, sequence, value
+from flocker_py.storage import Role
+
+_NONE = type(None)
+_NUMBER = (int, float)
+
+
+class ReportedError(Record):
+    """
+    The last thing that went wrong, for a user to read.
+
+    :param code: stable, machine-readable: the name of the error's class.
+    :param text: what is wrong, where, and what to do.
+    :param at_seconds: since the epoch of Unix, by the node's clock.
+    :param lasting: trying again can't help before somebody changes something.
+    """
+
+    code: str = value(str)
+    text: str = value(str)
+    at_seconds: float = value(_NUMBER)
+    lasting: bool = value(bool, default=False)
+
+
+class SendVerdict(enum.Enum):
+    """
+    What the sender thinks of stopping the application now.
+    """
+
+    CATCHING_UP = "catching-up"
+    READY = "ready"
+    OUTRUN = "outrun"
+
+
+class SendProgress(Record):
+    """
+    How a sender is doing, at most a second old.
+
+    :param round: counts from 1; the first carries everything that the target lacks.
+    :param total_bytes: of this round, an estimate.
+    :param sent_bytes: over all rounds so far.
+    :param acknowledged_guid: the newest snapshot that the target re-read from its own pool.
+    :param predicted_downtime_seconds: if the application were stopped now; None until a round has been measured.
+    """
+
+    move_id: MoveId = value(UUID)
+    round: int = value(int)
+    round_bytes: int = value(int)
+    total_bytes: int = value(int)
+    sent_bytes: int = value(int)
+    rate_bytes_per_second: float = value(_NUMBER)
+    eta_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    predicted_downtime_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    acknowledged_guid: Guid | None = value((int, _NONE), default=None)
+    verdict: SendVerdict = value(SendVerdict, default=SendVerdict.CATCHING_UP)
+
+
+class DatasetObservation(Record):
+    """
+    One dataset as it is on one node.
+
+    :param role: and ``epoch``: what the dataset's own properties say.
+    :param newest_guid: of all its snapshots, re-read from the pool; None: it has none.
+    :param final_guid: of the final snapshot of this epoch; None unless released and final.
+    :param mounted: whether it can be written through ``path`` at this moment.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    role: Role = value(Role)
+    epoch: int = value(int)
+    newest_guid: Guid | None = value((int, _NONE), default=None)
+    final_guid: Guid | None = value((int, _NONE), default=None)
+    mounted: bool = value(bool, default=False)
+    path: str | None = value((str, _NONE), default=None)
+    used_bytes: int = value(int, default=0)
+    maximum_size_bytes: int | None = value((int, _NONE), default=None)
+    sending: SendProgress | None = value((SendProgress, _NONE), default=None)
+
+
+class ContainerPhase(enum.Enum):
+    """
+    What a container is doing.
+    """
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    EXITED = "exited"
+
+
+class ContainerObservation(Record):
+    """
+    One container as it is on one node.
+
+    :param exit_status: of the last run; None while it runs. Negative: the signal that ended it.
+    :param restarts: how often its policy started it again.
+    :param started_at_seconds: of the present or last run, since the epoch of Unix, by the node's clock.
+    """
+
+    name: ContainerName = value(str)
+    phase: ContainerPhase = value(ContainerPhase)
+    mounts: PVector[DatasetId] = sequence(UUID, default=())
+    exit_status: int | None = value((int, _NONE), default=None)
+    restarts: int = value(int, default=0)
+    started_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    matches: bool = value(bool, default=True)
+
+
+class NodeObservation(Record):
+    """
+    One node as it is.
+
+    :param era: changes when the host reboots; an agent's restart keeps it.
+    :param address: where other agents reach it; ``transfer_port``: at which port.
+    :param storage: and ``runtime``: names of the backends it runs.
+    :param container_fields: names of ``Container`` fields that its runtime can do; others are refused.
+    :param free_bytes: room in its pool.
+    :param failures: the last error per dataset or container, keyed by id or name.
+    """
+
+    node_id: NodeId = value(UUID)
+    era: UUID = value(UUID)
+    address: str = value(str)
+    transfer_port: int = value(int)
+    version: str = value(str)
+    storage: str = value(str)
+    runtime: str = value(str)
+    container_fields: PVector[str] = sequence(str, default=())
+    free_bytes: int = value(int, default=0)
+    datasets: PMap[DatasetId, DatasetObservation] = mapping(UUID, DatasetObservation, default={})
+    containers: PMap[ContainerName, ContainerObservation] = mapping(str, ContainerObservation, default={})
+    failures: PMap[str, ReportedError] = mapping(str, ReportedError, default={})

@@ -1,0 +1,140 @@
+"""
+What every container runtime promises.
+
+A runtime runs the containers of one agent on one host. All its calls block and may be made from any thread; calls for
+one container are made one at a time. Killed at any moment and opened again, a runtime tells the truth and has never
+two copies of a container. Containers survive the agent: they go on while it is away and are found again by name.
+
+The promises are checked by ``flocker_py.testing.runtime_contract``, which every runtime passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from pyrsistent import PMap, PVector
+
+from flocker_py.errors import FlockerError
+from flocker_py.model import Container, ContainerName, DatasetId
+from flocker_py.observed import ContainerObservation
+from flocker_py.records import Record, sequence, value
+
+
+class RuntimeCapabilities(Record):
+    """
+    What differs between runtimes, as data.
+
+    :param name: as in ``agent.yml``.
+    :param container_fields: names of the fields of ``Container`` that it can do, beyond name, node and restart policy.
+    :param mount_paths: a mount has a path inside the container; without this it must have none.
+    """
+
+    name: str = value(str)
+    container_fields: PVector[str] = sequence(str, default=())
+    mount_paths: bool = value(bool)
+
+
+class ContainerRuntimeError(FlockerError):
+    """
+    The container runtime could not do what was asked. Look at the agent's log for the whole story.
+    """
+
+
+class ContainerRefused(ContainerRuntimeError):
+    """
+    The container asks for what this runtime can't do, or can't be run as it is written. Correct its definition.
+    """
+
+    lasting = True
+
+
+class ContainerStartFailed(ContainerRuntimeError):
+    """
+    The program did not start. Check the command, its permissions, and the files that it needs.
+    """
+
+
+class ContainerMissing(ContainerRuntimeError):
+    """
+    This runtime has no container of that name.
+    """
+
+
+class ContainerStillRunning(ContainerRuntimeError):
+    """
+    The container did not end even after it was killed: a process hangs in the kernel. Look at the host's disks.
+    """
+
+
+class Runtime(Protocol):
+    """
+    The containers of one agent on one host. See the module's docstring for what holds for all calls.
+    """
+
+    @property
+    def capabilities(self) -> RuntimeCapabilities:
+        """
+        What this runtime can do. Constant.
+        """
+        ...
+
+    def check(self, container: Container) -> None:
+        """
+        Answer whether ``start`` could do all that this container asks for, touching nothing.
+
+        :raises ContainerRefused: naming the field and the reason.
+        """
+        ...
+
+    def containers(self) -> PMap[ContainerName, ContainerObservation]:
+        """
+        Every container of ours, running or ended, that was not removed. Complete, or it raises. Others' containers and
+        processes are never in it.
+        """
+        ...
+
+    def definition(self, name: ContainerName) -> Container:
+        """
+        What the container was started as.
+
+        :raises ContainerMissing: there is none.
+        """
+        ...
+
+    def start(self, container: Container, paths: Mapping[DatasetId, Path]) -> None:
+        """
+        Start a container. One that runs as the same definition is left alone; a finished one of that name is replaced.
+
+        :param paths: where on this host each mounted dataset is.
+        :raises ContainerRefused: as ``check``; or another definition runs under that name (stop it first).
+        :raises ContainerStartFailed: the program could not be executed; nothing runs.
+        """
+        ...
+
+    def stop(self, name: ContainerName, *, grace_seconds: float) -> None:
+        """
+        End a container and all its processes: ask, wait at most the grace period, kill. Returns when nothing of it runs
+        any more; its policy doesn't start it again. Harmless if it has ended already.
+
+        :raises ContainerMissing: there is none.
+        :raises ContainerStillRunning: it survived the last signal.
+        """
+        ...
+
+    def remove(self, name: ContainerName) -> None:
+        """
+        Forget a container that has ended. Its log stays. Harmless if there is none.
+
+        :raises ContainerStillRunning: it has not ended.
+        """
+        ...
+
+    def watch(self, changed: Callable[[ContainerName], None]) -> Callable[[], None]:
+        """
+        Be told, from any thread, when a container may have changed by itself.
+
+        :returns: call it to be told no more.
+        """
+        ...
