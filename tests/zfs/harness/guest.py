@@ -1,0 +1,136 @@
+"""
+The guest's side of the harness: runs as process 1 on the host's root, runs one command, reports, powers off.
+
+It is copied into the control folder (a writable view of a folder of the host) and talks to the host through files there:
+`job.json` says what to do, `started` appears when the command is about to run, `stdout` and `stderr` grow with its output,
+`result.json` holds its exit status. Runs with the distribution's Python, standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+_CONTROL = Path("/run/flocker-zfs/control")
+_MS_BIND = 0x1000  # linux/mount.h
+_POWER_OFF = 0x4321FEDC  # LINUX_REBOOT_CMD_POWER_OFF, linux/reboot.h
+_PUMP_BYTES = 65536
+# A process that the command left behind may hold its output open for ever.
+_DRAIN_SECONDS = 3.0
+_NETWORK_MODULES = ("veth", "bridge", "sch_netem", "nf_tables", "nft_ct", "nft_counter", "nft_reject_inet", "nft_limit")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
+    # mount(2) rather than mount(8): a folder's name may hold commas and spaces.
+    Path(target).mkdir(parents=True, exist_ok=True)
+    status = _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode())
+    if status != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"mounting {data or source} at {target}: {os.strerror(number)}")
+
+
+def _prepare(job: dict[str, Any]) -> None:
+    release = os.uname().release
+    _mount(job["modules"], f"/lib/modules/{release}", "none", _MS_BIND)
+    for target, link in (("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"),
+                         ("/dev/stderr", "/proc/self/fd/2")):  # fmt: skip
+        if not os.path.lexists(target):
+            Path(target).symlink_to(link)
+    subprocess.run(["modprobe", "zfs"], check=True)
+    # Optional: a test that needs one says so itself. Modules of network tools are not always asked for by name.
+    for module in _NETWORK_MODULES:
+        subprocess.run(["modprobe", "-q", module], check=False)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=False)
+    Path("/sys/fs/cgroup").is_dir() and _mount_quietly("cgroup2", "/sys/fs/cgroup", "cgroup2")
+    for mount in job["mounts"]:
+        _mount(mount["source"], mount["target"], mount["kind"], 0, mount["data"])
+
+
+def _mount_quietly(source: str, target: str, kind: str) -> None:
+    try:
+        _mount(source, target, kind)
+    except OSError as failure:
+        print(f"guest: {failure}", flush=True)
+
+
+def _pump(source: int, path: Path) -> threading.Thread:
+    """
+    Copy what comes out of a pipe to a file of the host, as it comes.
+    """
+
+    def copy() -> None:
+        sink = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        while piece := os.read(source, _PUMP_BYTES):
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(sink, view) :]
+
+    thread = threading.Thread(target=copy, daemon=True)
+    thread.start()
+    return thread
+
+
+def _run(job: dict[str, Any]) -> int:
+    """
+    The command's exit status as a shell gives it: 128 and the signal's number if a signal ended it, 127 if it isn't there.
+    """
+    out_read, out_write = os.pipe()
+    err_read, err_write = os.pipe()
+    pumps = [_pump(out_read, _CONTROL / "stdout"), _pump(err_read, _CONTROL / "stderr")]
+    (_CONTROL / "started").touch()
+    try:
+        command = subprocess.Popen(
+            job["command"], cwd=job["cwd"], env=job["environment"], stdin=subprocess.DEVNULL, stdout=out_write, stderr=err_write,
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as failure:
+        os.write(err_write, f"guest: cannot run {job['command'][0]}: {failure}\n".encode())
+        status = 127 if isinstance(failure, FileNotFoundError) else 126
+    else:
+        status = _waited_for(command.pid)
+    os.close(out_write)
+    os.close(err_write)
+    deadline = time.monotonic() + _DRAIN_SECONDS
+    for pump in pumps:
+        pump.join(max(0.0, deadline - time.monotonic()))
+    return status
+
+
+def _waited_for(pid: int) -> int:
+    """
+    Wait for one process, collecting on the way the orphans that process 1 inherits.
+    """
+    while True:
+        ended, code = os.wait()
+        if ended == pid:
+            status = os.waitstatus_to_exitcode(code)
+            return status if status >= 0 else 128 - status
+
+
+def main() -> None:
+    job = json.loads((_CONTROL / "job.json").read_text())
+    try:
+        _prepare(job)
+        result: dict[str, Any] = {"status": _run(job)}
+    except Exception as failure:  # noqa: BLE001 - whatever it was, the host has to hear of it
+        result = {"failure": f"{type(failure).__name__}: {failure}"}
+    os.sync()
+    # Written under another name first: the host must never read half of it.
+    (_CONTROL / "result.part").write_text(json.dumps(result))
+    (_CONTROL / "result.part").rename(_CONTROL / "result.json")
+    os.sync()
+    _libc.reboot(_POWER_OFF)
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit("the guest could not power itself off")

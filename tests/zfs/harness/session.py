@@ -1,0 +1,290 @@
+"""
+One run of a command in a guest, seen from the host: start, stream the output, collect the status, leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tests.zfs.harness.progress import say
+
+_POLL_SECONDS = 0.03
+_HALT_SECONDS = 10.0
+_CONSOLE_TAIL_LINES = 30
+_KERNEL_TROUBLE = ("Kernel panic", "Oops", "BUG:", "VERIFY", "PANIC at", "soft lockup", "ran out of memory on the host side")
+# Folders of the guest's own, which hide the host's.
+_HIDDEN = ("/dev", "/proc", "/run", "/sys")
+_GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    What to run, and with what.
+
+    :ivar folders: writable folders of the host, under the name of the environment variable that tells the command where.
+    :ivar timeout_seconds: for the command alone; None: as long as it takes.
+    :ivar keep: keep the folder with the job, its output and the guest's console.
+    """
+
+    command: Sequence[str]
+    cwd: Path
+    folders: Mapping[str, Path]
+    timeout_seconds: float | None
+    memory_bytes: int
+    cpus: int
+    keep: bool
+
+
+@dataclass(frozen=True)
+class Exited:
+    """
+    The command ran to its end.
+    """
+
+    status: int
+    console_trouble: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """
+    The command's status is unknown: the guest did not boot, or died before it could report.
+    """
+
+    reason: str
+    booted: bool
+
+
+@dataclass(frozen=True)
+class TimedOut:
+    """
+    The command did not end in its time, and was ended with its guest.
+    """
+
+    timeout_seconds: float
+
+
+class Interrupted(Exception):
+    """
+    A signal asked the harness to stop; the guest is gone, and the exit status is 128 and the signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.number = number
+
+
+class UnusableFolder(Exception):
+    """
+    A folder given is one that the guest can't see or make. Choose one elsewhere.
+    """
+
+
+def job_of(request: Request, kind: str, modules: Path, mounts: list[dict[str, str]]) -> dict[str, Any]:
+    """
+    The job as the guest reads it: the host's environment with what is different in the guest.
+    """
+    environment = {**os.environ, **{name: str(folder) for name, folder in request.folders.items()}}
+    for name in ("TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "NOTIFY_SOCKET"):
+        environment.pop(name, None)
+    known = environment.get("PATH", "").split(":")
+    environment["PATH"] = ":".join([*known, *(part for part in _GUEST_PATH.split(":") if part not in known)]).strip(":")
+    environment["FLOCKER_ZFS_KERNEL"] = kind
+    return {
+        "command": list(request.command),
+        "cwd": str(request.cwd),
+        "environment": environment,
+        "modules": str(modules),
+        "mounts": mounts,
+    }
+
+
+def checked_folders(request: Request) -> None:
+    """
+    See that the guest will find the working directory, and make the writable folders.
+
+    :raises UnusableFolder: if one lies where the guest has folders of its own.
+    """
+    if (hidden := _hidden_by_guest(request.cwd)) is not None:
+        raise UnusableFolder(f"the working directory {request.cwd} is under {hidden}, which is the guest's own: move the checkout")
+    for name, folder in request.folders.items():
+        if (hidden := _hidden_by_guest(folder)) is not None and not folder.is_relative_to("/dev/shm"):
+            raise UnusableFolder(f"{folder} (for {name}) is under {hidden}, which is the guest's own: choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _hidden_by_guest(path: Path) -> str | None:
+    return next((folder for folder in _HIDDEN if path.resolve().is_relative_to(folder)), None)
+
+
+@contextmanager
+def run_folder(request: Request) -> Iterator[Path]:
+    """
+    A private folder for one run, on a file system that may hold the guest's memory and allows programs.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="flocker-zfs-", dir=_memory_folder(request.memory_bytes)))
+    try:
+        (folder / "control").mkdir()
+        yield folder
+    finally:
+        if request.keep:
+            say(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory_folder(memory_bytes: int) -> Path:
+    """
+    The first of the usual places that takes the guest's memory (a sparse file there, mapped with execute permission).
+    """
+    for name in ("/dev/shm", tempfile.gettempdir(), "/var/tmp"):
+        try:
+            facts = os.statvfs(name)
+        except OSError:
+            continue
+        room_bytes = facts.f_bavail * facts.f_frsize
+        if not facts.f_flag & os.ST_NOEXEC and room_bytes >= memory_bytes and os.access(name, os.W_OK):
+            if name != "/dev/shm":
+                say(f"/dev/shm has no room for the guest's memory ({memory_bytes >> 20} MiB) or forbids programs: using {name}, slower")
+            return Path(name)
+    raise UnusableFolder(f"no place for the guest's memory: /dev/shm has less than {memory_bytes >> 20} MiB free; give less with --mem")
+
+
+@contextmanager
+def signals_raised() -> Iterator[None]:
+    """
+    SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted` inside the block, once; later ones don't disturb the cleaning up.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_guest(
+    guest: Sequence[str], folder: Path, request: Request, job: Mapping[str, Any], boot_seconds: float, *, environment: Mapping[str, str]
+) -> Exited | Failed | TimedOut:
+    """
+    Start a guest, copy its command's output to this process's as it comes, and end it, whatever happens.
+
+    :param guest: the program that is the guest, with its arguments; its output is the guest's console.
+    :param folder: the run's folder.
+    :param boot_seconds: the time the guest may take until the command starts.
+    """
+    control, console = folder / "control", folder / "console.log"
+    (control / "job.json").write_text(json.dumps(job))
+    (control / "job.json").chmod(0o600)
+    shutil.copy2(Path(__file__).with_name("guest.py"), control / "guest.py")
+    streams = [(control / "stdout", sys.stdout.fileno()), (control / "stderr", sys.stderr.fileno())]
+    offsets = {path: 0 for path, _ in streams}
+    with console.open("wb") as console_sink:
+        process = subprocess.Popen(
+            # A harness that is killed takes its guest along.
+            ["setpriv", "--pdeathsig", "KILL", *guest],
+            stdin=subprocess.DEVNULL,
+            stdout=console_sink,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=dict(environment),
+            # UML signals its whole process group when it ends.
+            start_new_session=True,
+        )
+    started = time.monotonic()
+    running_since: float | None = None
+    try:
+        while True:
+            ended = process.poll() is not None
+            for path, sink in streams:
+                offsets[path] = _copied(path, offsets[path], sink)
+            if running_since is None and (control / "started").exists():
+                running_since = time.monotonic()
+            if (control / "result.json").exists():
+                break
+            if ended:
+                return Failed(_death(process.returncode, console, folder), booted=running_since is not None)
+            now = time.monotonic()
+            if running_since is None and now - started > boot_seconds:
+                return Failed(
+                    f"the guest did not start the command within {boot_seconds:.0f} s.{_console_tail(console)}", booted=False
+                )
+            if running_since is not None and request.timeout_seconds is not None and now - running_since > request.timeout_seconds:
+                return TimedOut(request.timeout_seconds)
+            time.sleep(_POLL_SECONDS)
+        try:
+            process.wait(_HALT_SECONDS)
+        except subprocess.TimeoutExpired:
+            say("the guest reported its result, but does not halt: ending it")
+        for path, sink in streams:
+            offsets[path] = _copied(path, offsets[path], sink)
+    finally:
+        _end(process)
+    result = json.loads((control / "result.json").read_text())
+    if "failure" in result:
+        return Failed(f"the guest could not run the command: {result['failure']}.{_console_tail(console)}", booted=True)
+    return Exited(result["status"], _trouble(console))
+
+
+def _copied(path: Path, offset: int, sink: int) -> int:
+    """
+    Copy what a file has grown by since an offset; the new offset.
+    """
+    try:
+        with path.open("rb") as source:
+            source.seek(offset)
+            while piece := source.read(1 << 20):
+                offset += len(piece)
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(sink, view) :]
+    except FileNotFoundError:
+        pass
+    return offset
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """
+    Kill everything in the guest's process group (a UML guest is many processes of the host), and wait until it is gone.
+    """
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def _death(status: int, console: Path, folder: Path) -> str:
+    how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    return f"the guest ended {how} before the command's status was known (folder {folder}).{_console_tail(console)}"
+
+
+def _console_tail(console: Path) -> str:
+    lines = console.read_text(errors="replace").replace("\r", "").splitlines()[-_CONSOLE_TAIL_LINES:]
+    return "\nThe end of its console:\n" + "\n".join(f"  | {line}" for line in lines) if lines else " Its console is empty."
+
+
+def _trouble(console: Path) -> list[str]:
+    lines = console.read_text(errors="replace").replace("\r", "").splitlines()
+    return [line for line in lines if any(sign in line for sign in _KERNEL_TROUBLE)]

@@ -1,0 +1,83 @@
+"""
+Booting the User Mode Linux guest.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.zfs.harness.kernelcache import Built
+from tests.zfs.harness.progress import say
+from tests.zfs.harness.session import Exited, Failed, Request, TimedOut, job_of, run_folder, run_guest
+
+_BOOT_SECONDS = 60.0
+# In the checkout, not the run's folder: the kernel's own /dev hides /dev/shm when it starts this.
+_INIT = Path(__file__).resolve().with_name("uml-init.sh")
+_MAP_COUNT = Path("/proc/sys/vm/max_map_count")
+# At the usual 65530, a process of the guest that touches 300 MiB here and there is killed: each page is a mapping of the host.
+_MAP_COUNT_NEEDED = 1_048_576
+
+
+def run_in_uml(built: Built, request: Request, cpu_locks: Path) -> Exited | Failed | TimedOut:
+    """
+    Run a command in a fresh User Mode Linux guest.
+
+    :param cpu_locks: a folder of lock files, by which several guests find a CPU each.
+    """
+    _raise_map_count()
+    modules = next((built.folder / "lib/modules").iterdir())
+    with ExitStack() as undo:
+        cpu = undo.enter_context(_own_cpu(cpu_locks))
+        folder = undo.enter_context(run_folder(request))
+        mounts = [
+            {"source": "none", "target": str(host), "kind": "hostfs", "data": str(host)} for host in request.folders.values()
+        ]
+        keep_tmp = any(path.is_relative_to("/tmp") for path in (request.cwd.resolve(), modules.resolve(), *_programs(request)))
+        guest = [
+            "taskset", "-c", str(cpu),
+            str(built.folder / "linux.uml"), f"mem={request.memory_bytes >> 20}M", f"uml_dir={folder}/uml",
+            "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "con=null", "con0=null,fd:1",
+            f"init={_INIT}", f"FLOCKER_ZFS_RUN={folder}", f"FLOCKER_ZFS_MODULES={modules}",
+            f"FLOCKER_ZFS_KEEP_TMP={int(keep_tmp)}",
+        ]  # fmt: skip
+        job = job_of(request, "uml", modules, mounts)
+        # The guest's memory is a file in TMPDIR.
+        return run_guest(guest, folder, request, job, _BOOT_SECONDS, environment={**os.environ, "TMPDIR": str(folder)})
+
+
+def _programs(request: Request) -> list[Path]:
+    found = shutil.which(request.command[0])
+    return [Path(found).absolute()] if found else []
+
+
+def _raise_map_count() -> None:
+    try:
+        now = int(_MAP_COUNT.read_text())
+        if now < _MAP_COUNT_NEEDED:
+            _MAP_COUNT.write_text(str(_MAP_COUNT_NEEDED))
+            say(f"set vm.max_map_count to {_MAP_COUNT_NEEDED} (was {now}) on this machine; it stays until the next boot")
+    except OSError:
+        say(f"vm.max_map_count is low and only root can change it: big processes in the guest may die. `sysctl vm.max_map_count={_MAP_COUNT_NEEDED}`")
+
+
+@contextmanager
+def _own_cpu(locks: Path) -> Iterator[int]:
+    """
+    A CPU that no other guest is pinned to, if there is one: a UML guest that wanders between CPUs is half as fast.
+    """
+    locks.mkdir(parents=True, exist_ok=True)
+    cpus = sorted(os.sched_getaffinity(0))
+    for cpu in reversed(cpus):
+        with (locks / f"cpu-{cpu}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield cpu
+            return
+    yield cpus[os.getpid() % len(cpus)]
