@@ -38,7 +38,7 @@ _ROLES: dict[str, type[Identity]] = {CONTROL_NAME: ControlIdentity, "node": Node
 
 class CredentialUnusable(FlockerError):
     """
-    A program can't prove who it is with a certificate file like that. flocker-ca show FILE says what a file is for.
+    Certificates, keys and the authority must be as flocker-ca makes them.
     """
 
     lasting = True

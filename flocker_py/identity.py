@@ -147,6 +147,19 @@ def identity_from_subject(common_name: str, organizational_unit: str, expected_c
     return identity_from_name(common_name)
 
 
+def cluster_name_complaint(name: str) -> str | None:
+    """
+    Why a name can't be a cluster's, or None if it can: 1 to 64 printable characters, not only blanks.
+    """
+    if not name.strip():
+        return "it is empty"
+    if not name.isprintable():
+        return "it has characters that can't be printed"
+    if len(name) > COMMON_NAME_LIMIT:
+        return f"it is longer than {COMMON_NAME_LIMIT} characters"
+    return None
+
+
 def user_name_complaint(name: str) -> str | None:
     """
     Why a name can't be a user's, or None if it can: letters, digits, ``.``, ``@``, ``+``, ``-`` and ``_``,

@@ -21,12 +21,12 @@ from cryptography.x509.oid import NameOID
 from flocker_py.certificates import USAGES, alternative_names, claimed_identity, cluster_of
 from flocker_py.errors import FlockerError
 from flocker_py.identity import (
-    COMMON_NAME_LIMIT,
     CONTROL_NAME,
     ControlIdentity,
     Identity,
     NodeIdentity,
     UserIdentity,
+    cluster_name_complaint,
     common_name,
 )
 from flocker_py.records import Record, value
@@ -66,24 +66,21 @@ def made_authority(
     :param now: the current time, with its time zone.
     :raises NotIssued: the name is empty, not printable or longer than 64 characters, or the lifetime is not positive.
     """
-    if not cluster_name.strip() or not cluster_name.isprintable() or len(cluster_name) > COMMON_NAME_LIMIT:
-        raise NotIssued(
-            f"The cluster name {cluster_name!r} must be 1 to {COMMON_NAME_LIMIT} printable characters, not only blanks"
-        )
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = _subject(cluster_name, cluster_id)
-    key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    builder = (
-        _dated(now, lifetime_days)
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-        .add_extension(key_id, critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
-    )
-    return KeyedCertificate(certificate=builder.sign(key, hashes.SHA256()), key=key)
+    complaint = cluster_name_complaint(cluster_name)
+    if complaint is not None:
+        raise NotIssued(f"{cluster_name!r} can't be a cluster's name: {complaint}")
+    return _self_signed(_subject(cluster_name, cluster_id), ec.generate_private_key(ec.SECP256R1()), now, lifetime_days)
+
+
+def renewed_authority(
+    authority: KeyedCertificate, now: datetime, lifetime_days: int = AUTHORITY_LIFETIME_DAYS
+) -> KeyedCertificate:
+    """
+    The same authority with a later certificate: all it has signed stays good with either.
+
+    :raises NotIssued: the lifetime is not positive.
+    """
+    return _self_signed(authority.certificate.subject, authority.key, now, lifetime_days)
 
 
 def issued(
@@ -175,6 +172,21 @@ def key_pem(key: PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+def _self_signed(subject: x509.Name, key: PrivateKey, now: datetime, lifetime_days: int) -> KeyedCertificate:
+    key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    builder = (
+        _dated(now, lifetime_days)
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .add_extension(key_id, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+    )
+    return KeyedCertificate(certificate=builder.sign(key, hashes.SHA256()), key=key)
 
 
 def _own_names(identity: Identity) -> list[x509.GeneralName]:

@@ -19,22 +19,19 @@ TLS 1.2 on 4523 is for clients as old as Flocker's own, such as those in Go.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
-from uuid import UUID
 
 from cryptography import x509
 from eliot import log_message, write_traceback
 from OpenSSL import SSL, crypto
-from OpenSSL.SSL import X509VerificationCodes as Codes
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from flocker_py.certificates import CLIENT_AUTH, SERVER_AUTH, claimed_identity, identity_of, is_version_1
+from flocker_py.certificates import CLIENT_AUTH, SERVER_AUTH, claimed_identity, identity_of
 from flocker_py.credentials import (
     Credential,
     CredentialContents,
@@ -43,6 +40,7 @@ from flocker_py.credentials import (
     load_credential,
     read_credential,
 )
+from flocker_py.handshake import tls_failure_text, verify_callback
 from flocker_py.identity import (
     CONTROL_NAME,
     CertificateRefused,
@@ -72,6 +70,7 @@ __all__ = [
     "credential_from_files",
     "load_credential",
     "peer_identity",
+    "tls_failure_text",
     "transfer_client_context",
     "transfer_server_context",
     "user_client_options",
@@ -82,18 +81,6 @@ __all__ = [
 _TLS_1_2_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 # AES-128-GCM first: 4.5 GB/s against 4.2 of AES-256-GCM and 3.8 of ChaCha20 on one core (OpenSSL 3.0, 16 KiB blocks).
 _TLS_1_3_CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-
-# OpenSSL's verdicts on a chain that an operator meets.
-_VERDICTS = {
-    Codes.ERR_CERT_NOT_YET_VALID: "it is not valid yet; compare the clocks of both hosts",
-    Codes.ERR_CERT_HAS_EXPIRED: "it has expired; flocker-ca renew makes it last longer",
-    Codes.ERR_CERT_SIGNATURE_FAILURE: "it was signed by another authority, perhaps one of the same name",
-    Codes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT: "it is signed by itself, not by the cluster's authority",
-    Codes.ERR_SELF_SIGNED_CERT_IN_CHAIN: "it is signed by another cluster's authority",
-    Codes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "it is not signed by the cluster's authority",
-    Codes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: "it is not signed by the cluster's authority",
-    Codes.ERR_INVALID_PURPOSE: "it is not made for this side of a connection",
-}
 
 
 def api_server_options(credential: Credential) -> ServerOptions:
@@ -166,7 +153,7 @@ class ServerOptions:
 
         connection.set_verify(
             SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
-            _verify_callback(self._cluster_id, self._admitted, CLIENT_AUTH, refuse),
+            verify_callback(self._cluster_id, self._admitted, CLIENT_AUTH, refuse),
         )
         return connection
 
@@ -199,7 +186,7 @@ class ClientOptions:
 
         connection.set_verify(
             SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
-            _verify_callback(self._cluster_id, ControlIdentity, SERVER_AUTH, refuse),
+            verify_callback(self._cluster_id, ControlIdentity, SERVER_AUTH, refuse),
         )
         return connection
 
@@ -326,45 +313,6 @@ def _reactor_context(contents: CredentialContents, minimum_version: int) -> SSL.
     store.set_flags(crypto.X509StoreFlags.X509_STRICT)
     context.add_client_ca(contents.authority)
     return context
-
-
-def _verify_callback(
-    cluster_id: UUID,
-    wanted: type[Identity],
-    usage: x509.ObjectIdentifier,
-    refuse: Callable[[CertificateRefused], None],
-) -> Callable[[SSL.Connection, crypto.X509, int, int, int], bool]:
-    def verify(_connection: SSL.Connection, certificate: crypto.X509, verdict: int, depth: int, good: int) -> bool:
-        try:
-            if not good:
-                raise CertificateRefused(_chain_refusal(certificate.to_cryptography(), verdict, depth))
-            # The authority's name must not count: only the leaf says who is calling.
-            if depth == 0:
-                identity = identity_of(certificate.to_cryptography(), cluster_id, usage)
-                if not isinstance(identity, wanted):
-                    raise CertificateRefused(
-                        f"The other side is {identity_text(identity)}, but it must be {role_text(wanted)}"
-                    )
-        except CertificateRefused as refusal:
-            refuse(refusal)
-            return False
-        except Exception as error:  # noqa: BLE001  # raised into OpenSSL it would be lost; unread is refused
-            write_traceback()
-            refuse(CertificateRefused(f"The other side's certificate cannot be read: {error}"))
-            return False
-        return True
-
-    return verify
-
-
-def _chain_refusal(certificate: x509.Certificate, verdict: int, depth: int) -> str:
-    name = certificate.subject.rfc4514_string()
-    which = f"certificate {name}" if depth == 0 else f"certificate authority {name}"
-    # Most other verdicts come from strictness (RFC 5280), which X.509 version 1 can't satisfy.
-    why = _VERDICTS.get(verdict, f"strict verification refuses it with OpenSSL's verdict {verdict}")
-    if is_version_1(certificate):
-        why = "it is an X.509 version 1 certificate, as Flocker 1.x made them; make a new one with flocker-ca"
-    return f"The other side's {which} is refused: {why}"
 
 
 def _transfer_context(credential: Credential, protocol: int) -> ssl.SSLContext:
