@@ -64,11 +64,13 @@ class Own(Record):
 class Release(Record):
     """
     Stop writing: containers stopped, unmounted, read-only, recorded as released; then send the final snapshot.
+
+    :param send_to: None while the target can't be reached; the dataset stays released.
     """
 
     dataset_id: DatasetId = value(UUID)
     epoch: int = value(int)
-    send_to: SendTo = value(SendTo)
+    send_to: SendTo | None = value((SendTo, _NONE), default=None)
 
 
 class Receive(Record):

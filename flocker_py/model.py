@@ -171,6 +171,8 @@ class Move(Record):
     A planned change of owner that is under way.
 
     :param started_at_seconds: since the epoch of Unix, by the control service's clock.
+    :param released_at_seconds: when the source was told to stop writing; None before.
+    :param rounds: and ``sent_bytes``: as the source reported them when it was released.
     :param final_guid: the snapshot that holds all that was ever written before the release; None until it is known.
     """
 
@@ -179,6 +181,9 @@ class Move(Record):
     target: NodeId = value(UUID)
     phase: MovePhase = value(MovePhase)
     started_at_seconds: float = value(_NUMBER)
+    released_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    rounds: int = value(int, default=0)
+    sent_bytes: int = value(int, default=0)
     final_guid: Guid | None = value((int, _NONE), default=None)
 
 

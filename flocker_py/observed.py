@@ -105,6 +105,7 @@ class ContainerObservation(Record):
 
     :param exit_status: of the last run; None while it runs. Negative: the signal that ended it.
     :param restarts: how often its policy started it again.
+    :param mounts: the datasets that it uses.
     :param started_at_seconds: of the present or last run, since the epoch of Unix, by the node's clock.
     """
 
@@ -114,7 +115,6 @@ class ContainerObservation(Record):
     exit_status: int | None = value((int, _NONE), default=None)
     restarts: int = value(int, default=0)
     started_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
-    matches: bool = value(bool, default=True)
 
 
 class NodeObservation(Record):
@@ -126,6 +126,8 @@ class NodeObservation(Record):
     :param storage: and ``runtime``: names of the backends it runs.
     :param container_fields: names of ``Container`` fields that its runtime can do; others are refused.
     :param free_bytes: room in its pool.
+    :param storage_known: ``datasets`` is complete. Without this, a dataset that is not in it is not known to be absent.
+    :param runtime_known: ``containers`` is complete, in the same sense.
     :param failures: the last error per dataset or container, keyed by id or name.
     """
 
@@ -138,6 +140,8 @@ class NodeObservation(Record):
     runtime: str = value(str)
     container_fields: PVector[str] = sequence(str, default=())
     free_bytes: int = value(int, default=0)
+    storage_known: bool = value(bool, default=False)
+    runtime_known: bool = value(bool, default=False)
     datasets: PMap[DatasetId, DatasetObservation] = mapping(UUID, DatasetObservation, default={})
     containers: PMap[ContainerName, ContainerObservation] = mapping(str, ContainerObservation, default={})
     failures: PMap[str, ReportedError] = mapping(str, ReportedError, default={})

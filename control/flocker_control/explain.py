@@ -1,0 +1,167 @@
+"""
+Why a dataset is not yet as it is wanted, in sentences for its users.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from flocker_control import situation as facts
+from flocker_control.situation import Situation
+from flocker_py.model import Move, MovePhase, NodeId
+from flocker_py.observed import SendVerdict
+from flocker_py.storage import Role
+
+
+class Status(enum.Enum):
+    """
+    One word for how a dataset is doing.
+    """
+
+    OK = "ok"
+    CREATING = "creating"
+    MOVING = "moving"
+    WAITING = "waiting"
+    ERROR = "error"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    UNKNOWN = "unknown"
+
+
+def node_name(s: Situation, node_id: NodeId) -> str:
+    """
+    What users call a node: its name, or its id while it has none.
+    """
+    node = s.known_nodes.get(node_id)
+    return node.name if node is not None and node.name is not None else str(node_id)
+
+
+def status(s: Situation) -> Status:
+    """
+    How the dataset is doing.
+    """
+    if s.ownership.destroyed:
+        return Status.DELETED
+    if facts.record_is_older(s) is not None:
+        return Status.ERROR
+    if s.dataset.deleted:
+        return Status.DELETING
+    if s.ownership.move is not None:
+        return Status.WAITING if _move_waits_for(s, s.ownership.move) else Status.MOVING
+    if s.ownership.owner not in s.nodes:
+        return Status.UNKNOWN
+    if _failure(s, s.ownership.owner) is not None:
+        return Status.ERROR
+    if not s.ownership.created:
+        return Status.CREATING
+    if s.dataset.primary != s.ownership.owner:
+        return Status.WAITING
+    return Status.OK if _is_as_wanted(s) else Status.WAITING
+
+
+def _is_as_wanted(s: Situation) -> bool:
+    seen = s.seen(s.ownership.owner)
+    return facts.is_proven(s) and seen is not None and seen.maximum_size_bytes == s.dataset.maximum_size_bytes
+
+
+def waiting_for(s: Situation) -> str | None:
+    """
+    What has to happen before the dataset gets further; None: nothing, it is on its way or there.
+    """
+    ahead = facts.record_is_older(s)
+    if ahead is not None:
+        return (
+            f"node {node_name(s, ahead)} has seen a later epoch of this dataset than this control service knows of:"
+            " the control service's store is older than the cluster. Restore the newest copy of the store;"
+            " until then nothing is done with this dataset"
+        )
+    move = s.ownership.move
+    if move is not None:
+        return _move_waits_for(s, move)
+    if s.ownership.destroyed:
+        return None
+    if s.dataset.deleted:
+        away = [node_name(s, n) for n in sorted(facts.holders(s), key=str) if n not in s.nodes]
+        return f"node {', '.join(away)} to come back and destroy its copy" if away else None
+    owner = s.ownership.owner
+    if owner not in s.known_nodes:
+        return f"node {owner}, which has never been part of this cluster"
+    if owner not in s.nodes:
+        return f"node {node_name(s, owner)}, which has no connection to the control service"
+    failure = _failure(s, owner)
+    if failure is not None:
+        return f"node {node_name(s, owner)} to succeed: {failure}"
+    if s.dataset.primary == s.ownership.refused_primary and s.ownership.last_move is not None:
+        return f"somebody to ask for the move again: {s.ownership.last_move.reason}"
+    return None
+
+
+def _failure(s: Situation, node_id: NodeId) -> str | None:
+    node = s.nodes.get(node_id)
+    failure = None if node is None else node.failures.get(str(s.dataset.dataset_id))
+    return None if failure is None else failure.text
+
+
+def _move_waits_for(s: Situation, move: Move) -> str | None:
+    needed = (move.source, move.target) if move.phase is not MovePhase.TAKING else (move.target,)
+    for node_id in needed:
+        if node_id not in s.known_nodes:
+            return f"node {node_id}, which has never been part of this cluster"
+        if node_id not in s.nodes:
+            return f"node {node_name(s, node_id)}, which has no connection to the control service"
+        failure = _failure(s, node_id)
+        if failure is not None:
+            return f"node {node_name(s, node_id)} to succeed: {failure}"
+    if move.phase is MovePhase.TAKING:
+        return _containers_wait_for(s, move)
+    progress = facts.sending(s)
+    others = facts.companions_in_the_way(s)
+    caught_up = progress is not None and progress.verdict is not SendVerdict.CATCHING_UP
+    if move.phase is MovePhase.COPYING and caught_up and others:
+        return f"dataset {', '.join(map(str, others))}, which the same container uses, to catch up"
+    return None
+
+
+def _containers_wait_for(s: Situation, move: Move) -> str | None:
+    node = s.nodes[move.target]
+    for container in facts.containers_not_running(s):
+        failure = node.failures.get(container.name)
+        if failure is not None:
+            return f"container {container.name} to start on node {node_name(s, move.target)}: {failure.text}"
+    return None
+
+
+def lines(s: Situation) -> list[str]:
+    """
+    The whole story of one dataset, a sentence a line.
+    """
+    own, move = s.ownership, s.ownership.move
+    result = []
+    if own.destroyed:
+        return ["It was deleted, and no copy of it is left."]
+    result.append(
+        f"It is wanted on node {node_name(s, s.dataset.primary)}."
+        if not s.dataset.deleted
+        else "It is wanted to be deleted."
+    )
+    made = "" if own.created else " It has not been made yet."
+    result.append(f"Node {node_name(s, own.owner)} owns it under epoch {own.epoch}.{made}")
+    for node_id, node in sorted(s.nodes.items(), key=str):
+        seen = node.datasets.get(s.dataset.dataset_id)
+        if seen is None:
+            continue
+        where = f", mounted at {seen.path}" if seen.mounted else ", not mounted"
+        writes = "" if seen.role is Role.OWNER else ", read-only"
+        result.append(
+            f"Node {node_name(s, node_id)} reports it as {seen.role.value} of epoch {seen.epoch}{where}{writes}."
+        )
+    if move is not None:
+        result.append(
+            f"It is moving from node {node_name(s, move.source)} to node {node_name(s, move.target)}:"
+            f" {move.phase.value}."
+        )
+    for node_id in sorted(own.handed_over, key=str):
+        result.append(f"Node {node_name(s, node_id)} still has to remove its former copy.")
+    waits = waiting_for(s)
+    result.append(f"It waits for {waits}." if waits else "Nothing is in its way.")
+    return result

@@ -1,0 +1,312 @@
+"""
+The situation of one dataset: what is wanted, who owns it, what the nodes report; and the facts that follow.
+
+A node that has no session is *unknown*: it is neither taken to hold a dataset nor to lack it.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pyrsistent import PMap, PVector
+
+from flocker_py.model import (
+    Container,
+    Dataset,
+    DatasetId,
+    Guid,
+    Move,
+    MoveId,
+    MovePhase,
+    Node,
+    NodeId,
+    OverrunPolicy,
+    Ownership,
+)
+from flocker_py.observed import ContainerPhase, DatasetObservation, NodeObservation, SendProgress, SendVerdict
+from flocker_py.records import Record, mapping, sequence, value
+from flocker_py.storage import Role
+
+
+class Situation(Record):
+    """
+    All that the decision about one dataset may depend on.
+
+    :param known_nodes: every node that ever had a session.
+    :param nodes: reports of those that have one now.
+    :param containers: those that mount this dataset.
+    :param companions: the other datasets that these containers mount: they are stopped together, so they are
+        released together.
+    :param now_seconds: since the epoch of Unix.
+    :param next_move_id: the id that a move gets if one begins.
+    """
+
+    dataset: Dataset = value(Dataset)
+    ownership: Ownership = value(Ownership)
+    known_nodes: PMap[NodeId, Node] = mapping(UUID, Node, default={})
+    nodes: PMap[NodeId, NodeObservation] = mapping(UUID, NodeObservation, default={})
+    containers: PVector[Container] = sequence(Container, default=())
+    companions: PVector[Ownership] = sequence(Ownership, default=())
+    companion_policies: PMap[DatasetId, Dataset] = mapping(UUID, Dataset, default={})
+    now_seconds: float = value((int, float))
+    next_move_id: MoveId = value(UUID)
+
+    def seen(self, node_id: NodeId) -> DatasetObservation | None:
+        """
+        The dataset as a node reports it; None: unknown, or known to be absent.
+        """
+        node = self.nodes.get(node_id)
+        return None if node is None else node.datasets.get(self.dataset.dataset_id)
+
+    def absent(self, node_id: NodeId) -> bool:
+        """
+        Whether a node is known not to have the dataset. An unknown node is not.
+        """
+        node = self.nodes.get(node_id)
+        return node is not None and node.storage_known and self.dataset.dataset_id not in node.datasets
+
+
+def move_under_way(s: Situation) -> Move:
+    """
+    The present move.
+
+    :raises ValueError: there is none.
+    """
+    if s.ownership.move is None:
+        raise ValueError(f"dataset {s.dataset.dataset_id} is not being moved")
+    return s.ownership.move
+
+
+def phase(s: Situation) -> MovePhase | None:
+    """
+    How far the present move is; None: there is none.
+    """
+    return None if s.ownership.move is None else s.ownership.move.phase
+
+
+def record_is_older(s: Situation) -> NodeId | None:
+    """
+    A node that has seen a higher epoch than our own record: the record was restored from an old copy.
+    """
+    for node_id, node in s.nodes.items():
+        seen = node.datasets.get(s.dataset.dataset_id)
+        if seen is not None and seen.epoch > s.ownership.epoch:
+            return node_id
+    return None
+
+
+def owner_serves(s: Situation) -> bool:
+    """
+    Whether the owner reports the dataset as its own, under the present epoch.
+    """
+    seen = s.seen(s.ownership.owner)
+    return seen is not None and seen.role is Role.OWNER and seen.epoch == s.ownership.epoch
+
+
+def is_born(s: Situation) -> bool:
+    """
+    Whether the first owner has made the dataset.
+    """
+    return not s.ownership.created and owner_serves(s)
+
+
+def was_never_told(s: Situation) -> bool:
+    """
+    Whether the dataset was given to a node that never was part of the cluster, and is wanted elsewhere.
+    """
+    # A node that ever had a session may have been told to create the dataset, and may be doing so now.
+    return not s.ownership.created and s.dataset.primary != s.ownership.owner and s.ownership.owner not in s.known_nodes
+
+
+def other_primary_is_wanted(s: Situation) -> bool:
+    """
+    Whether a move should begin.
+    """
+    return (
+        s.ownership.created
+        and s.ownership.move is None
+        and not s.dataset.deleted
+        and s.dataset.primary not in (s.ownership.owner, s.ownership.refused_primary)
+    )
+
+
+def target_is_unwanted(s: Situation) -> bool:
+    """
+    Whether the present move, not yet committed, leads where nobody wants to go any more.
+    """
+    move = s.ownership.move
+    return (
+        move is not None
+        and move.phase is not MovePhase.TAKING
+        and (s.dataset.deleted or s.dataset.primary != move.target)
+    )
+
+
+def sending(s: Situation) -> SendProgress | None:
+    """
+    How the source of the present move is doing, if it reports that.
+    """
+    move = s.ownership.move
+    seen = None if move is None else s.seen(move.source)
+    if move is None or seen is None or seen.sending is None or seen.sending.move_id != move.move_id:
+        return None
+    return seen.sending
+
+
+def may_stop(progress: SendProgress | None, dataset: Dataset) -> bool:
+    if progress is None:
+        return False
+    return progress.verdict is SendVerdict.READY or (
+        progress.verdict is SendVerdict.OUTRUN and dataset.on_overrun is OverrunPolicy.CUT_OVER
+    )
+
+
+def companions_in_the_way(s: Situation) -> tuple[DatasetId, ...]:
+    """
+    Datasets used by the same containers that are not ready to go to the same target.
+    """
+    move = s.ownership.move
+    if move is None:
+        return ()
+    return tuple(other.dataset_id for other in s.companions if not companion_is_ready(s, other, move.target))
+
+
+def companion_is_ready(s: Situation, other: Ownership, target: NodeId) -> bool:
+    if other.move is None:
+        return other.owner == target
+    if other.move.target != target:
+        return False
+    if other.move.phase is not MovePhase.COPYING:
+        return True
+    node = s.nodes.get(other.move.source)
+    seen = None if node is None else node.datasets.get(other.dataset_id)
+    progress = None if seen is None else seen.sending
+    policy = s.companion_policies.get(other.dataset_id)
+    return (
+        policy is not None
+        and progress is not None
+        and progress.move_id == other.move.move_id
+        and may_stop(progress, policy)
+    )
+
+
+def cut_over_fits(s: Situation) -> bool:
+    """
+    Whether the application may be stopped now.
+    """
+    move = s.ownership.move
+    return (
+        move is not None
+        and move.phase is MovePhase.COPYING
+        and move.target in s.nodes
+        and may_stop(sending(s), s.dataset)
+        and not companions_in_the_way(s)
+    )
+
+
+def is_outrun(s: Situation) -> bool:
+    """
+    Whether the present move should be given up because it would never end.
+    """
+    progress = sending(s)
+    return (
+        phase(s) is MovePhase.COPYING
+        and progress is not None
+        and progress.verdict is SendVerdict.OUTRUN
+        and s.dataset.on_overrun is OverrunPolicy.GIVE_UP
+    )
+
+
+def released_guid(s: Situation) -> Guid | None:
+    """
+    The final snapshot that the source of the present move reports, once it has laid the dataset down for good.
+    """
+    move = s.ownership.move
+    seen = None if move is None else s.seen(move.source)
+    if seen is None or seen.role is not Role.RELEASED or seen.epoch != s.ownership.epoch:
+        return None
+    return seen.final_guid
+
+
+def is_final(s: Situation) -> bool:
+    """
+    Whether the final snapshot is known.
+    """
+    return phase(s) is MovePhase.RELEASING and released_guid(s) is not None
+
+
+def target_holds_the_final_snapshot(s: Situation) -> bool:
+    """
+    Whether everything ever written is on the target.
+    """
+    move = s.ownership.move
+    if move is None or move.phase is not MovePhase.FINAL or move.final_guid is None:
+        return False
+    seen = s.seen(move.target)
+    return seen is not None and seen.role is Role.REPLICA and seen.newest_guid == move.final_guid
+
+
+def containers_not_running(s: Situation) -> tuple[Container, ...]:
+    """
+    Containers that mount the dataset and have not been seen to run on its owner.
+    """
+    node = s.nodes.get(s.ownership.owner)
+    if node is None:
+        return tuple(s.containers)
+    return tuple(c for c in s.containers if not has_run(node, c))
+
+
+def has_run(node: NodeObservation, container: Container) -> bool:
+    seen = node.containers.get(container.name)
+    # A container that ended by itself, as its policy allows, has been started all the same.
+    return seen is not None and seen.phase in (ContainerPhase.RUNNING, ContainerPhase.EXITED)
+
+
+def is_proven(s: Situation) -> bool:
+    """
+    Whether the owner can write, so that other copies are no longer needed.
+    """
+    seen = s.seen(s.ownership.owner)
+    return owner_serves(s) and seen is not None and seen.mounted
+
+
+def is_taken(s: Situation) -> bool:
+    """
+    Whether the present move has reached its end.
+    """
+    if phase(s) is not MovePhase.TAKING or not is_proven(s):
+        return False
+    # A container that doesn't start must not keep the operator from moving the dataset elsewhere.
+    return not containers_not_running(s) or s.dataset.primary != s.ownership.owner or s.dataset.deleted
+
+
+def settled_nodes(s: Situation) -> tuple[NodeId, ...]:
+    """
+    Former owners that report the removal of their copy.
+    """
+    return tuple(n for n in s.ownership.handed_over if s.absent(n))
+
+
+def is_settled(s: Situation) -> bool:
+    """
+    Whether there are any.
+    """
+    return s.ownership.move is None and bool(settled_nodes(s))
+
+
+def holders(s: Situation) -> frozenset[NodeId]:
+    """
+    The nodes that have the dataset, may have it, or may be making it.
+    """
+    result = {node_id for node_id, node in s.nodes.items() if s.dataset.dataset_id in node.datasets}
+    result |= set(s.ownership.handed_over)
+    if s.ownership.created or s.ownership.owner in s.known_nodes:
+        result.add(s.ownership.owner)
+    return frozenset(n for n in result if not s.absent(n))
+
+
+def is_destroyed(s: Situation) -> bool:
+    """
+    Whether a deletion has reached every copy.
+    """
+    return s.dataset.deleted and s.ownership.move is None and not s.ownership.destroyed and not holders(s)

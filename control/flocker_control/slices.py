@@ -1,0 +1,105 @@
+"""
+What each node is asked to do: the roles of one dataset, and the containers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyrsistent import PMap, pmap
+
+from flocker_control import situation as facts
+from flocker_control.situation import Situation
+from flocker_py.assignment import DatasetAssignment, Destroy, Keep, Own, Receive, Release, Remove, SendTo
+from flocker_py.model import Container, Dataset, DatasetId, Move, MovePhase, NodeId, Ownership
+from flocker_py.storage import Role
+
+
+def assignments(s: Situation) -> PMap[NodeId, DatasetAssignment]:
+    """
+    What each node concerned is asked to do with the dataset, under an ownership that is durable.
+    """
+    if facts.record_is_older(s) is not None:
+        return pmap()
+    if s.dataset.deleted and s.ownership.move is None:
+        return pmap({n: Destroy(dataset_id=s.dataset.dataset_id, epoch=s.ownership.epoch) for n in facts.holders(s)})
+    concerned = {s.ownership.owner, *s.ownership.handed_over}
+    concerned |= {n for n, node in s.nodes.items() if s.dataset.dataset_id in node.datasets}
+    if s.ownership.move is not None:
+        concerned |= {s.ownership.move.target, s.ownership.move.source}
+    return pmap({n: _assignment(s, n) for n in concerned})
+
+
+def _assignment(s: Situation, node_id: NodeId) -> DatasetAssignment:
+    own, move = s.ownership, s.ownership.move
+    if node_id == own.owner:
+        return _owners_assignment(s)
+    if move is not None and node_id == move.target:
+        return Receive(
+            dataset_id=own.dataset_id,
+            epoch=own.epoch,
+            move_id=move.move_id,
+            source=move.source,
+            maximum_size_bytes=s.dataset.maximum_size_bytes,
+        )
+    proven = move is None and facts.is_proven(s)
+    if proven and node_id in own.handed_over:
+        return Remove(dataset_id=own.dataset_id, epoch=own.epoch, proven_guid=own.handed_over[node_id])
+    seen = s.seen(node_id)
+    if proven and seen is not None and seen.role is Role.REPLICA:
+        return Remove(dataset_id=own.dataset_id, epoch=own.epoch)
+    return Keep(dataset_id=own.dataset_id, epoch=own.epoch)
+
+
+def _owners_assignment(s: Situation) -> DatasetAssignment:
+    own, move = s.ownership, s.ownership.move
+    if move is not None and move.phase in (MovePhase.RELEASING, MovePhase.FINAL):
+        return Release(dataset_id=own.dataset_id, epoch=own.epoch, send_to=_send_to(s, move))
+    taking = move is not None and move.phase is MovePhase.TAKING
+    copying = move is not None and move.phase is MovePhase.COPYING
+    return Own(
+        dataset_id=own.dataset_id,
+        epoch=own.epoch,
+        may_create=not own.created,
+        take_guid=move.final_guid if taking and move is not None else None,
+        maximum_size_bytes=s.dataset.maximum_size_bytes,
+        keep_snapshots=move is not None or bool(own.handed_over),
+        send_to=_send_to(s, move) if copying and move is not None else None,
+    )
+
+
+def _send_to(s: Situation, move: Move) -> SendTo | None:
+    target = s.nodes.get(move.target)
+    if target is None:
+        return None
+    return SendTo(
+        move_id=move.move_id,
+        target=move.target,
+        address=target.address,
+        port=target.transfer_port,
+        max_downtime_seconds=s.dataset.max_downtime_seconds,
+        on_overrun=s.dataset.on_overrun,
+    )
+
+
+_SERVING_PHASES = (None, MovePhase.COPYING, MovePhase.TAKING)
+
+
+def runs_on(
+    container: Container, datasets: Mapping[DatasetId, Dataset], ownerships: Mapping[DatasetId, Ownership]
+) -> NodeId | None:
+    """
+    The one node that should run a container now. With mounts, it is where all of its datasets are, wherever that is:
+    containers follow their data. None: nowhere at present, because data is missing or on its way.
+    """
+    if not container.mounts:
+        return container.node_id
+    owners: set[NodeId] = set()
+    for mount in container.mounts:
+        ownership, dataset = ownerships.get(mount.dataset_id), datasets.get(mount.dataset_id)
+        if ownership is None or dataset is None or dataset.deleted or not ownership.created:
+            return None
+        if (None if ownership.move is None else ownership.move.phase) not in _SERVING_PHASES:
+            return None
+        owners.add(ownership.owner)
+    return owners.pop() if len(owners) == 1 else None
