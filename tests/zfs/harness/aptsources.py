@@ -1,8 +1,8 @@
 """
 Apt source entries of the Debian archive, extended by the components and suites that ZFS needs.
 
-Pure: text in, text out. Which of the entries are Debian's own archive is the caller's knowledge, and comes in as a set of
-addresses: a third party may well use the same suite and component names, and has neither `contrib` nor backports.
+Pure: text in, text out. Which of the entries are Debian's own archive is the caller's knowledge, and comes in as a set
+of addresses: a third party may well use the same suite and component names, and has neither `contrib` nor backports.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-_ONE_LINE = re.compile(r"^(?P<head>\s*deb\s+(?:\[[^\]]*\]\s+)?)(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>[^#\n]*)(?P<rest>.*)$")
+_ONE_LINE = re.compile(
+    r"^(?P<head>\s*deb\s+(?:\[[^\]]*\]\s+)?)(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>[^#\n]*)(?P<rest>.*)$"
+)
 
 
 def normal_uri(uri: str) -> str:
@@ -55,7 +57,8 @@ def extended_deb822(text: str, archive_uris: Collection[str], codename: str, com
     parts = re.split(r"(\n[ \t]*\n)", text)
     fields = [_fields(part) for part in parts]
     has_suite = any(
-        suite in values.get("suites", []) and _is_archive(values, archive_uris) and _is_enabled(values) for values in fields
+        suite in values.get("suites", []) and _is_archive(values, archive_uris) and _is_enabled(values)
+        for values in fields
     )
     extended: list[str] = []
     for part, values in zip(parts, fields, strict=True):
@@ -117,11 +120,20 @@ def _is_archive(fields: dict[str, list[str]], archive_uris: Collection[str]) -> 
 
 def _is_enabled(fields: dict[str, list[str]]) -> bool:
     # sources.list(5): Enabled is a boolean, yes by default.
-    return [word.lower() for word in fields.get("enabled", ["yes"])] not in (["no"], ["false"], ["0"], ["off"], ["without"], ["disable"])
+    return [word.lower() for word in fields.get("enabled", ["yes"])] not in (
+        ["no"],
+        ["false"],
+        ["0"],
+        ["off"],
+        ["without"],
+        ["disable"],
+    )
 
 
 def _field_extended(stanza: str, name: str, word: str) -> str:
     """
-    The stanza with a word added at the end of the first line of a field that has words there, else on a line of its own.
+    The stanza with a word added at the end of a field's first line.
     """
-    return re.sub(rf"(?im)^({re.escape(name)}[ \t]*:[^\n]*?)[ \t]*$", lambda found: f"{found[1]} {word}", stanza, count=1)
+    return re.sub(
+        rf"(?im)^({re.escape(name)}[ \t]*:[^\n]*?)[ \t]*$", lambda found: f"{found[1]} {word}", stanza, count=1
+    )

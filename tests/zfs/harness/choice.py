@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, assert_never
 
+from tests.zfs.harness import debian
 from tests.zfs.harness.debian import NotDebian, PackagesMissing
 from tests.zfs.harness.kernelcache import Built, cache_folder, newest_built, recipe_hash
 from tests.zfs.harness.progress import StepFailed, say, step
@@ -23,8 +24,14 @@ from tests.zfs.harness.umlguest import run_in_uml
 Kind = Literal["host", "uml", "qemu"]
 GuestKind = Literal["uml", "qemu"]
 _HERE = Path(__file__).parent
-_RECIPES: dict[GuestKind, tuple[str, ...]] = {"uml": ("umlbuild.py", "symvers.py"), "qemu": ("qemubuild.py", "qemu-init.sh")}
+_RECIPES: dict[GuestKind, tuple[str, ...]] = {
+    "uml": ("umlbuild.py", "symvers.py"),
+    "qemu": ("qemubuild.py", "qemu-init.sh"),
+}
 _TRIAL_BYTES = 1 << 30
+# What commands in the guest find on its root, which is this machine's. No part of a built kernel, whose cache may have
+# come from another machine.
+_USERLAND = ("zfsutils-linux", "python3-pyzfs", "iproute2", "nftables")
 
 
 def cache() -> Path:
@@ -41,7 +48,10 @@ def host_has_zfs() -> bool:
     if os.geteuid() != 0 or not Path("/dev/zfs").exists():
         return False
     try:
-        return subprocess.run(["zpool", "list"], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(["zpool", "list"], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
+            == 0
+        )
     except FileNotFoundError:
         return False
 
@@ -54,6 +64,7 @@ def ensure_built(kind: GuestKind, *, newest: bool = False) -> Built:
     :raises StepFailed: if a step of the build fails; PackagesMissing, NotDebian: if it can't be built here.
     """
     _check_machine()
+    _install_userland()
     match kind:
         case "uml":
             return uml_build(cache(), _recipe(kind), again=newest)
@@ -81,7 +92,7 @@ def run_on(kind: Kind, request: Request) -> Exited | Failed | TimedOut:
 
 def run_auto(request: Request) -> Exited | Failed | TimedOut:
     """
-    Run a command on the best kernel there is: the machine's own, else User Mode Linux, else QEMU where that doesn't boot.
+    Run a command on the machine's own ZFS, else in User Mode Linux, else (where that doesn't boot) in QEMU.
     """
     if host_has_zfs():
         say("this machine has ZFS: running the command right here")
@@ -109,7 +120,10 @@ def doctor(kinds: Sequence[GuestKind] | None) -> bool:
     for kind in kinds or ("uml", "qemu"):
         try:
             built = newest_built(cache() / kind, _recipe(kind))
-            say(f"{kind}: " + (f"built: {built.kernel_version}, ZFS {built.zfs_version}" if built else "not built yet; building"))
+            say(
+                f"{kind}: "
+                + (f"built: {built.kernel_version}, ZFS {built.zfs_version}" if built else "not built yet; building")
+            )
             with step(f"{kind}: boot, make a pool, halt"):
                 outcome = run_on(kind, _trial())
         except (NotDebian, PackagesMissing, StepFailed, UnusableFolder) as failure:
@@ -132,16 +146,35 @@ def _remember(boots: bool) -> None:
 
 def _trial() -> Request:
     script = (
-        "set -e; truncate -s 128M /run/trial.img; zpool create trial /run/trial.img; zfs create trial/one; zfs snapshot trial/one@a; "
-        "zpool destroy trial; rm /run/trial.img; zfs version"
+        "set -e; truncate -s 128M /run/trial.img; zpool create trial /run/trial.img; zfs create trial/one; "
+        "zfs snapshot trial/one@a; zpool destroy trial; rm /run/trial.img; zfs version"
     )
     return Request(
-        command=["/bin/sh", "-c", script], cwd=Path("/"), folders={}, timeout_seconds=60.0, memory_bytes=_TRIAL_BYTES, cpus=1, keep=False
+        command=["/bin/sh", "-c", script],
+        cwd=Path("/"),
+        folders={},
+        timeout_seconds=60.0,
+        memory_bytes=_TRIAL_BYTES,
+        cpus=1,
+        keep=False,
     )
+
+
+def _install_userland() -> None:
+    if debian.missing_packages(_USERLAND):
+        cache().mkdir(parents=True, exist_ok=True)
+        log = cache() / "userland.log"
+        with step("installing what the guest needs on this machine", log):
+            debian.prepare_sources("contrib", log)
+            debian.install(_USERLAND, log)
 
 
 def _run_here(request: Request) -> Exited | TimedOut:
-    environment = {**os.environ, **{name: str(folder) for name, folder in request.folders.items()}, "FLOCKER_ZFS_KERNEL": "host"}
+    environment = {
+        **os.environ,
+        **{name: str(folder) for name, folder in request.folders.items()},
+        "FLOCKER_ZFS_KERNEL": "host",
+    }
     process = subprocess.Popen(
         list(request.command), cwd=request.cwd, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
     )

@@ -23,7 +23,7 @@ _SOURCES_PARTS = Path("/etc/apt/sources.list.d")
 
 class NotDebian(Exception):
     """
-    This system is not Debian (or its package index is empty). Run the harness on Debian 12 or later, or use a machine with ZFS.
+    This system is not Debian, or has no source for its packages. Use Debian 12 or later, or a machine that has ZFS.
     """
 
 
@@ -80,8 +80,9 @@ def install(names: Sequence[str], log: Path) -> None:
 
 def prepare_sources(component: str, log: Path) -> None:
     """
-    Make the package index hold a component of this release and its backports suite, extending the entries that are there.
+    Make the package index hold a component of this release and of its backports.
 
+    The entries that are there are extended, so that no host's name is needed.
     A file that has to change is kept beside itself with `.save` added to its name, which apt overlooks.
 
     :raises PackagesMissing: if the sources must change and this is not root.
@@ -93,14 +94,16 @@ def prepare_sources(component: str, log: Path) -> None:
         return
     if os.geteuid() != 0:
         raise PackagesMissing(
-            f"the apt sources lack component {component} or suite {suite}. As root, run this same command (zfskernel.py build) "
-            f"once, or add them to the entries in {_SOURCES_PARTS} and run apt-get update."
+            f"the apt sources lack component {component} or suite {suite}. Run this same command (zfskernel.py build) "
+            f"as root once, or add them to the entries in {_SOURCES_PARTS} and run apt-get update."
         )
     if not _archive_uris():
         _update(log)
     uris = _archive_uris()
     if not uris:
-        raise NotDebian("none of the apt sources is Debian's own archive: cannot tell where to add its component contrib")
+        raise NotDebian(
+            "none of the apt sources is Debian's own archive: cannot tell where to add its component contrib"
+        )
     for path in (_SOURCES_LIST, *sorted(_SOURCES_PARTS.glob("*.list")), *sorted(_SOURCES_PARTS.glob("*.sources"))):
         if not path.exists():
             continue
@@ -130,7 +133,9 @@ def newest_version(package: str) -> str:
         if not best or _is_newer(fields[1], best):
             best = fields[1]
     if not best:
-        raise StepFailed(f"no apt source offers the package {package}; run apt-get update, and see that contrib is among the sources")
+        raise StepFailed(
+            f"no apt source offers the package {package}; run apt-get update, and see that contrib is among the sources"
+        )
     return best
 
 
@@ -182,7 +187,7 @@ def _indexed(suite: str, component: str) -> bool:
 
 def _update(log: Path) -> None:
     """
-    Refresh the package index; wait while another process does (DPkg::Lock::Timeout doesn't cover the lock of the lists).
+    Refresh the package index; wait while another process does: DPkg::Lock::Timeout doesn't cover the lists' lock.
     """
     deadline = time.monotonic() + _LOCK_WAIT_SECONDS
     while True:
@@ -200,10 +205,17 @@ def _update(log: Path) -> None:
 def _output(command: Sequence[str], *, check: bool = True) -> str:
     try:
         answer = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
         )
     except FileNotFoundError as missing:
-        raise NotDebian(f"there is no {command[0]} on this system: the guest's kernel and modules come from Debian packages") from missing
+        raise NotDebian(
+            f"there is no {command[0]} on this system: the guest's kernel and modules come from Debian packages"
+        ) from missing
     if check and answer.returncode != 0:
         raise StepFailed(f"`{shlex.join(command)}` failed with status {answer.returncode}: {answer.stderr.strip()}")
     return answer.stdout

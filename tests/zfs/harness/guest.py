@@ -1,9 +1,9 @@
 """
 The guest's side of the harness: runs as process 1 on the host's root, runs one command, reports, powers off.
 
-It is copied into the control folder (a writable view of a folder of the host) and talks to the host through files there:
-`job.json` says what to do, `started` appears when the command is about to run, `stdout` and `stderr` grow with its output,
-`result.json` holds its exit status. Runs with the distribution's Python, standard library only.
+It is copied into the control folder (a writable view of a folder of the host) and talks to the host through files
+there: `job.json` says what to do, `started` appears when the command is about to run, `stdout` and `stderr` grow with
+its output, `result.json` holds its exit status. Runs with the distribution's Python, standard library only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -21,10 +22,16 @@ from typing import Any
 _CONTROL = Path("/run/flocker-zfs/control")
 _MS_BIND = 0x1000  # linux/mount.h
 _POWER_OFF = 0x4321FEDC  # LINUX_REBOOT_CMD_POWER_OFF, linux/reboot.h
+# udev(7) makes these; there is none here.
+_DEVICE_LINKS = {
+    "/dev/fd": "/proc/self/fd",
+    "/dev/stdin": "/proc/self/fd/0",
+    "/dev/stdout": "/proc/self/fd/1",
+    "/dev/stderr": "/proc/self/fd/2",
+}
 _PUMP_BYTES = 65536
 # A process that the command left behind may hold its output open for ever.
 _DRAIN_SECONDS = 3.0
-_NETWORK_MODULES = ("veth", "bridge", "sch_netem", "nf_tables", "nft_ct", "nft_counter", "nft_reject_inet", "nft_limit")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,25 +48,19 @@ def _mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") 
 def _prepare(job: dict[str, Any]) -> None:
     release = os.uname().release
     _mount(job["modules"], f"/lib/modules/{release}", "none", _MS_BIND)
-    for target, link in (("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"),
-                         ("/dev/stderr", "/proc/self/fd/2")):  # fmt: skip
+    for target, link in _DEVICE_LINKS.items():
         if not os.path.lexists(target):
             Path(target).symlink_to(link)
+    # The kernel itself asks modprobe for all others (veth, bridge, sch_netem, nf_tables ...) when they are first used.
     subprocess.run(["modprobe", "zfs"], check=True)
-    # Optional: a test that needs one says so itself. Modules of network tools are not always asked for by name.
-    for module in _NETWORK_MODULES:
-        subprocess.run(["modprobe", "-q", module], check=False)
+    socket.sethostname("flocker-zfs")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=False)
-    Path("/sys/fs/cgroup").is_dir() and _mount_quietly("cgroup2", "/sys/fs/cgroup", "cgroup2")
-    for mount in job["mounts"]:
-        _mount(mount["source"], mount["target"], mount["kind"], 0, mount["data"])
-
-
-def _mount_quietly(source: str, target: str, kind: str) -> None:
     try:
-        _mount(source, target, kind)
+        _mount("cgroup2", "/sys/fs/cgroup", "cgroup2")
     except OSError as failure:
         print(f"guest: {failure}", flush=True)
+    for mount in job["mounts"]:
+        _mount(mount["source"], mount["target"], mount["kind"], 0, mount["data"])
 
 
 def _pump(source: int, path: Path) -> threading.Thread:
@@ -81,7 +82,7 @@ def _pump(source: int, path: Path) -> threading.Thread:
 
 def _run(job: dict[str, Any]) -> int:
     """
-    The command's exit status as a shell gives it: 128 and the signal's number if a signal ended it, 127 if it isn't there.
+    The command's exit status as a shell gives it: 128 and the number of a signal that ended it, 127 if it isn't there.
     """
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -89,9 +90,14 @@ def _run(job: dict[str, Any]) -> int:
     (_CONTROL / "started").touch()
     try:
         command = subprocess.Popen(
-            job["command"], cwd=job["cwd"], env=job["environment"], stdin=subprocess.DEVNULL, stdout=out_write, stderr=err_write,
+            job["command"],
+            cwd=job["cwd"],
+            env=job["environment"],
+            stdin=subprocess.DEVNULL,
+            stdout=out_write,
+            stderr=err_write,
             start_new_session=True,
-        )  # fmt: skip
+        )
     except OSError as failure:
         os.write(err_write, f"guest: cannot run {job['command'][0]}: {failure}\n".encode())
         status = 127 if isinstance(failure, FileNotFoundError) else 126

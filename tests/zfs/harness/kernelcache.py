@@ -1,8 +1,8 @@
 """
 The cache of built guest kernels: outside the checkout, whole or not there at all, one builder at a time.
 
-Layout: `$FLOCKER_CACHE/zfs-kernel/KIND/KEY/`, each entry with a `manifest.json` that lists its files. An entry is built in a
-temporary folder beside it and renamed in; one whose files are missing or changed counts as not there.
+Layout: `$FLOCKER_CACHE/zfs-kernel/KIND/KEY/`, each entry with a `manifest.json` that lists its files. An entry is built
+in a temporary folder beside it and renamed in; one whose files are missing or changed counts as not there.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def publish(product: Path, kind_folder: Path, kernel_version: str, zfs_version: 
 
     :param product: a folder on the same file system; it is gone afterwards.
     """
-    files = {str(path.relative_to(product)): _fingerprint(path) for path in sorted(product.rglob("*")) if path.is_file()}
+    files = {
+        str(path.relative_to(product)): _fingerprint(path) for path in sorted(product.rglob("*")) if path.is_file()
+    }
     manifest = {"kernel_version": kernel_version, "zfs_version": zfs_version, "files": files}
     (product / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     entry = kind_folder / entry_key(kernel_version, zfs_version, recipe)
@@ -115,10 +117,29 @@ def publish(product: Path, kind_folder: Path, kernel_version: str, zfs_version: 
         shutil.rmtree(entry)
     os.sync()
     product.rename(entry)
-    for other in kind_folder.iterdir():
-        if other.is_dir() and other != entry and not other.name.startswith(_BUILDING):
-            shutil.rmtree(other, ignore_errors=True)
+    for other in kind_folder.glob(f"*/{_MANIFEST}"):
+        if other.parent != entry and not _is_in_use(other):
+            shutil.rmtree(other.parent, ignore_errors=True)
     return Built(folder=entry, kernel_version=kernel_version, zfs_version=zfs_version)
+
+
+@contextmanager
+def in_use(built: Built) -> Iterator[None]:
+    """
+    While the block runs, a newer build does not remove this entry.
+    """
+    with (built.folder / _MANIFEST).open("rb") as manifest:
+        fcntl.flock(manifest, fcntl.LOCK_SH)
+        yield
+
+
+def _is_in_use(manifest: Path) -> bool:
+    with manifest.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def _intact(entry: Path) -> Built | None:

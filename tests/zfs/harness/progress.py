@@ -4,7 +4,9 @@ What the harness says while it works: one line per step on standard error, a hea
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -67,9 +69,17 @@ def run_logged(
     with log.open("ab") as sink:
         sink.write(f"$ {shlex.join(command)}\n".encode())
         sink.flush()
-        status = subprocess.run(
-            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, check=False
-        ).returncode
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            status = process.wait()
+        except BaseException:
+            # A signal asks the harness to end: so must the compilers.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
     if status != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
         raise StepFailed(f"`{shlex.join(command)}` failed with status {status}. The end of {log}:\n{tail}")

@@ -24,7 +24,15 @@ from tests.zfs.harness.progress import say
 _POLL_SECONDS = 0.03
 _HALT_SECONDS = 10.0
 _CONSOLE_TAIL_LINES = 30
-_KERNEL_TROUBLE = ("Kernel panic", "Oops", "BUG:", "VERIFY", "PANIC at", "soft lockup", "ran out of memory on the host side")
+_KERNEL_TROUBLE = (
+    "Kernel panic",
+    "Oops",
+    "BUG:",
+    "VERIFY",
+    "PANIC at",
+    "soft lockup",
+    "ran out of memory on the host side",
+)
 # Folders of the guest's own, which hide the host's.
 _HIDDEN = ("/dev", "/proc", "/run", "/sys")
 _GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -35,7 +43,7 @@ class Request:
     """
     What to run, and with what.
 
-    :ivar folders: writable folders of the host, under the name of the environment variable that tells the command where.
+    :ivar folders: writable folders of the host, by the environment variable that tells the command where they are.
     :ivar timeout_seconds: for the command alone; None: as long as it takes.
     :ivar keep: keep the folder with the job, its output and the guest's console.
     """
@@ -120,10 +128,14 @@ def checked_folders(request: Request) -> None:
     :raises UnusableFolder: if one lies where the guest has folders of its own.
     """
     if (hidden := _hidden_by_guest(request.cwd)) is not None:
-        raise UnusableFolder(f"the working directory {request.cwd} is under {hidden}, which is the guest's own: move the checkout")
+        raise UnusableFolder(
+            f"the working directory {request.cwd} is under {hidden}, which is the guest's own: move the checkout"
+        )
     for name, folder in request.folders.items():
         if (hidden := _hidden_by_guest(folder)) is not None and not folder.is_relative_to("/dev/shm"):
-            raise UnusableFolder(f"{folder} (for {name}) is under {hidden}, which is the guest's own: choose another folder")
+            raise UnusableFolder(
+                f"{folder} (for {name}) is under {hidden}, which is the guest's own: choose another folder"
+            )
         folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -159,15 +171,20 @@ def _memory_folder(memory_bytes: int) -> Path:
         room_bytes = facts.f_bavail * facts.f_frsize
         if not facts.f_flag & os.ST_NOEXEC and room_bytes >= memory_bytes and os.access(name, os.W_OK):
             if name != "/dev/shm":
-                say(f"/dev/shm has no room for the guest's memory ({memory_bytes >> 20} MiB) or forbids programs: using {name}, slower")
+                say(
+                    f"/dev/shm has no room for the guest's memory ({memory_bytes >> 20} MiB) or forbids programs: "
+                    f"using {name}, which is slower"
+                )
             return Path(name)
-    raise UnusableFolder(f"no place for the guest's memory: /dev/shm has less than {memory_bytes >> 20} MiB free; give less with --mem")
+    raise UnusableFolder(
+        f"no place for the guest's memory: /dev/shm has less than {memory_bytes >> 20} MiB free; give less with --mem"
+    )
 
 
 @contextmanager
 def signals_raised() -> Iterator[None]:
     """
-    SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted` inside the block, once; later ones don't disturb the cleaning up.
+    SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted` inside the block, once; more don't disturb the cleaning up.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -185,7 +202,13 @@ def signals_raised() -> Iterator[None]:
 
 
 def run_guest(
-    guest: Sequence[str], folder: Path, request: Request, job: Mapping[str, Any], boot_seconds: float, *, environment: Mapping[str, str]
+    guest: Sequence[str],
+    folder: Path,
+    request: Request,
+    job: Mapping[str, Any],
+    boot_seconds: float,
+    *,
+    environment: Mapping[str, str],
 ) -> Exited | Failed | TimedOut:
     """
     Start a guest, copy its command's output to this process's as it comes, and end it, whatever happens.
@@ -202,7 +225,7 @@ def run_guest(
     offsets = {path: 0 for path, _ in streams}
     with console.open("wb") as console_sink:
         process = subprocess.Popen(
-            # A harness that is killed takes its guest along.
+            # A harness that is killed takes its guest along: at once with this, and thoroughly by the warden.
             ["setpriv", "--pdeathsig", "KILL", *guest],
             stdin=subprocess.DEVNULL,
             stdout=console_sink,
@@ -214,7 +237,9 @@ def run_guest(
         )
     started = time.monotonic()
     running_since: float | None = None
+    warden: subprocess.Popen[bytes] | None = None
     try:
+        warden = _warden(process.pid, "" if request.keep else str(folder))
         while True:
             ended = process.poll() is not None
             for path, sink in streams:
@@ -228,9 +253,14 @@ def run_guest(
             now = time.monotonic()
             if running_since is None and now - started > boot_seconds:
                 return Failed(
-                    f"the guest did not start the command within {boot_seconds:.0f} s.{_console_tail(console)}", booted=False
+                    f"the guest did not start the command within {boot_seconds:.0f} s.{_console_tail(console)}",
+                    booted=False,
                 )
-            if running_since is not None and request.timeout_seconds is not None and now - running_since > request.timeout_seconds:
+            if (
+                running_since is not None
+                and request.timeout_seconds is not None
+                and now - running_since > request.timeout_seconds
+            ):
                 return TimedOut(request.timeout_seconds)
             time.sleep(_POLL_SECONDS)
         try:
@@ -241,10 +271,24 @@ def run_guest(
             offsets[path] = _copied(path, offsets[path], sink)
     finally:
         _end(process)
+        if warden is not None:
+            warden.kill()
+            warden.communicate()
     result = json.loads((control / "result.json").read_text())
     if "failure" in result:
         return Failed(f"the guest could not run the command: {result['failure']}.{_console_tail(console)}", booted=True)
     return Exited(result["status"], _trouble(console))
+
+
+def _warden(group: int, folder: str) -> subprocess.Popen[bytes]:
+    program = Path(__file__).with_name("warden.py")
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(program), str(group), folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _copied(path: Path, offset: int, sink: int) -> int:
@@ -282,7 +326,11 @@ def _death(status: int, console: Path, folder: Path) -> str:
 
 def _console_tail(console: Path) -> str:
     lines = console.read_text(errors="replace").replace("\r", "").splitlines()[-_CONSOLE_TAIL_LINES:]
-    return "\nThe end of its console:\n" + "\n".join(f"  | {line}" for line in lines) if lines else " Its console is empty."
+    return (
+        "\nThe end of its console:\n" + "\n".join(f"  | {line}" for line in lines)
+        if lines
+        else " Its console is empty."
+    )
 
 
 def _trouble(console: Path) -> list[str]:

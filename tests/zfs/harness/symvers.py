@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-# An entry of __ksymtab without relative references (include/linux/export.h): value, name, namespace, three 64-bit pointers.
+# An entry of __ksymtab without relative references (include/linux/export.h): pointers to value, name and namespace.
 _ENTRY = struct.Struct("<QQQ")
 _TABLES = (("__ksymtab", "EXPORT_SYMBOL"), ("__ksymtab_gpl", "EXPORT_SYMBOL_GPL"))
 
@@ -56,7 +56,9 @@ def _sections(kernel: bytes) -> dict[str, _Section]:
         raise NoExportTables("the kernel is not a 64-bit ELF file")
     (table_offset,) = struct.unpack_from("<Q", kernel, 0x28)
     entry_bytes, count, names_index = struct.unpack_from("<HHH", kernel, 0x3A)
-    found = [_Section(*struct.unpack_from("<IIQQQQ", kernel, table_offset + index * entry_bytes)) for index in range(count)]
+    found = [
+        _Section(*struct.unpack_from("<IIQQQQ", kernel, table_offset + index * entry_bytes)) for index in range(count)
+    ]
     names_offset = found[names_index].offset
     return {_text_at(kernel, names_offset + section.name_offset): section for section in found}
 

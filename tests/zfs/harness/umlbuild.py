@@ -1,8 +1,8 @@
 """
 Building the User Mode Linux guest: Debian's `user-mode-linux` kernel as it is, and ZFS modules compiled for it.
 
-Modules must match the kernel exactly, so the source is the version that the kernel's package says it was built from, and the
-symbols are read from the kernel's own export tables. Everything comes from Debian packages; nothing is patched.
+Modules must match the kernel exactly, so the source is the version that the kernel's package says it was built from,
+and the symbols are read from the kernel's own export tables. Everything comes from Debian packages; nothing is patched.
 """
 
 from __future__ import annotations
@@ -18,15 +18,42 @@ from tests.zfs.harness.kernelcache import Built, being_built, newest_built, publ
 from tests.zfs.harness.progress import StepFailed, run_logged, say, step
 from tests.zfs.harness.symvers import symvers
 
-USERLAND = ("zfsutils-linux", "python3-pyzfs")
 _TOOLS = (
-    "autoconf automake bc bison build-essential cpio flex gawk kmod libelf-dev libssl-dev libtool pkg-config xz-utils "
-    "iproute2 kmod util-linux"
-).split()
-# Nothing of these is compiled for the modules; leaving them packed saves a third of the disk writes. Kconfig files are needed.
-_UNUSED_SOURCE = ("drivers/gpu/*.[ch]", "drivers/net/*.[ch]", "sound/*.[ch]", "Documentation/devicetree/*", "tools/testing/selftests/*")
+    "autoconf",
+    "automake",
+    "bc",
+    "bison",
+    "build-essential",
+    "cpio",
+    "flex",
+    "gawk",
+    "kmod",
+    "libelf-dev",
+    "libssl-dev",
+    "libtool",
+    "pkg-config",
+    "util-linux",
+    "xz-utils",
+)
+# Nothing of these is compiled for the modules; leaving them packed saves a third of the disk writes. All Kconfig files
+# are needed.
+_UNUSED_SOURCE = (
+    "drivers/gpu/*.[ch]",
+    "drivers/net/*.[ch]",
+    "sound/*.[ch]",
+    "Documentation/devicetree/*",
+    "tools/testing/selftests/*",
+)
 # Whole families of drivers for devices that a User Mode Linux guest can't have.
-_UNUSED_MODULES = ("drivers/usb", "drivers/media", "drivers/scsi", "drivers/input", "drivers/hid", "drivers/iio", "sound")
+_UNUSED_MODULES = (
+    "drivers/usb",
+    "drivers/media",
+    "drivers/scsi",
+    "drivers/input",
+    "drivers/hid",
+    "drivers/iio",
+    "sound",
+)
 
 
 def uml_build(cache: Path, recipe: str, *, again: bool = False) -> Built:
@@ -52,7 +79,7 @@ def uml_build(cache: Path, recipe: str, *, again: bool = False) -> Built:
         log.write_bytes(b"")
         with step("package index and packages", log):
             debian.prepare_sources("contrib", log)
-            debian.install([*_TOOLS, *USERLAND], log)
+            debian.install(_TOOLS, log)
         kernel_version = debian.newest_version("user-mode-linux")
         zfs_version = debian.newest_version("zfs-dkms")
         if now_built is not None and (now_built.kernel_version, now_built.zfs_version) == (kernel_version, zfs_version):
@@ -65,7 +92,9 @@ def uml_build(cache: Path, recipe: str, *, again: bool = False) -> Built:
 
 def _build(work: Path, kernel_version: str, zfs_version: str, log: Path) -> Path:
     source_package, source_version = _source_of("user-mode-linux", kernel_version)
-    with step(f"fetching user-mode-linux {kernel_version}, {source_package} {source_version}, zfs-dkms {zfs_version}", log):
+    with step(
+        f"fetching user-mode-linux {kernel_version}, {source_package} {source_version}, zfs-dkms {zfs_version}", log
+    ):
         packages = [
             debian.download(name, version, work, log)
             for name, version in (
@@ -121,7 +150,9 @@ def _source_of(package: str, version: str) -> tuple[str, str]:
     field = debian.control_field(package, version, "Built-Using")
     found = re.search(r"\blinux \(= (?P<version>(?P<series>\d+\.\d+)[^)]*)\)", field)
     if found is None:
-        raise StepFailed(f"{package} {version} does not say which kernel source it was built from (Built-Using: {field!r})")
+        raise StepFailed(
+            f"{package} {version} does not say which kernel source it was built from (Built-Using: {field!r})"
+        )
     return f"linux-source-{found['series']}", found["version"]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.zfs.harness.kernelcache import Built
+from tests.zfs.harness.kernelcache import Built, in_use
 from tests.zfs.harness.progress import say
 from tests.zfs.harness.session import Exited, Failed, Request, TimedOut, job_of, run_folder, run_guest
 
@@ -19,7 +19,7 @@ _BOOT_SECONDS = 60.0
 # In the checkout, not the run's folder: the kernel's own /dev hides /dev/shm when it starts this.
 _INIT = Path(__file__).resolve().with_name("uml-init.sh")
 _MAP_COUNT = Path("/proc/sys/vm/max_map_count")
-# At the usual 65530, a process of the guest that touches 300 MiB here and there is killed: each page is a mapping of the host.
+# At the usual 65530, a guest's process that touches 300 MiB here and there is killed: each page is a mapping.
 _MAP_COUNT_NEEDED = 1_048_576
 
 
@@ -32,12 +32,16 @@ def run_in_uml(built: Built, request: Request, cpu_locks: Path) -> Exited | Fail
     _raise_map_count()
     modules = next((built.folder / "lib/modules").iterdir())
     with ExitStack() as undo:
+        undo.enter_context(in_use(built))
         cpu = undo.enter_context(_own_cpu(cpu_locks))
         folder = undo.enter_context(run_folder(request))
         mounts = [
-            {"source": "none", "target": str(host), "kind": "hostfs", "data": str(host)} for host in request.folders.values()
+            {"source": "none", "target": str(host), "kind": "hostfs", "data": str(host)}
+            for host in request.folders.values()
         ]
-        keep_tmp = any(path.is_relative_to("/tmp") for path in (request.cwd.resolve(), modules.resolve(), *_programs(request)))
+        keep_tmp = any(
+            path.is_relative_to("/tmp") for path in (request.cwd.resolve(), modules.resolve(), *_programs(request))
+        )
         guest = [
             "taskset", "-c", str(cpu),
             str(built.folder / "linux.uml"), f"mem={request.memory_bytes >> 20}M", f"uml_dir={folder}/uml",
@@ -60,9 +64,14 @@ def _raise_map_count() -> None:
         now = int(_MAP_COUNT.read_text())
         if now < _MAP_COUNT_NEEDED:
             _MAP_COUNT.write_text(str(_MAP_COUNT_NEEDED))
-            say(f"set vm.max_map_count to {_MAP_COUNT_NEEDED} (was {now}) on this machine; it stays until the next boot")
+            say(
+                f"set vm.max_map_count to {_MAP_COUNT_NEEDED} (was {now}) on this machine; it stays until the next boot"
+            )
     except OSError:
-        say(f"vm.max_map_count is low and only root can change it: big processes in the guest may die. `sysctl vm.max_map_count={_MAP_COUNT_NEEDED}`")
+        say(
+            "vm.max_map_count is low and only root can change it: big processes in the guest may die. As root: "
+            f"sysctl vm.max_map_count={_MAP_COUNT_NEEDED}"
+        )
 
 
 @contextmanager

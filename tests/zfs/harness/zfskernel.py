@@ -6,9 +6,11 @@ Run a command on a real ZFS kernel, on a machine that need not have one.
     zfskernel.py build [--kind uml|qemu]            make the guest's kernel now (run does it when needed)
     zfskernel.py doctor                             say what this machine can do, by trying
 
-The guest sees this machine's files, read-only with a memory file system laid over; what it writes is gone afterwards, but
-for the folders given with --out and --disk-dir. Exit status of `run`: that of the command; 124 if it was out of time, 125 if
-the guest or the harness failed (the reason is on standard error), 128 and the signal's number if a signal ended it.
+The guest sees this machine's files, read-only with a memory file system laid over; what it writes is gone afterwards,
+but for the folders given with --out and --disk-dir.
+
+Exit status of `run`: that of the command; 124 if it was out of time, 125 if the guest or the harness failed (the reason
+is on standard error), 128 and the signal's number if a signal ended the harness.
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ from typing import assert_never
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 # Standard library only. An installed package named "tests" would hide the checkout's folder of that name.
-sys.path[:] = [str(_CHECKOUT), *(entry for entry in sys.path if not entry.endswith(("site-packages", "dist-packages")))]
+if __name__ == "__main__":
+    sys.path[:] = [
+        str(_CHECKOUT),
+        *(path for path in sys.path if not path.endswith(("site-packages", "dist-packages"))),
+    ]
 
 from tests.zfs.harness.choice import doctor, ensure_built, run_auto, run_on  # noqa: E402
 from tests.zfs.harness.debian import NotDebian, PackagesMissing  # noqa: E402
@@ -56,8 +62,12 @@ def arguments(words: list[str]) -> argparse.Namespace:
     run.add_argument("--timeout", type=float, metavar="SECONDS", help="for the command; none by default")
     run.add_argument("--mem", type=size_bytes, default="4G", metavar="SIZE", help="the guest's memory (default 4G)")
     run.add_argument("--cpu", type=int, default=2, metavar="N", help="CPUs of a QEMU guest (a UML guest has one)")
-    run.add_argument("--out", type=Path, metavar="DIR", help="writable for the command, as $FLOCKER_ZFS_OUT, same path inside")
-    run.add_argument("--disk-dir", type=Path, metavar="DIR", help="for pools that outlive the guest, as $FLOCKER_ZFS_DISKS")
+    run.add_argument(
+        "--out", type=Path, metavar="DIR", help="writable for the command, as $FLOCKER_ZFS_OUT, same path inside"
+    )
+    run.add_argument(
+        "--disk-dir", type=Path, metavar="DIR", help="for pools that outlive the guest, as $FLOCKER_ZFS_DISKS"
+    )
     run.add_argument("--keep", action="store_true", help="keep the run's folder: job, output, console of the guest")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ARGS...")
     build = verbs.add_parser("build", help="make a guest's kernel and modules")
