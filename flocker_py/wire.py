@@ -309,7 +309,7 @@ _KEYS: Mapping[type, tuple[_Encode, _Decode]] = {
 
 def _codec(hint: Any) -> tuple[_Encode, _Decode]:
     members = union_members(hint)
-    if len(members) > 1:
+    if len(members) != 1:
         return _union_codec(members)
     (kind,) = members
     origin = typing.get_origin(kind)

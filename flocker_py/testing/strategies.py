@@ -55,7 +55,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
     Every value of a type that a field of a record may have.
     """
     members = union_members(hint)
-    if len(members) > 1:
+    if len(members) != 1:
         return st.one_of(*(values_of(member) for member in members))
     (kind,) = members
     if typing.get_origin(kind) is PVector:

@@ -1,0 +1,334 @@
+"""
+What is persisted and what goes over the wire looks as it looked before.
+
+After a change that is meant, run ``FLOCKER_REWRITE_GOLDEN=1 pytest tests/unit/test_golden.py`` and read the difference.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from flocker_py.assignment import Destroy, Keep, NodeAssignment, Own, Receive, Release, Remove, SendTo
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    Dataset,
+    DatasetId,
+    FinishedMove,
+    Guid,
+    Link,
+    Mount,
+    Move,
+    MoveId,
+    MoveOutcome,
+    MovePhase,
+    Node,
+    NodeId,
+    OverrunPolicy,
+    Ownership,
+    Port,
+    RestartName,
+    RestartPolicy,
+)
+from flocker_py.observed import (
+    ContainerObservation,
+    ContainerPhase,
+    DatasetObservation,
+    NodeObservation,
+    ReportedError,
+    SendProgress,
+    SendVerdict,
+)
+from flocker_py.records import Record
+from flocker_py.storage import Role
+from flocker_py.upgrade import FORMAT
+from flocker_py.wire import decode, encode, from_text, json_value, record_hints, to_text, union_members
+
+GOLDEN = Path(__file__).parent / "golden"
+LOCK = GOLDEN / "fields.lock.json"
+REWRITE = os.environ.get("FLOCKER_REWRITE_GOLDEN") == "1"
+
+# What the control service keeps; flocker_control.state.Stored.
+PERSISTED: tuple[type[Record], ...] = (Node, Dataset, Ownership, Container)
+
+N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
+N2 = NodeId(UUID("22222222-2222-4222-8222-222222222222"))
+DATASET = DatasetId(UUID("dddddddd-dddd-4ddd-8ddd-dddddddddddd"))
+OTHERS = [DatasetId(UUID(f"dddddddd-dddd-4ddd-8ddd-00000000000{digit}")) for digit in range(1, 6)]
+MOVE = MoveId(UUID("33333333-3333-4333-8333-333333333333"))
+DB = ContainerName("db")
+SEND_TO = SendTo(
+    move_id=MOVE,
+    target=N2,
+    address="192.0.2.2",
+    port=4525,
+    max_downtime_seconds=0.5,
+    on_overrun=OverrunPolicy.CUT_OVER,
+)
+CONTAINER = Container(
+    name=DB,
+    node_id=N1,
+    image="postgres:16",
+    command=["postgres", "-c", "fsync=on"],
+    environment={"PGDATA": "/data/é"},
+    mounts=[Mount(dataset_id=DATASET, path="/data")],
+    ports=[Port(internal=5432, external=15432, protocol="udp")],
+    links=[Link(alias="cache", local_port=80, remote_port=8080)],
+    restart=RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=3),
+    memory_bytes=2**30,
+    cpu_shares=512,
+    swappiness=10,
+    stop_grace_seconds=2.5,
+    labels={"tier": "data"},
+)
+
+EXAMPLES: dict[str, Record] = {
+    "node": Node(node_id=N1, name="n1", address="2001:db8::1", labels={"rack": "a"}),
+    "node-defaults": Node(node_id=N1),
+    "dataset": Dataset(
+        dataset_id=DATASET,
+        primary=N1,
+        name="pg",
+        maximum_size_bytes=2**34,
+        metadata={"name": "pg"},
+        deleted=True,
+        max_downtime_seconds=0.25,
+        on_overrun=OverrunPolicy.CUT_OVER,
+    ),
+    "dataset-defaults": Dataset(dataset_id=DATASET, primary=N1),
+    "container": CONTAINER,
+    "container-defaults": Container(name=DB, node_id=N1),
+    "ownership": Ownership(
+        dataset_id=DATASET,
+        owner=N1,
+        epoch=7,
+        created=True,
+        move=Move(
+            move_id=MOVE,
+            source=N1,
+            target=N2,
+            phase=MovePhase.FINAL,
+            started_at_seconds=1_700_000_000.5,
+            released_at_seconds=1_700_000_009.5,
+            rounds=3,
+            sent_bytes=4096,
+            final_guid=Guid(2**64 - 1),
+        ),
+        last_move=FinishedMove(
+            move_id=MOVE,
+            source=N2,
+            target=N1,
+            outcome=MoveOutcome.FAILED,
+            reason="the target has no room",
+            started_at_seconds=1_600_000_000.25,
+            ended_at_seconds=1_600_000_060.0,
+            rounds=4,
+            sent_bytes=123_456_789,
+            downtime_seconds=0.75,
+        ),
+        handed_over={N2: Guid(42)},
+        refused_primary=N2,
+        destroyed=True,
+    ),
+    "ownership-defaults": Ownership(dataset_id=DATASET, owner=N1),
+    "node-assignment": NodeAssignment(
+        node_id=N1,
+        revision=99,
+        datasets={
+            DATASET: Own(
+                dataset_id=DATASET,
+                epoch=7,
+                may_create=True,
+                take_guid=Guid(42),
+                maximum_size_bytes=2**34,
+                keep_snapshots=True,
+                send_to=SEND_TO,
+            ),
+            OTHERS[0]: Release(dataset_id=OTHERS[0], epoch=3, send_to=SEND_TO),
+            OTHERS[1]: Receive(dataset_id=OTHERS[1], epoch=4, move_id=MOVE, source=N2, maximum_size_bytes=2**34),
+            OTHERS[2]: Keep(dataset_id=OTHERS[2], epoch=5),
+            OTHERS[3]: Remove(dataset_id=OTHERS[3], epoch=6, proven_guid=Guid(43)),
+            OTHERS[4]: Destroy(dataset_id=OTHERS[4], epoch=8),
+        },
+        containers={DB: CONTAINER},
+    ),
+    "node-observation": NodeObservation(
+        node_id=N1,
+        era=UUID("eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"),
+        address="192.0.2.1",
+        transfer_port=4525,
+        version="0.1.0",
+        storage="zfs",
+        runtime="process",
+        container_fields=["command", "environment"],
+        free_bytes=2**40,
+        storage_known=True,
+        runtime_known=True,
+        datasets={
+            DATASET: DatasetObservation(
+                dataset_id=DATASET,
+                role=Role.RELEASED,
+                epoch=7,
+                newest_guid=Guid(42),
+                final_guid=Guid(42),
+                mounted=True,
+                path=f"/flocker/{DATASET}",
+                used_bytes=2**33,
+                maximum_size_bytes=2**34,
+                sending=SendProgress(
+                    move_id=MOVE,
+                    round=2,
+                    round_bytes=100,
+                    total_bytes=200,
+                    sent_bytes=1100,
+                    rate_bytes_per_second=50.5,
+                    eta_seconds=2.0,
+                    predicted_downtime_seconds=0.4,
+                    acknowledged_guid=Guid(41),
+                    verdict=SendVerdict.READY,
+                ),
+            ),
+        },
+        containers={
+            DB: ContainerObservation(
+                name=DB,
+                phase=ContainerPhase.EXITED,
+                mounts=[DATASET],
+                exit_status=-9,
+                restarts=3,
+                started_at_seconds=1_700_000_000.5,
+            ),
+        },
+        failures={
+            str(DATASET): ReportedError(code="PoolFull", text="no room", at_seconds=1_700_000_001.0, lasting=True)
+        },
+    ),
+}
+
+
+@pytest.fixture(params=sorted(EXAMPLES))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def golden_text(name: str) -> str:
+    path = GOLDEN / f"{name}.json"
+    if REWRITE:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(json.loads(to_text(EXAMPLES[name])), indent=1, sort_keys=True) + "\n")
+    return path.read_text()
+
+
+def test_written_as_before(name: str) -> None:
+    """
+    A record is written as it was when its golden file was made.
+    """
+    golden = json_value(golden_text(name))
+
+    assert json_value(to_text(EXAMPLES[name])) == golden
+
+
+def test_golden_file_is_read(name: str) -> None:
+    """
+    What was written then is read now, and means the same.
+    """
+    assert from_text(type(EXAMPLES[name]), golden_text(name)) == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("field", sorted(record_hints(Ownership)))
+def test_missing_field_of_a_persisted_record_is_refused(field: str) -> None:
+    """
+    No field of a persisted record is guessed.
+    """
+    data = encode(EXAMPLES["ownership"])
+    del data[field]
+
+    with pytest.raises(Exception, match=rf"\$\.{field}: expected this field of a Ownership"):
+        decode(Ownership, data)
+
+
+def closure(kinds: Iterable[type]) -> Iterator[type]:
+    """
+    The record classes and enumerations that these records are made of, themselves included, each once.
+    """
+    seen: set[type] = set()
+    waiting: list[Any] = list(kinds)
+    while waiting:
+        hint = waiting.pop()
+        members = union_members(hint)
+        if len(members) > 1:
+            waiting.extend(members)
+            continue
+        (kind,) = members
+        waiting.extend(getattr(kind, "__args__", ()))
+        if not isinstance(kind, type) or kind in seen or not issubclass(kind, Record | enum.Enum):
+            continue
+        seen.add(kind)
+        yield kind
+        if issubclass(kind, Record):
+            waiting.extend(record_hints(kind).values())
+
+
+def type_text(hint: Any) -> str:
+    members = union_members(hint)
+    if len(members) > 1:
+        return " | ".join(sorted(type_text(member) for member in members))
+    (kind,) = members
+    arguments = getattr(kind, "__args__", ())
+    if arguments:
+        return f"{kind.__origin__.__name__}[{', '.join(type_text(argument) for argument in arguments)}]"
+    return str(kind.__name__)
+
+
+def shape(kind: type) -> object:
+    if issubclass(kind, enum.Enum):
+        return sorted(str(member.value) for member in kind)
+    assert issubclass(kind, Record)
+    return {field: type_text(hint) for field, hint in record_hints(kind).items()}
+
+
+def test_persisted_fields_are_locked() -> None:
+    """
+    A persisted record has the fields that its format was released with.
+    """
+    shapes = {kind.__name__: shape(kind) for kind in closure(PERSISTED)}
+    if REWRITE:
+        LOCK.write_text(json.dumps({"format": FORMAT, "records": shapes}, indent=1, sort_keys=True) + "\n")
+    locked = json.loads(LOCK.read_text())
+
+    assert locked == {"format": FORMAT, "records": shapes}, (
+        "A persisted record has changed: stores written before can't be read any more. If a version with this format "
+        "was released, follow flocker_py/upgrade.py: raise FORMAT and write the step from the old format. "
+        "Then run FLOCKER_REWRITE_GOLDEN=1 pytest tests/unit/test_golden.py and read the difference."
+    )
+
+
+def test_every_persisted_record_has_a_golden_file() -> None:
+    """
+    Nothing is persisted that has no example here.
+    """
+    assert set(PERSISTED) <= {type(example) for example in EXAMPLES.values()}
+
+
+def test_every_field_of_the_full_examples_differs_from_its_default() -> None:
+    """
+    The golden files show every field with a value of its own.
+    """
+    plain = {
+        (name, field)
+        for name in ("node", "dataset", "container", "ownership")
+        for field in record_hints(type(EXAMPLES[name]))
+        if f"{name}-defaults" in EXAMPLES
+        and field not in {"node_id", "dataset_id", "primary", "owner", "name"}
+        and getattr(EXAMPLES[name], field) == getattr(EXAMPLES[f"{name}-defaults"], field)
+    }
+
+    assert plain == set()
