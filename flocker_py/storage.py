@@ -135,6 +135,12 @@ class PoolMissing(StorageError):
     """
 
 
+class PoolInUse(StorageError):
+    """
+    Another process on this host works with the pool already. End that process first, or give this one another pool.
+    """
+
+
 class PoolFull(StorageError):
     """
     There is not enough room in the pool. Free some, or add storage; nothing was changed.
@@ -156,6 +162,12 @@ class DatasetExists(StorageError):
 class DatasetBusy(StorageError):
     """
     Something on this host still uses the dataset: end the processes that the message names, or wait.
+    """
+
+
+class DatasetPartial(StorageError):
+    """
+    The dataset has only arrived in part. Let its transfer go on to the end, or abort the receive.
     """
 
 
@@ -240,7 +252,8 @@ class Storage(Protocol):
 
     Every call that names a dataset raises ``DatasetMissing`` if the pool has none of that id, and every call that
     names a snapshot raises ``SnapshotMissing``; every call may raise ``PoolMissing``, and every one that writes,
-    ``PoolFull``.
+    ``PoolFull``. Of a dataset that is nothing but a partial receive, ``set_role``, ``set_limit``, ``mount``,
+    ``snapshot``, ``stash`` and ``clone`` raise ``DatasetPartial``.
     """
 
     @property
@@ -417,12 +430,15 @@ class Storage(Protocol):
         being as an unmounted REPLICA of epoch 0 if it isn't there; role, epoch and properties of one that is, stay.
 
         :param stream: descriptor of the reading end of a pipe; stays the caller's to close.
-        :raises StreamCut: the stream ended early; ``resume_token`` is set, and the newest snapshot is what it was.
-        :raises StreamCorrupt: nothing was taken over.
+        :raises StreamCut: the stream ended early, and the newest snapshot is what it was. ``resume_token`` is set if
+            enough had arrived to go on from; a dataset of which less than that arrived is not there.
+        :raises StreamCorrupt: it made no snapshot. A partial receive may be kept: abort it, or resume it.
         :raises WrongBase: it builds on a snapshot that isn't here; nothing was changed.
-        :raises DatasetDiverged: the dataset was written to since its newest snapshot; nothing was changed.
+        :raises DatasetDiverged: the dataset was written to since the snapshot that the stream builds on, or has
+            newer ones; nothing was changed.
         :raises DatasetExists: it is a whole dataset, and one is here; nothing was changed.
-        :raises ResumeRefused: it goes on with another partial receive than the one kept.
+        :raises ResumeRefused: it goes on with another partial receive than the one kept, or one is kept and it
+            doesn't go on with it; nothing was changed.
         :raises DatasetBusy: it is mounted.
         """
         ...
