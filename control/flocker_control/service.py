@@ -1,0 +1,466 @@
+"""
+The control service proper: it decides, makes durable, and only then announces.
+
+One coroutine at a time changes anything. A user's command, or news from a node, leads to a set of changes; they are
+committed together; then the nodes concerned, and whoever watches, are told. What a change costs depends on the
+datasets it touches and the nodes these are on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+from uuid import UUID
+
+from eliot import log_message, start_action, write_traceback
+from pyrsistent import PMap, pmap, pvector
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.python.failure import Failure
+
+from flocker_control import codec, slices
+from flocker_control.commands import Command, Refusal, decide
+from flocker_control.ownership import transition
+from flocker_control.situation import Situation
+from flocker_control.state import Changes, State, changed
+from flocker_control.store import RevisionConflict, Store, StoreError
+from flocker_py.assignment import DatasetAssignment, NodeAssignment
+from flocker_py.clock import Clock
+from flocker_py.errors import FlockerError
+from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveId, Node, NodeId, Ownership
+from flocker_py.observed import ContainerPhase, NodeObservation
+from flocker_py.records import Record, value
+
+RETRY_SECONDS = 1.0
+"""After a commit that failed: news from nodes wait so long for the next try."""
+
+
+def write_failure(failure: Failure) -> None:
+    """
+    Log a failure that nobody waits for.
+    """
+    log_message(message_type="flocker:control:failure", reason=failure.getTraceback())
+
+
+class CommandRefused(FlockerError):
+    """
+    The request was refused. Nothing was changed.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.text)
+        self.refusal = refusal
+
+
+class Committed(Record):
+    """
+    Something durable has changed.
+    """
+
+    revision: int = value(int)
+    changes: Changes = value(Changes)
+
+
+class Observed(Record):
+    """
+    A node has reported something new, or come, or gone.
+
+    :param node: None: it has gone.
+    """
+
+    node_id: NodeId = value(UUID)
+    node: NodeObservation | None = value((NodeObservation, type(None)), default=None)
+
+
+Event = Committed | Observed
+
+
+class Session(Protocol):
+    """
+    The way to one connected node.
+    """
+
+    def assign(self, assignment: NodeAssignment) -> None:
+        """
+        Tell the node all that is asked of it now. Returns at once; what is overtaken may be left out.
+        """
+        ...
+
+    def replaced(self) -> None:
+        """
+        Another session of the same node has taken over: end this one.
+        """
+        ...
+
+
+class ControlService:
+    """
+    The state of the cluster, and everything that may happen to it.
+
+    :param clock: of moves and retries.
+    :param new_id: a random UUID at each call.
+    """
+
+    def __init__(self, store: Store, state: State, *, clock: Clock, new_id: Callable[[], UUID]) -> None:
+        self.store = store
+        self.state = state
+        self.nodes: PMap[NodeId, NodeObservation] = pmap()
+        self._clock = clock
+        self._new_id = new_id
+        self._lock = DeferredLock()
+        self._sessions: dict[NodeId, Session] = {}
+        self._watchers: list[Callable[[Event], None]] = []
+        self._touched: set[DatasetId] = set()
+        self._touched_containers: set[ContainerName] = set()
+        self._unrecorded: set[NodeId] = set()
+        self._pumping = False
+        self._mounting: dict[DatasetId, set[ContainerName]] = {}
+        self._placed: dict[ContainerName, NodeId] = {}
+        self._assigned: dict[DatasetId, PMap[NodeId, DatasetAssignment]] = {}
+        self._slices: dict[NodeId, NodeAssignment] = {}
+        self._concerned: dict[NodeId, set[DatasetId]] = {}
+        for container in state.containers.values():
+            self._index(container)
+        self._reassign(state.datasets, state.containers)
+
+    # -- what users ask --------------------------------------------------------------------------------------------
+
+    async def submit(self, command: Command, *, if_revision: int | None = None) -> State:
+        """
+        Carry out a command: the state in which it has been done, durably, with all that follows at once.
+
+        :param if_revision: only if nothing was committed after it.
+        :raises CommandRefused: it can't be done; the refusal says why.
+        :raises RevisionConflict: there were later commits.
+        :raises StoreError: it could not be made durable.
+        """
+        await self._lock.acquire()
+        try:
+            if if_revision is not None and if_revision != self.state.revision:
+                raise RevisionConflict(
+                    f"planned on revision {if_revision}, but the cluster is at {self.state.revision}"
+                )
+            decision = decide(self.state, command, self.nodes)
+            if isinstance(decision, Refusal):
+                raise CommandRefused(decision)
+            await self._commit_with_consequences(decision)
+            return self.state
+        finally:
+            self._lock.release()
+            self._pump()
+
+    def watch(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """
+        Be told of every commit and every report.
+
+        :returns: call it to be told no more.
+        """
+        self._watchers.append(callback)
+
+        def stop() -> None:
+            if callback in self._watchers:
+                self._watchers.remove(callback)
+
+        return stop
+
+    def situation(self, dataset_id: DatasetId, state: State | None = None) -> Situation:
+        """
+        All that decisions about a dataset depend on, as it is now.
+        """
+        state = self.state if state is None else state
+        names = self._mounting.get(dataset_id, set())
+        containers = pvector(state.containers[name] for name in sorted(names) if name in state.containers)
+        others = {m.dataset_id for c in containers for m in c.mounts} - {dataset_id}
+        return Situation(
+            dataset=state.datasets[dataset_id],
+            ownership=state.ownerships[dataset_id],
+            known_nodes=state.nodes,
+            nodes=self.nodes,
+            containers=containers,
+            companions=pvector(state.ownerships[d] for d in sorted(others, key=str) if d in state.ownerships),
+            companion_policies=pmap({d: state.datasets[d] for d in others if d in state.datasets}),
+            now_seconds=self._clock.seconds(),
+            next_move_id=MoveId(self._new_id()),
+        )
+
+    def runs_on(self, name: ContainerName) -> NodeId | None:
+        """
+        The node that is asked to run a container now.
+        """
+        return self._placed.get(name)
+
+    # -- what nodes report -----------------------------------------------------------------------------------------
+
+    def node_came(self, session: Session, node: NodeObservation) -> None:
+        """
+        A node has opened a session; one that it may have had before is over.
+        """
+        earlier = self._sessions.get(node.node_id)
+        if earlier is not None:
+            log_message(message_type="flocker:control:session-replaced", node_id=str(node.node_id))
+            earlier.replaced()
+        self._sessions[node.node_id] = session
+        self.node_reported(session, node)
+        # A node that isn't recorded yet is told nothing: what it then does could never be asked about.
+        if node.node_id in self.state.nodes:
+            session.assign(self._slice(node.node_id))
+
+    def node_reported(self, session: Session, node: NodeObservation) -> None:
+        """
+        A node has news. What comes from a session that was replaced is not heard.
+        """
+        if self._sessions.get(node.node_id) is not session:
+            return
+        before = self.nodes.get(node.node_id)
+        self.nodes = self.nodes.set(node.node_id, node)
+        known = self.state.nodes.get(node.node_id)
+        if known is None or known.address != node.address:
+            self._unrecorded.add(node.node_id)
+        self._touch(before, node)
+        self._tell(Observed(node_id=node.node_id, node=node))
+        self._pump()
+
+    def node_went(self, session: Session, node_id: NodeId) -> None:
+        """
+        A session has ended: the node is unknown from now on.
+        """
+        if self._sessions.get(node_id) is not session:
+            return
+        del self._sessions[node_id]
+        self.nodes = self.nodes.discard(node_id)
+        self._touched |= self._concerned.get(node_id, set())
+        self._tell(Observed(node_id=node_id))
+        self._pump()
+
+    def _touch(self, before: NodeObservation | None, node: NodeObservation) -> None:
+        if before is None or before.storage_known != node.storage_known or before.address != node.address:
+            self._touched |= self._concerned.get(node.node_id, set())
+            self._touched |= {d for d in node.datasets if d in self.state.datasets}
+            self._touched_containers |= set(node.containers)
+            if before is None:
+                return
+        for dataset_id in {*before.datasets, *node.datasets}:
+            if before.datasets.get(dataset_id) is not node.datasets.get(dataset_id):
+                self._touched.add(dataset_id)
+        for name in {*before.containers, *node.containers}:
+            if before.containers.get(name) != node.containers.get(name):
+                self._touched_containers.add(name)
+                container = self.state.containers.get(name)
+                if container is not None:
+                    self._touched |= {m.dataset_id for m in container.mounts}
+
+    # -- decide, commit, announce ----------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        if self._pumping or self._lock.locked or not self._has_news():
+            return
+        self._pumping = True
+        Deferred.fromCoroutine(self._follow_news()).addErrback(write_failure)
+
+    def _has_news(self) -> bool:
+        return bool(self._touched or self._touched_containers or self._unrecorded)
+
+    async def _follow_news(self) -> None:
+        await self._lock.acquire()
+        try:
+            while self._has_news():
+                await self._commit_with_consequences(Changes())
+        except StoreError:
+            # Nobody is waiting for this commit, and it can be made later from what the nodes report then.
+            write_traceback()
+            self._clock.callLater(RETRY_SECONDS, self._pump)
+            return
+        finally:
+            self._pumping = False
+            self._lock.release()
+        self._pump()
+
+    def _nodes_to_record(self, node_ids: Iterable[NodeId]) -> Changes:
+        changes = Changes()
+        for node_id in node_ids:
+            node, known = self.nodes.get(node_id), self.state.nodes.get(node_id)
+            if node is not None:
+                known = Node(node_id=node_id) if known is None else known
+                changes = changes.put(known.set(address=node.address))
+        return changes
+
+    async def _commit_with_consequences(self, changes: Changes) -> None:
+        """
+        Commit the changes, and every transition that they and the news make possible, until nothing follows.
+        """
+        while True:
+            touched, self._touched = self._touched, set()
+            containers, self._touched_containers = self._touched_containers, set()
+            unrecorded, self._unrecorded = self._unrecorded, set()
+            try:
+                changes = self._nodes_to_record(unrecorded).then(changes)
+                after = changed(self.state, changes, revision=self.state.revision)
+                touched |= self._touched_by(changes, after)
+                touched = {d for d in touched | self._companions(touched, after) if d in after.ownerships}
+                changes = changes.then(self._transitions(touched, after))
+                if changes:
+                    await self._commit(changes)
+            except BaseException:
+                # What was looked at must be looked at again: the next try begins from here.
+                self._touched |= touched
+                self._touched_containers |= containers
+                self._unrecorded |= unrecorded
+                raise
+            for record in changes.puts.values():
+                if isinstance(record, Container):
+                    containers.add(record.name)
+            containers |= {ContainerName(k.partition("/")[2]) for k in changes.deletes if k.startswith("container/")}
+            containers |= {name for d in touched for name in self._mounting.get(d, set())}
+            self._reassign(touched, containers)
+            if not changes:
+                return
+            # A transition may make another possible.
+            self._touched |= touched
+            changes = Changes()
+
+    def _touched_by(self, changes: Changes, after: State) -> set[DatasetId]:
+        result: set[DatasetId] = set()
+        for record in changes.puts.values():
+            match record:
+                case Dataset() | Ownership():
+                    result.add(record.dataset_id)
+                case Container():
+                    result |= {m.dataset_id for m in record.mounts}
+                    result |= self._mounts_before(record.name)
+                case Node():
+                    result |= self._concerned.get(record.node_id, set())
+        for key in changes.deletes:
+            kind, _, name = key.partition("/")
+            if kind == "container":
+                result |= self._mounts_before(ContainerName(name))
+        return {d for d in result if d in after.datasets}
+
+    def _mounts_before(self, name: ContainerName) -> set[DatasetId]:
+        container = self.state.containers.get(name)
+        return set() if container is None else {m.dataset_id for m in container.mounts}
+
+    def _companions(self, touched: Iterable[DatasetId], state: State) -> set[DatasetId]:
+        names = {name for d in touched for name in self._mounting.get(d, set())}
+        return {m.dataset_id for n in names if n in state.containers for m in state.containers[n].mounts}
+
+    def _transitions(self, touched: Iterable[DatasetId], state: State) -> Changes:
+        changes = Changes()
+        for dataset_id in touched:
+            found = transition(self.situation(dataset_id, state))
+            if found is not None:
+                name, ownership = found
+                log_message(
+                    message_type="flocker:control:transition",
+                    dataset_id=str(dataset_id),
+                    transition=name,
+                    owner=str(ownership.owner),
+                    epoch=ownership.epoch,
+                )
+                changes = changes.put(ownership)
+        return changes
+
+    async def _commit(self, changes: Changes) -> None:
+        with start_action(action_type="flocker:control:commit", revision=self.state.revision + 1):
+            puts, deletes = codec.texts(changes)
+            revision = await self.store.commit(self.state.revision, puts, deletes)
+        for key in changes.deletes:
+            kind, _, name = key.partition("/")
+            if kind == "container":
+                self._unindex(ContainerName(name))
+        for record in changes.puts.values():
+            if isinstance(record, Container):
+                self._unindex(record.name)
+                self._index(record)
+        known_before = self.state.nodes
+        self.state = changed(self.state, changes, revision=revision)
+        self._tell(Committed(revision=revision, changes=changes))
+        for record in changes.puts.values():
+            if isinstance(record, Node) and record.node_id not in known_before:
+                self._assign(record.node_id)
+
+    def _index(self, container: Container) -> None:
+        for mount in container.mounts:
+            self._mounting.setdefault(mount.dataset_id, set()).add(container.name)
+
+    def _unindex(self, name: ContainerName) -> None:
+        for dataset_id in self._mounts_before(name):
+            self._mounting.get(dataset_id, set()).discard(name)
+
+    def _tell(self, event: Event) -> None:
+        for callback in tuple(self._watchers):
+            callback(event)
+
+    # -- the nodes' slices -----------------------------------------------------------------------------------------
+
+    def _slice(self, node_id: NodeId) -> NodeAssignment:
+        return self._slices.get(node_id) or NodeAssignment(node_id=node_id, revision=self.state.revision)
+
+    def _reassign(self, touched: Iterable[DatasetId], containers: Iterable[ContainerName]) -> None:
+        changed_nodes: set[NodeId] = set()
+        for dataset_id in touched:
+            if dataset_id not in self.state.ownerships:
+                continue
+            before = self._assigned.get(dataset_id, pmap())
+            after = slices.assignments(self.situation(dataset_id))
+            self._assigned[dataset_id] = after
+            for node_id in {*before, *after}:
+                self._concerned.setdefault(node_id, set()).add(dataset_id)
+                if before.get(node_id) == after.get(node_id):
+                    continue
+                part = self._slice(node_id)
+                datasets = (
+                    part.datasets.set(dataset_id, after[node_id])
+                    if node_id in after
+                    else part.datasets.discard(dataset_id)
+                )
+                self._slices[node_id] = part.set(datasets=datasets)
+                changed_nodes.add(node_id)
+        for name in containers:
+            changed_nodes |= self._place(name)
+        for node_id in changed_nodes:
+            self._slices[node_id] = self._slice(node_id).set(revision=self.state.revision)
+            self._assign(node_id)
+
+    def _assign(self, node_id: NodeId) -> None:
+        session = self._sessions.get(node_id)
+        if session is not None and node_id in self.state.nodes:
+            session.assign(self._slice(node_id))
+
+    def _place(self, name: ContainerName) -> set[NodeId]:
+        container = self.state.containers.get(name)
+        before = self._placed.get(name)
+        after = None
+        if container is not None:
+            after = slices.runs_on(container, self.state.datasets, self.state.ownerships)
+        if after is not None and after != before and self._runs_elsewhere(name, after):
+            after = None
+        changed_nodes: set[NodeId] = set()
+        if before is not None and before != after:
+            part = self._slice(before)
+            self._slices[before] = part.set(containers=part.containers.discard(name))
+            changed_nodes.add(before)
+        if after is None:
+            self._placed.pop(name, None)
+        elif container is not None:
+            self._placed[name] = after
+            part = self._slice(after)
+            if part.containers.get(name) != container:
+                self._slices[after] = part.set(containers=part.containers.set(name, container))
+                changed_nodes.add(after)
+        return changed_nodes
+
+    def _runs_elsewhere(self, name: ContainerName, node_id: NodeId) -> bool:
+        return any(
+            other != node_id and seen.phase is not ContainerPhase.EXITED
+            for other, node in self.nodes.items()
+            if (seen := node.containers.get(name)) is not None
+        )
+
+
+async def opened(store: Store, *, clock: Clock, new_id: Callable[[], UUID]) -> ControlService:
+    """
+    A control service with what its store holds.
+
+    :raises StoreError: the store can't be read.
+    """
+    loaded = await store.load()
+    return ControlService(store, codec.loaded_state(loaded), clock=clock, new_id=new_id)

@@ -1,0 +1,232 @@
+"""
+The link between control service and agent: AMP over mutual TLS, with our JSON records as payload.
+
+Both sides call. AMP limits a value to 65,535 bytes and knows nothing of more, so a record is cut into parts; AMP also
+has no opinion on how long a peer may be silent, so both sides ping.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, TypeVar
+
+from eliot import Action, current_action, log_message, start_action
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+
+from flocker_py import wire
+from flocker_py.clock import Clock, Timer
+from flocker_py.errors import FlockerError
+from flocker_py.messages import AssignmentUpdate, NodeReport
+from flocker_py.records import Record
+
+PART_BYTES = 65_000
+MESSAGE_LIMIT_BYTES = 32 * 1024 * 1024
+PING_SECONDS = 5.0
+SILENCE_SECONDS = 20.0
+
+_LOST = Failure(ConnectionDone())
+_R = TypeVar("_R", bound=Record)
+
+
+class LinkRefused(FlockerError):
+    """
+    The other side of the link refused this session or message. The message says why.
+    """
+
+
+class MessageTooLong(LinkRefused):
+    """
+    A message on the link is longer than its limit. Fewer datasets or containers on one node would make it shorter.
+    """
+
+
+class Refused(Exception):
+    """
+    How a refusal travels over AMP.
+    """
+
+
+class LongText(amp.Argument):
+    """
+    Text of any length up to the limit: compressed, and cut into as many values as it takes.
+    """
+
+    def toBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: object) -> None:  # noqa: N802, ARG002  # AMP's name
+        packed = zlib.compress(objects[name.decode()].encode(), 1)
+        if len(packed) > MESSAGE_LIMIT_BYTES:
+            raise MessageTooLong(f"a message of {len(packed)} bytes")
+        for number, start in enumerate(range(0, len(packed), PART_BYTES)):
+            strings[b"%s.%d" % (name, number)] = packed[start : start + PART_BYTES]
+
+    def fromBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: object) -> None:  # noqa: N802, ARG002  # AMP's name
+        parts: list[bytes] = []
+        while (key := b"%s.%d" % (name, len(parts))) in strings:
+            parts.append(strings.pop(key))
+        unpack = zlib.decompressobj()
+        try:
+            text = unpack.decompress(b"".join(parts), MESSAGE_LIMIT_BYTES)
+            if unpack.unconsumed_tail or not unpack.eof:
+                raise MessageTooLong("a message that is cut short, or unpacks to more than the limit")
+            objects[name.decode()] = text.decode()
+        except (zlib.error, UnicodeDecodeError) as error:
+            raise Refused(f"a message that can't be unpacked: {error}") from error
+
+
+_ERRORS: dict[type[Exception], bytes] = {Refused: b"REFUSED"}
+
+
+class Greet(amp.Command):
+    """
+    Agent to control, first of all: who I am, which version of the messages I speak, and all that I see.
+    """
+
+    arguments = [(b"version", amp.Integer()), (b"report", LongText()), (b"task", amp.Unicode())]
+    response = [(b"control_version", amp.Unicode())]
+    errors = _ERRORS
+
+
+class Report(amp.Command):
+    """
+    Agent to control: what is new here.
+    """
+
+    arguments = [(b"report", LongText()), (b"task", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class Assign(amp.Command):
+    """
+    Control to agent: what is new for you.
+    """
+
+    arguments = [(b"update", LongText()), (b"task", amp.Unicode())]
+    response = []
+    errors = _ERRORS
+
+
+class Ping(amp.Command):
+    """
+    Either way: are you there?
+    """
+
+    response = []
+
+
+def task_id() -> str:
+    """
+    What lets the other side continue the present eliot action; empty outside of any.
+    """
+    action = current_action()
+    return "" if action is None else action.serialize_task_id().decode()
+
+
+def continued(task: str, action_type: str) -> Action:
+    """
+    An eliot action that continues what the other side does; a new one where its id can't be read.
+    """
+    if task:
+        try:
+            return Action.continue_task(task_id=task)
+        except ValueError:
+            log_message(message_type="flocker:link:malformed-task", task=task[:100])
+    return start_action(action_type=action_type)
+
+
+def decoded(record_type: type[_R], text: str) -> _R:
+    """
+    A record from a message.
+
+    :raises Refused: it is not one.
+    """
+    try:
+        return wire.from_text(record_type, text)
+    except wire.WireError as error:
+        raise Refused(str(error)) from error
+
+
+class Link(amp.AMP):
+    """
+    One session. Whoever listens is told of messages by methods; silence for too long ends the session.
+
+    :param reactor: clock of the pings.
+    """
+
+    def __init__(self, reactor: Clock) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._next_ping: Timer | None = None
+        self._heard_at = 0.0
+        self._buffered_bytes = 0
+
+    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+        super().connectionMade()
+        self._heard_at = self._reactor.seconds()
+        self._next_ping = self._reactor.callLater(PING_SECONDS, self._ping)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+        self._heard_at = self._reactor.seconds()
+        # AMP collects the parts of one box before it looks at any; a peer that never ends one must not fill memory.
+        self._buffered_bytes += len(data)
+        if self._buffered_bytes > 2 * MESSAGE_LIMIT_BYTES:
+            self.abort()
+            return
+        super().dataReceived(data)
+
+    def ampBoxReceived(self, box: Any) -> None:  # noqa: N802  # Twisted's name
+        self._buffered_bytes = 0
+        super().ampBoxReceived(box)
+
+    def connectionLost(self, reason: Failure = _LOST) -> None:  # noqa: N802  # Twisted's name
+        if self._next_ping is not None and self._next_ping.active():
+            self._next_ping.cancel()
+        super().connectionLost(reason)
+
+    def _ping(self) -> None:
+        if self._reactor.seconds() - self._heard_at > SILENCE_SECONDS:
+            self.abort()
+            return
+        self._next_ping = self._reactor.callLater(PING_SECONDS, self._ping)
+        self.callRemote(Ping).addErrback(lambda _: None)  # a lost connection says so by itself
+
+    def abort(self) -> None:
+        """
+        End the session at once, without waiting for the other side.
+        """
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
+    @Ping.responder
+    def ping(self) -> dict[str, Any]:
+        """
+        Yes, here.
+        """
+        return {}
+
+
+def call(link: Link, command: type[amp.Command], **arguments: Any) -> Deferred[dict[str, Any]]:
+    """
+    Call the other side, as part of the present eliot action.
+    """
+    result: Deferred[dict[str, Any]] = link.callRemote(command, task=task_id(), **arguments)
+    return result
+
+
+__all__ = [
+    "Assign",
+    "AssignmentUpdate",
+    "Greet",
+    "Link",
+    "LinkRefused",
+    "NodeReport",
+    "Ping",
+    "Refused",
+    "Report",
+    "call",
+    "continued",
+    "decoded",
+]

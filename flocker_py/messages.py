@@ -1,0 +1,183 @@
+"""
+What control and agents tell one another over the link: differences, so that a change costs what it touches.
+
+Both directions work alike: whoever speaks keeps the last value that the other has acknowledged, and sends what is new
+since then. A session begins with everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pyrsistent import PMap, PVector, pmap, pvector
+
+from flocker_py.assignment import (
+    DatasetAssignment,
+    Destroy,
+    Keep,
+    NodeAssignment,
+    Own,
+    Receive,
+    Release,
+    Remove,
+)
+from flocker_py.model import Container, ContainerName, DatasetId, NodeId
+from flocker_py.observed import ContainerObservation, DatasetObservation, NodeObservation, ReportedError
+from flocker_py.records import Record, mapping, sequence, value
+
+LINK_VERSION = 1
+"""Of these messages. Both sides refuse a session with another version, by a clear error."""
+
+_NONE = type(None)
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class AssignmentUpdate(Record):
+    """
+    What is new for one node.
+
+    :param whole: forget everything else you were asked.
+    """
+
+    node_id: NodeId = value(UUID)
+    revision: int = value(int)
+    whole: bool = value(bool, default=False)
+    datasets: PMap[DatasetId, DatasetAssignment] = mapping(
+        UUID, (Own, Release, Receive, Keep, Remove, Destroy), default={}
+    )
+    withdrawn_datasets: PVector[DatasetId] = sequence(UUID, default=())
+    containers: PMap[ContainerName, Container] = mapping(str, Container, default={})
+    withdrawn_containers: PVector[ContainerName] = sequence(str, default=())
+
+
+class NodeReport(Record):
+    """
+    What is new on one node.
+
+    :param whole: everything of the node, at the beginning of a session; then nothing else is in the message.
+    """
+
+    node_id: NodeId = value(UUID)
+    whole: NodeObservation | None = value((NodeObservation, _NONE), default=None)
+    free_bytes: int = value(int, default=0)
+    storage_known: bool = value(bool, default=False)
+    runtime_known: bool = value(bool, default=False)
+    datasets: PMap[DatasetId, DatasetObservation] = mapping(UUID, DatasetObservation, default={})
+    gone_datasets: PVector[DatasetId] = sequence(UUID, default=())
+    containers: PMap[ContainerName, ContainerObservation] = mapping(str, ContainerObservation, default={})
+    gone_containers: PVector[ContainerName] = sequence(str, default=())
+    failures: PMap[str, ReportedError] = mapping(str, ReportedError, default={})
+    cleared_failures: PVector[str] = sequence(str, default=())
+
+
+def _news(before: Mapping[_K, _V], after: Mapping[_K, _V]) -> tuple[PMap[_K, _V], PVector[_K]]:
+    # Records that did not change are the same object, so that comparing is cheap.
+    new = {key: item for key, item in after.items() if before.get(key) is not item and before.get(key) != item}
+    return pmap(new), pvector(key for key in before if key not in after)
+
+
+def _applied(before: PMap[Any, Any], new: Mapping[Any, Any], gone: Iterable[Any]) -> PMap[Any, Any]:
+    after: PMap[Any, Any] = before.update(new)
+    for key in gone:
+        after = after.discard(key)
+    return after
+
+
+def report_of(before: NodeObservation | None, after: NodeObservation) -> NodeReport | None:
+    """
+    What to tell of a node whose listener knows ``before``. None: nothing.
+    """
+    if before is None or _identity(before) != _identity(after):
+        return NodeReport(node_id=after.node_id, whole=after)
+    if before == after:
+        return None
+    datasets, gone_datasets = _news(before.datasets, after.datasets)
+    containers, gone_containers = _news(before.containers, after.containers)
+    failures, cleared = _news(before.failures, after.failures)
+    return NodeReport(
+        node_id=after.node_id,
+        free_bytes=after.free_bytes,
+        storage_known=after.storage_known,
+        runtime_known=after.runtime_known,
+        datasets=datasets,
+        gone_datasets=gone_datasets,
+        containers=containers,
+        gone_containers=gone_containers,
+        failures=failures,
+        cleared_failures=cleared,
+    )
+
+
+def _identity(node: NodeObservation) -> tuple[object, ...]:
+    return (
+        node.node_id,
+        node.era,
+        node.address,
+        node.transfer_port,
+        node.version,
+        node.storage,
+        node.runtime,
+        node.container_fields,
+    )
+
+
+def reported(before: NodeObservation | None, report: NodeReport) -> NodeObservation | None:
+    """
+    The node after a report. None: the report builds on something that we don't have.
+    """
+    if report.whole is not None:
+        return report.whole
+    if before is None:
+        return None
+    return before.set(
+        free_bytes=report.free_bytes,
+        storage_known=report.storage_known,
+        runtime_known=report.runtime_known,
+        datasets=_applied(before.datasets, report.datasets, report.gone_datasets),
+        containers=_applied(before.containers, report.containers, report.gone_containers),
+        failures=_applied(before.failures, report.failures, report.cleared_failures),
+    )
+
+
+def update_of(before: NodeAssignment | None, after: NodeAssignment) -> AssignmentUpdate | None:
+    """
+    What to tell a node that knows ``before``. None: nothing.
+    """
+    if before is None:
+        return AssignmentUpdate(
+            node_id=after.node_id,
+            revision=after.revision,
+            whole=True,
+            datasets=after.datasets,
+            containers=after.containers,
+        )
+    datasets, withdrawn_datasets = _news(before.datasets, after.datasets)
+    containers, withdrawn_containers = _news(before.containers, after.containers)
+    if not (datasets or withdrawn_datasets or containers or withdrawn_containers):
+        return None
+    return AssignmentUpdate(
+        node_id=after.node_id,
+        revision=after.revision,
+        datasets=datasets,
+        withdrawn_datasets=withdrawn_datasets,
+        containers=containers,
+        withdrawn_containers=withdrawn_containers,
+    )
+
+
+def updated(before: NodeAssignment | None, update: AssignmentUpdate) -> NodeAssignment | None:
+    """
+    What is asked of a node after an update. None: the update builds on something that we don't have.
+    """
+    if update.whole:
+        before = NodeAssignment(node_id=update.node_id, revision=update.revision)
+    if before is None:
+        return None
+    return before.set(
+        revision=update.revision,
+        datasets=_applied(before.datasets, update.datasets, update.withdrawn_datasets),
+        containers=_applied(before.containers, update.containers, update.withdrawn_containers),
+    )
