@@ -1,0 +1,461 @@
+"""
+What users ask, and what becomes of it: changes to what is wanted, or a refusal.
+
+``decide`` is total: every command leads to changes or to a refusal, whatever the state. A command that finds its wish
+fulfilled already leads to no changes. What a command says of itself is checked as it is applied; what has to hold
+between records (below) is checked once, when all parts of a command have been applied, so that two containers can
+swap a dataset or a port in one ``ApplyAll``.
+
+- A container's datasets exist, are not deleted, and are wanted on its node: they follow one another.
+- A dataset is used by one container at most.
+- An external port belongs to one container of a node.
+- The names of nodes are unique, and so are those of datasets that are not deleted.
+- A container asks for nothing that the runtime of its node can't do.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+from uuid import UUID
+
+from pyrsistent import PMap, PVector, pmap
+
+from flocker_control.consistency import inconsistency
+from flocker_control.limits import (
+    address_complaint,
+    container_complaint,
+    dataset_complaint,
+    name_complaint,
+    text_complaint,
+)
+from flocker_control.refusals import Refusal, RefusalCode
+from flocker_control.state import Changes, State, changed
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    Dataset,
+    DatasetId,
+    MoveId,
+    MovePhase,
+    Node,
+    NodeId,
+    OverrunPolicy,
+    Ownership,
+)
+from flocker_py.observed import NodeObservation
+from flocker_py.records import Record, mapping, sequence, value
+
+_NONE = type(None)
+_NUMBER = (int, float)
+
+
+class CreateDataset(Record):
+    """
+    Make a dataset, empty.
+
+    :param dataset_id: never used before. The primary need not be a node that is known yet.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    primary: NodeId = value(UUID)
+    name: str | None = value((str, _NONE), default=None)
+    maximum_size_bytes: int | None = value((int, _NONE), default=None)
+    metadata: PMap[str, str] = mapping(str, str, default={})
+    max_downtime_seconds: float = value(_NUMBER, default=2.0)
+    on_overrun: OverrunPolicy = value(OverrunPolicy, default=OverrunPolicy.GIVE_UP)
+
+
+class ChangePrimary(Record):
+    """
+    Want a dataset on another node. Asking again for what was given up or cancelled is a new wish.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    primary: NodeId = value(UUID)
+
+
+class ResizeDataset(Record):
+    """
+    Want a dataset of another size.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    maximum_size_bytes: int | None = value((int, _NONE))
+
+
+class RenameDataset(Record):
+    """
+    Call a dataset something else.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    name: str | None = value((str, _NONE))
+
+
+class ChangeMetadata(Record):
+    """
+    Attach other metadata to a dataset, instead of what it has.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    metadata: PMap[str, str] = mapping(str, str, default={})
+
+
+class ChangeMovePolicy(Record):
+    """
+    Move a dataset by other rules, from now on and in the move that is under way.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    max_downtime_seconds: float = value(_NUMBER)
+    on_overrun: OverrunPolicy = value(OverrunPolicy)
+
+
+class DeleteDataset(Record):
+    """
+    Delete a dataset, for ever. Doing it twice is harmless.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+
+
+class PutContainer(Record):
+    """
+    Run a container, or run it as something else. If it changes its node, the datasets that it keeps go with it.
+    """
+
+    container: Container = value(Container)
+
+
+class RemoveContainer(Record):
+    """
+    Run a container no more. Its datasets stay.
+    """
+
+    name: ContainerName = value(str)
+
+
+class PutNode(Record):
+    """
+    Say what a node is called, where it is, and what kind it is.
+
+    :param name: and ``address``, ``labels``: None leaves what is known.
+    """
+
+    node_id: NodeId = value(UUID)
+    name: str | None = value((str, _NONE), default=None)
+    address: str | None = value((str, _NONE), default=None)
+    labels: PMap[str, str] | None = value((PMap, _NONE), default=None)
+
+
+class StartMove(Record):
+    """
+    Move a dataset, together with the container that uses it and all that this container uses.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    target: NodeId = value(UUID)
+
+
+class CancelMove(Record):
+    """
+    Let a dataset stay where it is, together with the container that uses it and all that this container uses.
+    """
+
+    move_id: MoveId = value(UUID)
+
+
+class ApplyAll(Record):
+    """
+    Do all of these, one after the other, or nothing.
+    """
+
+    commands: PVector[Command] = sequence(Record, default=())
+
+
+Command = (
+    CreateDataset
+    | ChangePrimary
+    | ResizeDataset
+    | RenameDataset
+    | ChangeMetadata
+    | ChangeMovePolicy
+    | DeleteDataset
+    | PutContainer
+    | RemoveContainer
+    | PutNode
+    | StartMove
+    | CancelMove
+    | ApplyAll
+)
+
+
+def decide(state: State, command: Command, observed: PMap[NodeId, NodeObservation]) -> Changes | Refusal:
+    """
+    What a command changes; or why it can't be done, and nothing changes.
+
+    :param observed: reports of the nodes that have a session now.
+    """
+    changes = _applied(state, command)
+    if isinstance(changes, Refusal):
+        return changes
+    changes = _effective(state, changes)
+    after = changed(state, changes, revision=state.revision)
+    return inconsistency(state, after, changes, observed) or changes
+
+
+def _effective(state: State, changes: Changes) -> Changes:
+    known = _by_key(state, changes)
+    result = Changes()
+    for key, record in changes.puts.items():
+        if known.get(key) != record:
+            result = result.put(record)
+    return result.delete(*(key for key in changes.deletes if key in known))
+
+
+def _by_key(state: State, changes: Changes) -> PMap[str, Record]:
+    """
+    The present records under the keys that the changes touch.
+    """
+    result: dict[str, Record] = {}
+    for key, put in changes.puts.items():
+        present: Record | None
+        match put:
+            case Node():
+                present = state.nodes.get(put.node_id)
+            case Dataset():
+                present = state.datasets.get(put.dataset_id)
+            case Ownership():
+                present = state.ownerships.get(put.dataset_id)
+            case Container():
+                present = state.containers.get(put.name)
+        if present is not None:
+            result[key] = present
+    # Only containers are ever deleted: a dataset's id must never be used again, and a node may come back.
+    for key in changes.deletes:
+        container = state.containers.get(ContainerName(key.partition("/")[2]))
+        if container is not None:
+            result[key] = container
+    return pmap(result)
+
+
+def _applied(state: State, command: Command) -> Changes | Refusal:
+    match command:
+        case CreateDataset():
+            return _created(state, command)
+        case ChangePrimary():
+            return _with_primary(state, command)
+        case ResizeDataset():
+            return _edited(state, command.dataset_id, maximum_size_bytes=command.maximum_size_bytes)
+        case RenameDataset():
+            return _edited(state, command.dataset_id, name=command.name)
+        case ChangeMetadata():
+            return _edited(state, command.dataset_id, metadata=command.metadata)
+        case ChangeMovePolicy():
+            if not command.max_downtime_seconds > 0:
+                return Refusal.of(RefusalCode.VALUE_REFUSED, "a downtime has to be more than 0 s")
+            return _edited(
+                state,
+                command.dataset_id,
+                max_downtime_seconds=command.max_downtime_seconds,
+                on_overrun=command.on_overrun,
+            )
+        case DeleteDataset():
+            return _deleted(state, command.dataset_id)
+        case PutContainer():
+            return _with_container(state, command.container)
+        case RemoveContainer():
+            if command.name not in state.containers:
+                return Refusal.of(RefusalCode.CONTAINER_UNKNOWN, f"there is no container {command.name}")
+            return Changes().delete(f"container/{command.name}")
+        case PutNode():
+            return _with_node(state, command)
+        case StartMove():
+            return _moving(state, command)
+        case CancelMove():
+            return _cancelled(state, command.move_id)
+        case ApplyAll():
+            return _all_applied(state, command)
+    assert_never(command)
+
+
+def _all_applied(state: State, command: ApplyAll) -> Changes | Refusal:
+    changes = Changes()
+    after = state
+    for part in command.commands:
+        more = _applied(after, part)
+        if isinstance(more, Refusal):
+            return more
+        after = changed(after, more, revision=state.revision)
+        changes = changes.then(more)
+    return changes
+
+
+# -- datasets ----------------------------------------------------------------------------------------------------------
+
+
+def _created(state: State, command: CreateDataset) -> Changes | Refusal:
+    if command.dataset_id in state.datasets:
+        return Refusal.of(RefusalCode.DATASET_ID_IN_USE, f"the dataset id {command.dataset_id} is in use already")
+    if not command.max_downtime_seconds > 0:
+        return Refusal.of(RefusalCode.VALUE_REFUSED, "a downtime has to be more than 0 s")
+    dataset = Dataset(
+        dataset_id=command.dataset_id,
+        primary=command.primary,
+        name=command.name,
+        maximum_size_bytes=command.maximum_size_bytes,
+        metadata=command.metadata,
+        max_downtime_seconds=command.max_downtime_seconds,
+        on_overrun=command.on_overrun,
+    )
+    complaint = dataset_complaint(dataset)
+    if complaint is not None:
+        return Refusal.of(RefusalCode.VALUE_REFUSED, complaint)
+    return Changes().put(dataset, Ownership(dataset_id=dataset.dataset_id, owner=dataset.primary))
+
+
+def _present(state: State, dataset_id: DatasetId) -> Dataset | Refusal:
+    dataset = state.datasets.get(dataset_id)
+    if dataset is None:
+        return Refusal.of(RefusalCode.DATASET_UNKNOWN, f"there is no dataset {dataset_id}")
+    if dataset.deleted:
+        return Refusal.of(RefusalCode.DATASET_DELETED, f"the dataset {_called(dataset)} has been deleted")
+    return dataset
+
+
+def _called(dataset: Dataset) -> str:
+    return dataset.name or str(dataset.dataset_id)
+
+
+def _edited(state: State, dataset_id: DatasetId, **fields: object) -> Changes | Refusal:
+    dataset = _present(state, dataset_id)
+    if isinstance(dataset, Refusal):
+        return dataset
+    dataset = dataset.set(**fields)
+    complaint = dataset_complaint(dataset)
+    return Changes().put(dataset) if complaint is None else Refusal.of(RefusalCode.VALUE_REFUSED, complaint)
+
+
+def _with_primary(state: State, command: ChangePrimary) -> Changes | Refusal:
+    dataset = _present(state, command.dataset_id)
+    if isinstance(dataset, Refusal):
+        return dataset
+    return _led_to(state, Changes().put(dataset.set(primary=command.primary)), dataset.dataset_id)
+
+
+def _led_to(state: State, changes: Changes, *dataset_ids: DatasetId) -> Changes:
+    """
+    The changes, and that nothing which was given up before stands in their way.
+    """
+    for dataset_id in dataset_ids:
+        changes = changes.put(state.ownerships[dataset_id].set(refused_primary=None))
+    return changes
+
+
+def _deleted(state: State, dataset_id: DatasetId) -> Changes | Refusal:
+    dataset = state.datasets.get(dataset_id)
+    if dataset is None:
+        return Refusal.of(RefusalCode.DATASET_UNKNOWN, f"there is no dataset {dataset_id}")
+    return Changes().put(dataset.set(deleted=True))
+
+
+# -- containers and nodes ----------------------------------------------------------------------------------------------
+
+
+def _with_container(state: State, container: Container) -> Changes | Refusal:
+    if container.node_id not in state.nodes:
+        return Refusal.of(RefusalCode.NODE_UNKNOWN, f"there is no node {container.node_id}")
+    complaint = container_complaint(container)
+    if complaint is not None:
+        return Refusal.of(RefusalCode.VALUE_REFUSED, f"container {container.name}: {complaint}")
+    changes = Changes().put(container)
+    before = state.containers.get(container.name)
+    if before is None or before.node_id == container.node_id:
+        return changes
+    kept = {mount.dataset_id for mount in before.mounts} & {mount.dataset_id for mount in container.mounts}
+    return changes.then(_group_on(state, container, sorted(kept, key=str)))
+
+
+def _group_on(state: State, container: Container, dataset_ids: list[DatasetId]) -> Changes:
+    """
+    A container and datasets, wanted where the container says.
+    """
+    datasets = (state.datasets[dataset_id].set(primary=container.node_id) for dataset_id in dataset_ids)
+    return _led_to(state, Changes().put(container, *datasets), *dataset_ids)
+
+
+def _with_node(state: State, command: PutNode) -> Changes | Refusal:
+    labels = pmap() if command.labels is None else command.labels
+    complaint = name_complaint(command.name) or address_complaint(command.address)
+    complaint = complaint or text_complaint("the label", (*labels, *labels.values()))
+    if complaint is not None:
+        return Refusal.of(RefusalCode.VALUE_REFUSED, complaint)
+    node = state.nodes.get(command.node_id, Node(node_id=command.node_id))
+    given = {"name": command.name, "address": command.address, "labels": command.labels}
+    return Changes().put(node.set(**{field: text for field, text in given.items() if text is not None}))
+
+
+# -- moves -------------------------------------------------------------------------------------------------------------
+
+
+def _moving(state: State, command: StartMove) -> Changes | Refusal:
+    dataset = _present(state, command.dataset_id)
+    if isinstance(dataset, Refusal):
+        return dataset
+    if command.target not in state.nodes:
+        return Refusal.of(RefusalCode.NODE_UNKNOWN, f"there is no node {command.target}")
+    ownership = state.ownerships[dataset.dataset_id]
+    if ownership.move is None and ownership.owner == dataset.primary == command.target:
+        return Refusal.of(
+            RefusalCode.ALREADY_THERE, f"the dataset {_called(dataset)} is on node {command.target} already"
+        )
+    return _group_moved(state, dataset, command.target)
+
+
+def _group_moved(state: State, dataset: Dataset, target: NodeId) -> Changes:
+    container = _user_of(state, dataset.dataset_id)
+    if container is None:
+        return _led_to(state, Changes().put(dataset.set(primary=target)), dataset.dataset_id)
+    dataset_ids = [mount.dataset_id for mount in container.mounts]
+    return _group_on(state, container.set(node_id=target), dataset_ids)
+
+
+def _user_of(state: State, dataset_id: DatasetId) -> Container | None:
+    for container in state.containers.values():
+        if any(mount.dataset_id == dataset_id for mount in container.mounts):
+            return container
+    return None
+
+
+def _cancelled(state: State, move_id: MoveId) -> Changes | Refusal:
+    for ownership in state.ownerships.values():
+        if ownership.move is not None and ownership.move.move_id == move_id:
+            dataset = state.datasets[ownership.dataset_id]
+            return _stays(state, dataset, ownership)
+        if ownership.last_move is not None and ownership.last_move.move_id == move_id:
+            outcome = ownership.last_move.outcome.value
+            return Refusal.of(RefusalCode.MOVE_ENDED, f"the move {move_id} has ended already: {outcome}")
+    return Refusal.of(RefusalCode.MOVE_UNKNOWN, f"there is no move {move_id}")
+
+
+def _stays(state: State, dataset: Dataset, ownership: Ownership) -> Changes | Refusal:
+    container = _user_of(state, dataset.dataset_id)
+    group = [dataset.dataset_id] if container is None else [mount.dataset_id for mount in container.mounts]
+    for other in (state.ownerships[dataset_id] for dataset_id in group):
+        move, name = other.move, _called(state.datasets[other.dataset_id])
+        if move is not None and move.phase is MovePhase.TAKING:
+            return Refusal.of(
+                RefusalCode.MOVE_COMMITTED,
+                f"the dataset {name} belongs to node {move.target} already: the move can't be cancelled any more;"
+                f" move it back to node {move.source} instead",
+            )
+        if container is not None and other.owner != ownership.owner:
+            return Refusal.of(
+                RefusalCode.DATASET_ELSEWHERE,
+                f"the container {container.name} also uses the dataset {name}, which is on node {other.owner}:"
+                " remove the container first, or move the other dataset",
+            )
+    if dataset.deleted:
+        # Its move is aborted all the same, by the deletion.
+        return Changes()
+    return _group_moved(state, dataset, ownership.owner)

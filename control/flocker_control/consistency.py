@@ -1,0 +1,155 @@
+"""
+What has to hold between the records of a state; see ``flocker_control.commands`` for the rules.
+
+Only what a change concerns is looked at: an old inconsistency, such as a runtime that was exchanged for one that can
+do less, is in nobody else's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pyrsistent import PMap
+
+from flocker_control.refusals import Refusal, RefusalCode
+from flocker_control.state import Changes, State
+from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId
+from flocker_py.observed import NodeObservation
+
+_FREE_FIELDS = ("name", "node_id", "restart")
+"""What every runtime can do."""
+
+
+def inconsistency(
+    before: State, after: State, changes: Changes, observed: PMap[NodeId, NodeObservation]
+) -> Refusal | None:
+    """
+    The first rule that changes would break; None: they break none.
+
+    :param before: the state, and ``after``, the same with the changes made.
+    """
+    return next(_inconsistencies(before, after, changes, observed), None)
+
+
+def _inconsistencies(
+    before: State, after: State, changes: Changes, observed: PMap[NodeId, NodeObservation]
+) -> Iterator[Refusal]:
+    put_datasets = [record for record in changes.puts.values() if isinstance(record, Dataset)]
+    put_containers = [record for record in changes.puts.values() if isinstance(record, Container)]
+    for record in changes.puts.values():
+        if isinstance(record, Node):
+            yield from _node_complaints(after, record)
+    for dataset in put_datasets:
+        yield from _name_complaints(after, dataset)
+    touched = {dataset.dataset_id for dataset in put_datasets}
+    touched |= {mount.dataset_id for container in put_containers for mount in container.mounts}
+    yield from _mount_complaints(after, touched)
+    for container in put_containers:
+        yield from _port_complaints(after, container)
+        if _needs(container) - _needs(before.containers.get(container.name)) or _moved(before, container):
+            yield from _field_complaints(after, container, observed.get(container.node_id))
+
+
+def _node_complaints(state: State, node: Node) -> Iterator[Refusal]:
+    for other in state.nodes.values():
+        if other.node_id != node.node_id and node.name is not None and other.name == node.name:
+            yield Refusal.of(RefusalCode.NAME_IN_USE, f"node {other.node_id} is called {node.name} already")
+
+
+def _name_complaints(state: State, dataset: Dataset) -> Iterator[Refusal]:
+    if dataset.name is None or dataset.deleted:
+        return
+    for other in state.datasets.values():
+        if other.dataset_id != dataset.dataset_id and other.name == dataset.name and not other.deleted:
+            yield Refusal.of(RefusalCode.NAME_IN_USE, f"dataset {other.dataset_id} is called {dataset.name} already")
+
+
+def _mount_complaints(state: State, touched: set[DatasetId]) -> Iterator[Refusal]:
+    users: dict[DatasetId, str] = {}
+    if not touched:
+        return
+    for container in sorted(state.containers.values(), key=lambda container: container.name):
+        for mount in container.mounts:
+            if mount.dataset_id not in touched:
+                continue
+            yield from _use_complaints(state, container, mount.dataset_id)
+            other = users.setdefault(mount.dataset_id, container.name)
+            if other != container.name:
+                yield Refusal.of(
+                    RefusalCode.DATASET_IN_USE,
+                    f"the dataset {_called(state, mount.dataset_id)} can't be used by the containers {other}"
+                    f" and {container.name} at once",
+                )
+
+
+def _use_complaints(state: State, container: Container, dataset_id: DatasetId) -> Iterator[Refusal]:
+    dataset = state.datasets.get(dataset_id)
+    if dataset is None:
+        yield Refusal.of(
+            RefusalCode.DATASET_UNKNOWN, f"container {container.name} mounts {dataset_id}, and there is no such dataset"
+        )
+    elif dataset.deleted:
+        yield Refusal.of(
+            RefusalCode.DATASET_IN_USE,
+            f"the container {container.name} uses the dataset {_called(state, dataset_id)}, which can therefore not be"
+            " deleted, or has been: remove the container first, or let it use another dataset",
+        )
+    elif dataset.primary != container.node_id:
+        yield Refusal.of(
+            RefusalCode.DATASET_ELSEWHERE,
+            f"the container {container.name} is wanted on node {_node_called(state, container.node_id)}, but the"
+            f" dataset {_called(state, dataset_id)} that it uses on node {_node_called(state, dataset.primary)}:"
+            " move them together",
+        )
+
+
+def _port_complaints(state: State, container: Container) -> Iterator[Refusal]:
+    wanted = {(port.external, port.protocol) for port in container.ports}
+    if not wanted:
+        return
+    for other in state.containers.values():
+        if other.name == container.name or other.node_id != container.node_id:
+            continue
+        for port in other.ports:
+            if (port.external, port.protocol) in wanted:
+                yield Refusal.of(
+                    RefusalCode.PORT_IN_USE,
+                    f"the external port {port.external}/{port.protocol} of node"
+                    f" {_node_called(state, container.node_id)} is used by container {other.name}, and can't be used by"
+                    f" container {container.name} too",
+                )
+
+
+def _field_complaints(state: State, container: Container, node: NodeObservation | None) -> Iterator[Refusal]:
+    # What a node can do that has no session is unknown; it will say so itself when it comes to running the container.
+    if node is None:
+        return
+    for field in sorted(_needs(container) - set(node.container_fields)):
+        yield Refusal.of(
+            RefusalCode.FIELD_NOT_SUPPORTED,
+            f"container {container.name}: {field} can't be done by the runtime {node.runtime} of node"
+            f" {_node_called(state, container.node_id)}; leave it out, or choose another node",
+        )
+
+
+def _needs(container: Container | None) -> set[str]:
+    if container is None:
+        return set()
+    plain = Container(name=container.name, node_id=container.node_id, restart=container.restart)
+    present, unset = container.serialize(), plain.serialize()
+    return {field for field in present if field not in _FREE_FIELDS and present[field] != unset.get(field)}
+
+
+def _moved(before: State, container: Container) -> bool:
+    known = before.containers.get(container.name)
+    return known is not None and known.node_id != container.node_id
+
+
+def _called(state: State, dataset_id: DatasetId) -> str:
+    dataset = state.datasets.get(dataset_id)
+    return str(dataset_id) if dataset is None or dataset.name is None else dataset.name
+
+
+def _node_called(state: State, node_id: NodeId) -> str:
+    node = state.nodes.get(node_id)
+    return str(node_id) if node is None or node.name is None else node.name

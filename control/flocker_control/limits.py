@@ -1,0 +1,188 @@
+"""
+What values users may give: sizes, names, metadata, definitions of containers.
+
+The schemas of the REST API and the decisions in ``commands`` share these numbers; what gets past the first, such as a
+deployment, is stopped by the second.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+
+from flocker_py.model import Container, Dataset, RestartName
+
+SIZE_MINIMUM_BYTES = 64 * 1024**2
+SIZE_STEP_BYTES = 1024
+SIZE_MAXIMUM_BYTES = 2**63 - SIZE_STEP_BYTES
+"""The highest multiple that ZFS and SQLite can both keep."""
+
+METADATA_ENTRIES = 16
+METADATA_CHARACTERS = 256
+NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"
+"""What operators call nodes and datasets."""
+
+CONTAINER_NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$"
+ALIAS_PATTERN = r"^[a-zA-Z0-9]{1,64}$"
+PORT_HIGHEST = 65535
+PROTOCOLS = ("tcp", "udp")
+CPU_SHARES_HIGHEST = 1024
+MEMORY_MINIMUM_BYTES = 1024**2
+SWAPPINESS_HIGHEST = 100
+ARGUMENTS = 4096
+ARGUMENT_CHARACTERS = 4096
+DOWNTIME_HIGHEST_SECONDS = 86_400
+GRACE_HIGHEST_SECONDS = 86_400
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def size_complaint(size_bytes: int | None) -> str | None:
+    """
+    What is wrong with a dataset's size; None: nothing.
+    """
+    if size_bytes is None:
+        return None
+    if size_bytes < SIZE_MINIMUM_BYTES:
+        return f"a size of {size_bytes} bytes is below the least, {SIZE_MINIMUM_BYTES} (64 MiB)"
+    if size_bytes > SIZE_MAXIMUM_BYTES:
+        return f"a size of {size_bytes} bytes is more than any pool holds"
+    if size_bytes % SIZE_STEP_BYTES:
+        return f"a size of {size_bytes} bytes is not a multiple of {SIZE_STEP_BYTES}"
+    return None
+
+
+def name_complaint(name: str | None) -> str | None:
+    """
+    What is wrong with the name of a node or dataset; None: nothing.
+    """
+    if name is None:
+        return None
+    if _UUID.fullmatch(name):
+        return f"the name {name!r} could be mistaken for an id"
+    if not re.fullmatch(NAME_PATTERN, name):
+        return f"the name {name!r} is not 1 to 63 letters, digits, '_', '.' or '-', beginning with a letter or digit"
+    return None
+
+
+def address_complaint(address: str | None) -> str | None:
+    """
+    What is wrong with a node's address; None: nothing.
+    """
+    if address is None:
+        return None
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return f"the address {address!r} is not an IPv4 or IPv6 address"
+    return None
+
+
+def text_complaint(what: str, texts: Iterable[str]) -> str | None:
+    """
+    What is wrong with texts that are to be kept and passed on to programs; None: nothing.
+    """
+    for text in texts:
+        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            return f"{what} {text!r} has a character that can't be passed on"
+    return None
+
+
+def dataset_complaint(dataset: Dataset) -> str | None:
+    """
+    What is wrong with a dataset as it is wanted; None: nothing.
+    """
+    complaint = size_complaint(dataset.maximum_size_bytes) or name_complaint(dataset.name)
+    complaint = complaint or _metadata_complaint(dataset.metadata)
+    if complaint is None and not 0 < dataset.max_downtime_seconds <= DOWNTIME_HIGHEST_SECONDS:
+        return f"a downtime of {dataset.max_downtime_seconds} s is not between 0 and {DOWNTIME_HIGHEST_SECONDS} s"
+    return complaint
+
+
+def _metadata_complaint(metadata: Mapping[str, str]) -> str | None:
+    if len(metadata) > METADATA_ENTRIES:
+        return f"there are {len(metadata)} entries of metadata, and at most {METADATA_ENTRIES} are kept"
+    for key, text in metadata.items():
+        if not 1 <= len(key) <= METADATA_CHARACTERS or len(text) > METADATA_CHARACTERS:
+            return f"the entry of metadata under {key[:40]!r} is empty or longer than {METADATA_CHARACTERS} characters"
+    return text_complaint("metadata", (*metadata, *metadata.values()))
+
+
+def container_complaint(container: Container) -> str | None:
+    """
+    The first thing that is wrong with a container's definition, whatever it runs on; None: nothing.
+    """
+    return next(_container_complaints(container), None)
+
+
+def _container_complaints(c: Container) -> Iterator[str]:
+    if not re.fullmatch(CONTAINER_NAME_PATTERN, c.name):
+        yield (
+            f"the container name {c.name!r} is not 1 to 128 letters, digits, '_', '.' or '-',"
+            " beginning with a letter or digit"
+        )
+    if c.image is None and not c.command:
+        yield "there is neither an image nor a command to run"
+    if c.image == "":
+        yield "the image's name is empty"
+    if len(c.command) > ARGUMENTS or any(len(argument) > ARGUMENT_CHARACTERS for argument in c.command):
+        yield f"the command has more than {ARGUMENTS} arguments, or one of more than {ARGUMENT_CHARACTERS} characters"
+    for name in c.environment:
+        if not name or "=" in name:
+            yield f"environment: a variable can't be called {name!r}"
+    yield from _port_complaints(c)
+    yield from _limit_complaints(c)
+    for mount in c.mounts:
+        if mount.path is not None and not mount.path.startswith("/"):
+            yield f"mounts: the path {mount.path!r} is not absolute"
+    yield from _repeated("mounts: dataset", (mount.dataset_id for mount in c.mounts))
+    yield from _repeated("mounts: path", (mount.path for mount in c.mounts if mount.path is not None))
+    texts = (*c.command, *c.environment, *c.environment.values(), *c.labels, *c.labels.values(), c.image or "")
+    paths = (mount.path or "" for mount in c.mounts)
+    complaint = text_complaint("the text", (*texts, *paths))
+    if complaint is not None:
+        yield complaint
+
+
+def _port_complaints(c: Container) -> Iterator[str]:
+    for port in c.ports:
+        if not _is_port(port.internal) or not _is_port(port.external):
+            yield f"ports: {port.internal} and {port.external} are not both between 1 and {PORT_HIGHEST}"
+        if port.protocol not in PROTOCOLS:
+            yield f"ports: the protocol {port.protocol!r} is neither {' nor '.join(PROTOCOLS)}"
+    yield from _repeated("ports: internal", ((port.internal, port.protocol) for port in c.ports))
+    yield from _repeated("ports: external", ((port.external, port.protocol) for port in c.ports))
+    for link in c.links:
+        if not re.fullmatch(ALIAS_PATTERN, link.alias):
+            yield f"links: the alias {link.alias!r} is not made of letters and digits"
+        if not _is_port(link.local_port) or not _is_port(link.remote_port):
+            yield f"links: {link.local_port} and {link.remote_port} are not both between 1 and {PORT_HIGHEST}"
+    yield from _repeated("links: alias", (link.alias.lower() for link in c.links))
+    yield from _repeated("links: local port", (link.local_port for link in c.links))
+
+
+def _limit_complaints(c: Container) -> Iterator[str]:
+    retries = c.restart.maximum_retry_count
+    if retries is not None and (c.restart.name is not RestartName.ON_FAILURE or retries < 1):
+        yield "restart: a maximum retry count belongs to on-failure, and is at least 1"
+    if c.memory_bytes is not None and not MEMORY_MINIMUM_BYTES <= c.memory_bytes <= SIZE_MAXIMUM_BYTES:
+        yield f"memory: {c.memory_bytes} bytes is not at least {MEMORY_MINIMUM_BYTES}, or more than there is"
+    if c.cpu_shares is not None and not 1 <= c.cpu_shares <= CPU_SHARES_HIGHEST:
+        yield f"cpu_shares: {c.cpu_shares} is not between 1 and {CPU_SHARES_HIGHEST}"
+    if c.swappiness is not None and not 0 <= c.swappiness <= SWAPPINESS_HIGHEST:
+        yield f"swappiness: {c.swappiness} is not between 0 and {SWAPPINESS_HIGHEST}"
+    if not 0 < c.stop_grace_seconds <= GRACE_HIGHEST_SECONDS:
+        yield f"stop_grace: {c.stop_grace_seconds} s is not between 0 and {GRACE_HIGHEST_SECONDS} s"
+
+
+def _is_port(number: int) -> bool:
+    return 1 <= number <= PORT_HIGHEST
+
+
+def _repeated(what: str, values: Iterable[Hashable]) -> Iterator[str]:
+    seen: set[Hashable] = set()
+    for given in values:
+        if given in seen:
+            yield f"{what} {given} appears twice"
+        seen.add(given)

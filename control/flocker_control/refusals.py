@@ -1,0 +1,64 @@
+"""
+Why a command is refused: one code for each thing that whoever asked would do differently.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Self
+
+from flocker_py.records import Record, value
+
+
+class RefusalCode(enum.Enum):
+    """
+    The stable, machine-readable name of a refusal, and the HTTP status that says it best.
+    """
+
+    VALUE_REFUSED = ("ValueRefused", 400)
+    DATASET_UNKNOWN = ("DatasetUnknown", 404)
+    NODE_UNKNOWN = ("NodeUnknown", 404)
+    CONTAINER_UNKNOWN = ("ContainerUnknown", 404)
+    MOVE_UNKNOWN = ("MoveUnknown", 404)
+    DATASET_DELETED = ("DatasetDeleted", 409)
+    DATASET_ID_IN_USE = ("DatasetIdInUse", 409)
+    NAME_IN_USE = ("NameInUse", 409)
+    DATASET_IN_USE = ("DatasetInUse", 409)
+    DATASET_ELSEWHERE = ("DatasetElsewhere", 409)
+    PORT_IN_USE = ("PortInUse", 409)
+    FIELD_NOT_SUPPORTED = ("FieldNotSupported", 409)
+    ALREADY_THERE = ("AlreadyThere", 409)
+    MOVE_COMMITTED = ("MoveCommitted", 409)
+    MOVE_ENDED = ("MoveEnded", 409)
+
+    @property
+    def text(self) -> str:
+        """
+        What programs compare with.
+        """
+        return self.value[0]
+
+    @property
+    def status(self) -> int:
+        """
+        The status of HTTP.
+        """
+        return self.value[1]
+
+
+class Refusal(Record):
+    """
+    A command that can't be done. Nothing was changed.
+
+    :param text: what is wrong, where, and what to do.
+    """
+
+    code: RefusalCode = value(RefusalCode)
+    text: str = value(str)
+
+    @classmethod
+    def of(cls, code: RefusalCode, text: str) -> Self:
+        """
+        A refusal, in short.
+        """
+        return cls(code=code, text=text)
