@@ -9,7 +9,6 @@ from collections.abc import Callable
 from uuid import UUID
 
 from cryptography import x509
-from eliot import write_traceback
 from OpenSSL import SSL, crypto
 from OpenSSL.SSL import X509VerificationCodes as Codes
 
@@ -76,8 +75,7 @@ def verify_callback(
             refuse(refusal)
             return False
         except Exception as error:  # noqa: BLE001  # raised into OpenSSL it would be lost; what can't be read is refused
-            write_traceback()
-            refuse(CertificateRefused(f"The other side's certificate cannot be read: {error}"))
+            refuse(CertificateRefused(f"The other side's certificate cannot be read: {error!r}"))
             return False
         return True
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cryptography import x509
-from eliot import log_message, write_traceback
+from eliot import log_message
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -40,6 +40,7 @@ from flocker_py.credentials import (
     load_credential,
     read_credential,
 )
+from flocker_py.errors import explanation
 from flocker_py.handshake import tls_failure_text, verify_callback
 from flocker_py.identity import (
     CONTROL_NAME,
@@ -270,9 +271,9 @@ class _ContextSource:
             self._seen = stamps
             try:
                 self._context = self._made()
-            except CredentialUnusable:
+            except CredentialUnusable as error:
                 # Half-copied files are the likely cause: the next connection looks again once they have changed.
-                write_traceback()
+                log_message("flocker:tls:renewal_unusable", reason=explanation(error))
         return self._context
 
     def _stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
