@@ -31,7 +31,7 @@ _RECIPES: dict[GuestKind, tuple[str, ...]] = {
 _TRIAL_BYTES = 1 << 30
 # What commands in the guest find on its root, which is this machine's. No part of a built kernel, whose cache may have
 # come from another machine.
-_USERLAND = ("zfsutils-linux", "python3-pyzfs", "iproute2", "nftables")
+_USERLAND = ("zfsutils-linux", "python3-pyzfs", "iproute2", "iptables", "nftables")
 
 
 def cache() -> Path:

@@ -1,9 +1,9 @@
 """
 The guest's side of the harness: runs as process 1 on the host's root, runs one command, reports, powers off.
 
-It is copied into the control folder (a writable view of a folder of the host) and talks to the host through files
-there: `job.json` says what to do, `started` appears when the command is about to run, `stdout` and `stderr` grow with
-its output, `result.json` holds its exit status. Runs with the distribution's Python, standard library only.
+It talks to the host through files in the control folder, a writable view of a folder of the host: `job.json` says what
+to do, `started` appears when the command is about to run, `stdout` and `stderr` grow with its output, `result.json`
+holds its exit status. Runs with the distribution's Python, standard library only.
 """
 
 from __future__ import annotations
@@ -45,12 +45,39 @@ def _mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") 
         raise OSError(number, f"mounting {data or source} at {target}: {os.strerror(number)}")
 
 
-def _prepare(job: dict[str, Any]) -> None:
-    release = os.uname().release
-    _mount(job["modules"], f"/lib/modules/{release}", "none", _MS_BIND)
+def _mount_share(kind: str, name: str, target: str) -> None:
+    """
+    Make a writable folder of the host visible.
+
+    :param name: for `hostfs` the folder's path on the host, for `9p` the tag QEMU gives it.
+    """
+    if kind == "9p":
+        _mount(name, target, "9p", 0, "trans=virtio,version=9p2000.L,msize=524288,cache=none")
+    else:
+        _mount("none", target, kind, 0, name)
+
+
+def _lay_out() -> None:
+    """
+    The kernel's own file systems, and those in memory, on a root that has only /proc.
+    """
+    _mount("sysfs", "/sys", "sysfs")
+    _mount("devtmpfs", "/dev", "devtmpfs")
+    _mount("devpts", "/dev/pts", "devpts", 0, "mode=620,ptmxmode=666")
+    _mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777")
+    _mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
+    Path("/run/lock").mkdir()
     for target, link in _DEVICE_LINKS.items():
         if not os.path.lexists(target):
             Path(target).symlink_to(link)
+
+
+def _prepare(job: dict[str, Any]) -> None:
+    # A checkout beneath /tmp must stay visible; the overlay keeps it writable too.
+    if not job["keep_tmp"]:
+        _mount("tmpfs", "/tmp", "tmpfs", 0, "mode=1777")
+    release = os.uname().release
+    _mount(job["modules"], f"/lib/modules/{release}", "none", _MS_BIND)
     # The kernel itself asks modprobe for all others (veth, bridge, sch_netem, nf_tables ...) when they are first used.
     subprocess.run(["modprobe", "zfs"], check=True)
     socket.sethostname("flocker-zfs")
@@ -60,7 +87,7 @@ def _prepare(job: dict[str, Any]) -> None:
     except OSError as failure:
         print(f"guest: {failure}", flush=True)
     for mount in job["mounts"]:
-        _mount(mount["source"], mount["target"], mount["kind"], 0, mount["data"])
+        _mount_share(mount["kind"], mount["name"], mount["target"])
 
 
 def _pump(source: int, path: Path) -> threading.Thread:
@@ -123,6 +150,8 @@ def _waited_for(pid: int) -> int:
 
 
 def main() -> None:
+    _lay_out()
+    _mount_share(os.environ["FLOCKER_ZFS_SHARE"], os.environ["FLOCKER_ZFS_CONTROL"], str(_CONTROL))
     job = json.loads((_CONTROL / "job.json").read_text())
     try:
         _prepare(job)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -115,7 +114,6 @@ def publish(product: Path, kind_folder: Path, kernel_version: str, zfs_version: 
     entry = kind_folder / entry_key(kernel_version, zfs_version, recipe)
     if entry.exists():
         shutil.rmtree(entry)
-    os.sync()
     product.rename(entry)
     for other in kind_folder.glob(f"*/{_MANIFEST}"):
         if other.parent != entry and not _is_in_use(other):

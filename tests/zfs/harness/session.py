@@ -105,7 +105,12 @@ class UnusableFolder(Exception):
 def job_of(request: Request, kind: str, modules: Path, mounts: list[dict[str, str]]) -> dict[str, Any]:
     """
     The job as the guest reads it: the host's environment with what is different in the guest.
+
+    :param modules: the module tree of the guest's kernel, on the host.
+    :param mounts: the writable folders: kind of share, its name, where to mount it.
     """
+    program = shutil.which(request.command[0])
+    seen = [request.cwd, modules, *([Path(program)] if program else [])]
     environment = {**os.environ, **{name: str(folder) for name, folder in request.folders.items()}}
     for name in ("TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "NOTIFY_SOCKET"):
         environment.pop(name, None)
@@ -118,6 +123,7 @@ def job_of(request: Request, kind: str, modules: Path, mounts: list[dict[str, st
         "environment": environment,
         "modules": str(modules),
         "mounts": mounts,
+        "keep_tmp": any(path.absolute().is_relative_to("/tmp") for path in seen),
     }
 
 
@@ -141,6 +147,18 @@ def checked_folders(request: Request) -> None:
 
 def _hidden_by_guest(path: Path) -> str | None:
     return next((folder for folder in _HIDDEN if path.resolve().is_relative_to(folder)), None)
+
+
+def kernel_words(words: Mapping[str, str | Path]) -> list[str]:
+    """
+    Settings for the first process of a guest, as words of its kernel's command line.
+
+    :raises UnusableFolder: if one holds white space: the kernel would take it apart.
+    """
+    for name, value in words.items():
+        if len(str(value).split()) != 1:
+            raise UnusableFolder(f"{value!s} (for {name}) has white space in its path: use a folder without")
+    return [f"{name}={value}" for name, value in words.items()]
 
 
 @contextmanager
@@ -220,7 +238,6 @@ def run_guest(
     control, console = folder / "control", folder / "console.log"
     (control / "job.json").write_text(json.dumps(job))
     (control / "job.json").chmod(0o600)
-    shutil.copy2(Path(__file__).with_name("guest.py"), control / "guest.py")
     streams = [(control / "stdout", sys.stdout.fileno()), (control / "stderr", sys.stderr.fileno())]
     offsets = {path: 0 for path, _ in streams}
     with console.open("wb") as console_sink:

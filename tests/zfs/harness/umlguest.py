@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.zfs.harness.kernelcache import Built, in_use
 from tests.zfs.harness.progress import say
-from tests.zfs.harness.session import Exited, Failed, Request, TimedOut, job_of, run_folder, run_guest
+from tests.zfs.harness.session import Exited, Failed, Request, TimedOut, job_of, kernel_words, run_folder, run_guest
 
 _BOOT_SECONDS = 60.0
-# In the checkout, not the run's folder: the kernel's own /dev hides /dev/shm when it starts this.
-_INIT = Path(__file__).resolve().with_name("uml-init.sh")
+# Programs for the guest come from here, not from the run's folder: the kernel's own /dev hides /dev/shm.
+_HERE = Path(__file__).resolve().parent
 _MAP_COUNT = Path("/proc/sys/vm/max_map_count")
 # At the usual 65530, a guest's process that touches 300 MiB here and there is killed: each page is a mapping.
 _MAP_COUNT_NEEDED = 1_048_576
@@ -35,28 +34,22 @@ def run_in_uml(built: Built, request: Request, cpu_locks: Path) -> Exited | Fail
         undo.enter_context(in_use(built))
         cpu = undo.enter_context(_own_cpu(cpu_locks))
         folder = undo.enter_context(run_folder(request))
-        mounts = [
-            {"source": "none", "target": str(host), "kind": "hostfs", "data": str(host)}
-            for host in request.folders.values()
-        ]
-        keep_tmp = any(
-            path.is_relative_to("/tmp") for path in (request.cwd.resolve(), modules.resolve(), *_programs(request))
-        )
+        shares = [{"kind": "hostfs", "name": str(host), "target": str(host)} for host in request.folders.values()]
+        words: dict[str, str | Path] = {
+            "init": _HERE / "uml-init.sh",
+            "FLOCKER_ZFS_GUEST": _HERE / "guest.py",
+            "FLOCKER_ZFS_SHARE": "hostfs",
+            "FLOCKER_ZFS_CONTROL": folder / "control",
+            "FLOCKER_ZFS_OVERLAY": modules / "kernel/fs/overlayfs/overlay.ko",
+        }
         guest = [
-            "taskset", "-c", str(cpu),
-            str(built.folder / "linux.uml"), f"mem={request.memory_bytes >> 20}M", f"uml_dir={folder}/uml",
-            "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "con=null", "con0=null,fd:1",
-            f"init={_INIT}", f"FLOCKER_ZFS_RUN={folder}", f"FLOCKER_ZFS_MODULES={modules}",
-            f"FLOCKER_ZFS_KEEP_TMP={int(keep_tmp)}",
+            "taskset", "-c", str(cpu), str(built.folder / "linux.uml"),
+            f"mem={request.memory_bytes >> 20}M", f"uml_dir={folder}/uml", "con=null", "con0=null,fd:1",
+            "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", *kernel_words(words),
         ]  # fmt: skip
-        job = job_of(request, "uml", modules, mounts)
+        job = job_of(request, "uml", modules, shares)
         # The guest's memory is a file in TMPDIR.
         return run_guest(guest, folder, request, job, _BOOT_SECONDS, environment={**os.environ, "TMPDIR": str(folder)})
-
-
-def _programs(request: Request) -> list[Path]:
-    found = shutil.which(request.command[0])
-    return [Path(found).absolute()] if found else []
 
 
 def _raise_map_count() -> None:
