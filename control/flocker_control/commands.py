@@ -29,7 +29,7 @@ from flocker_control.limits import (
     text_complaint,
 )
 from flocker_control.refusals import Refusal, RefusalCode
-from flocker_control.state import Changes, State, changed
+from flocker_control.state import Changes, State, Stored, changed, key_of
 from flocker_py.model import (
     Container,
     ContainerName,
@@ -205,38 +205,26 @@ def decide(state: State, command: Command, observed: PMap[NodeId, NodeObservatio
 
 
 def _effective(state: State, changes: Changes) -> Changes:
-    known = _by_key(state, changes)
-    result = Changes()
-    for key, record in changes.puts.items():
-        if known.get(key) != record:
-            result = result.put(record)
-    return result.delete(*(key for key in changes.deletes if key in known))
-
-
-def _by_key(state: State, changes: Changes) -> PMap[str, Record]:
     """
-    The present records under the keys that the changes touch.
+    The changes without those that change nothing.
     """
-    result: dict[str, Record] = {}
-    for key, put in changes.puts.items():
-        present: Record | None
-        match put:
-            case Node():
-                present = state.nodes.get(put.node_id)
-            case Dataset():
-                present = state.datasets.get(put.dataset_id)
-            case Ownership():
-                present = state.ownerships.get(put.dataset_id)
-            case Container():
-                present = state.containers.get(put.name)
-        if present is not None:
-            result[key] = present
+    result = Changes().put(*(record for record in changes.puts.values() if _known(state, record) != record))
     # Only containers are ever deleted: a dataset's id must never be used again, and a node may come back.
-    for key in changes.deletes:
-        container = state.containers.get(ContainerName(key.partition("/")[2]))
-        if container is not None:
-            result[key] = container
-    return pmap(result)
+    present = {key_of(container) for container in state.containers.values()} if changes.deletes else set()
+    return result.delete(*(changes.deletes & present))
+
+
+def _known(state: State, record: Stored) -> Stored | None:
+    match record:
+        case Node():
+            return state.nodes.get(record.node_id)
+        case Dataset():
+            return state.datasets.get(record.dataset_id)
+        case Ownership():
+            return state.ownerships.get(record.dataset_id)
+        case Container():
+            return state.containers.get(record.name)
+    assert_never(record)
 
 
 def _applied(state: State, command: Command) -> Changes | Refusal:

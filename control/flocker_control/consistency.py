@@ -15,6 +15,7 @@ from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.state import Changes, State
 from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId
 from flocker_py.observed import NodeObservation
+from flocker_py.records import field_names
 
 _FREE_FIELDS = ("name", "node_id", "restart")
 """What every runtime can do."""
@@ -46,8 +47,11 @@ def _inconsistencies(
     yield from _mount_complaints(after, touched)
     for container in put_containers:
         yield from _port_complaints(after, container)
-        if _needs(container) - _needs(before.containers.get(container.name)) or _moved(before, container):
-            yield from _field_complaints(after, container, observed.get(container.node_id))
+        needs = _needs(container)
+        known = before.containers.get(container.name)
+        if known is not None and known.node_id == container.node_id:
+            needs -= _needs(known)
+        yield from _field_complaints(after, container, needs, observed.get(container.node_id))
 
 
 def _node_complaints(state: State, node: Node) -> Iterator[Refusal]:
@@ -66,8 +70,6 @@ def _name_complaints(state: State, dataset: Dataset) -> Iterator[Refusal]:
 
 def _mount_complaints(state: State, touched: set[DatasetId]) -> Iterator[Refusal]:
     users: dict[DatasetId, str] = {}
-    if not touched:
-        return
     for container in sorted(state.containers.values(), key=lambda container: container.name):
         for mount in container.mounts:
             if mount.dataset_id not in touched:
@@ -120,11 +122,13 @@ def _port_complaints(state: State, container: Container) -> Iterator[Refusal]:
                 )
 
 
-def _field_complaints(state: State, container: Container, node: NodeObservation | None) -> Iterator[Refusal]:
+def _field_complaints(
+    state: State, container: Container, needs: set[str], node: NodeObservation | None
+) -> Iterator[Refusal]:
     # What a node can do that has no session is unknown; it will say so itself when it comes to running the container.
     if node is None:
         return
-    for field in sorted(_needs(container) - set(node.container_fields)):
+    for field in sorted(needs - set(node.container_fields)):
         yield Refusal.of(
             RefusalCode.FIELD_NOT_SUPPORTED,
             f"container {container.name}: {field} can't be done by the runtime {node.runtime} of node"
@@ -132,17 +136,13 @@ def _field_complaints(state: State, container: Container, node: NodeObservation 
         )
 
 
-def _needs(container: Container | None) -> set[str]:
-    if container is None:
-        return set()
-    plain = Container(name=container.name, node_id=container.node_id, restart=container.restart)
-    present, unset = container.serialize(), plain.serialize()
-    return {field for field in present if field not in _FREE_FIELDS and present[field] != unset.get(field)}
-
-
-def _moved(before: State, container: Container) -> bool:
-    known = before.containers.get(container.name)
-    return known is not None and known.node_id != container.node_id
+def _needs(container: Container) -> set[str]:
+    plain = Container(name=container.name, node_id=container.node_id)
+    return {
+        field
+        for field in field_names(Container)
+        if field not in _FREE_FIELDS and getattr(container, field) != getattr(plain, field)
+    }
 
 
 def _called(state: State, dataset_id: DatasetId) -> str:

@@ -1,0 +1,856 @@
+"""
+What users ask: what it changes, and why it is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pyrsistent import pmap, pvector
+
+from flocker_control import commands
+from flocker_control.commands import (
+    ApplyAll,
+    CancelMove,
+    ChangeMetadata,
+    ChangeMovePolicy,
+    ChangePrimary,
+    Command,
+    CreateDataset,
+    DeleteDataset,
+    PutContainer,
+    PutNode,
+    RemoveContainer,
+    RenameDataset,
+    ResizeDataset,
+    StartMove,
+)
+from flocker_control.refusals import Refusal, RefusalCode
+from flocker_control.state import Changes, State, Stored, changed
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    Dataset,
+    DatasetId,
+    FinishedMove,
+    Link,
+    Mount,
+    Move,
+    MoveId,
+    MoveOutcome,
+    MovePhase,
+    Node,
+    NodeId,
+    OverrunPolicy,
+    Ownership,
+    Port,
+    RestartName,
+    RestartPolicy,
+)
+from flocker_py.observed import NodeObservation
+
+A, B, C = (NodeId(UUID(int=number)) for number in (0xA, 0xB, 0xC))
+D1, D2, D3 = (DatasetId(UUID(int=number)) for number in (0xD1, 0xD2, 0xD3))
+MOVE = MoveId(UUID(int=0xE))
+MIB = 1024**2
+
+
+def dataset(dataset_id: DatasetId = D1, primary: NodeId = A, **fields: Any) -> Dataset:
+    """
+    A dataset as it is wanted.
+    """
+    return Dataset(dataset_id=dataset_id, primary=primary, **fields)
+
+
+def ownership(dataset_id: DatasetId = D1, owner: NodeId = A, **fields: Any) -> Ownership:
+    """
+    An ownership of a dataset that has been made.
+    """
+    return Ownership(dataset_id=dataset_id, owner=owner, created=True, **fields)
+
+
+def moving(dataset_id: DatasetId = D1, phase: MovePhase = MovePhase.COPYING, **fields: Any) -> Ownership:
+    """
+    The ownership of a dataset that moves from A to B.
+    """
+    move = Move(move_id=MOVE, source=A, target=B, phase=phase, started_at_seconds=1.0)
+    return ownership(dataset_id, A if phase is not MovePhase.TAKING else B, move=move, **fields)
+
+
+def container(name: str = "web", node: NodeId = A, *mounted: DatasetId, **fields: Any) -> Container:
+    """
+    A container that runs a program and mounts datasets.
+    """
+    mounts = pvector(Mount(dataset_id=dataset_id) for dataset_id in mounted)
+    fields.setdefault("command", pvector(["/bin/serve"]))
+    return Container(name=ContainerName(name), node_id=node, mounts=mounts, **fields)
+
+
+def state(*records: Stored) -> State:
+    """
+    Nodes A and B, called alpha and beta, and these records.
+    """
+    nodes = (Node(node_id=A, name="alpha"), Node(node_id=B, name="beta"))
+    return changed(State(), Changes().put(*nodes, *records), revision=5)
+
+
+def decide(
+    present: State, command: Command, fields: tuple[str, ...] = ("command", "mounts", "ports", "environment")
+) -> Changes | Refusal:
+    """
+    The decision, where node A is there and its runtime can do these fields.
+    """
+    node = NodeObservation(
+        node_id=A,
+        era=UUID(int=1),
+        address="192.0.2.1",
+        transfer_port=4525,
+        version="1",
+        storage="memory",
+        runtime="process",
+        container_fields=pvector(fields),
+    )
+    return commands.decide(present, command, pmap({A: node}))
+
+
+def refusal(present: State, command: Command) -> tuple[RefusalCode, str]:
+    """
+    Why a command is refused.
+    """
+    decision = decide(present, command)
+    assert isinstance(decision, Refusal)
+    return decision.code, decision.text
+
+
+def puts(*records: Stored) -> Changes:
+    """
+    The changes that put these records.
+    """
+    return Changes().put(*records)
+
+
+OWNED = (dataset(), ownership())
+
+
+class TestCreateDataset:
+    """
+    New datasets.
+    """
+
+    def test_dataset_and_its_first_owner(self) -> None:
+        """
+        A new dataset belongs to its primary, under the first epoch, and has not been made yet.
+        """
+        command = CreateDataset(
+            dataset_id=D1, primary=A, name="pg", maximum_size_bytes=64 * MIB, metadata=pmap({"a": "b"})
+        )
+
+        expected = puts(
+            dataset(name="pg", maximum_size_bytes=64 * MIB, metadata=pmap({"a": "b"})),
+            Ownership(dataset_id=D1, owner=A, epoch=1, created=False),
+        )
+        assert expected == decide(state(), command)
+
+    def test_primary_may_be_unknown(self) -> None:
+        """
+        The primary may be a node that nobody has seen yet.
+        """
+        decision = decide(state(), CreateDataset(dataset_id=D1, primary=C))
+
+        assert isinstance(decision, Changes)
+
+    @pytest.mark.parametrize("deleted", [False, True])
+    def test_id_in_use(self, deleted: bool) -> None:
+        """
+        An id is never used twice, not even that of a deleted dataset.
+        """
+        present = state(dataset(deleted=deleted), ownership())
+
+        code, text = refusal(present, CreateDataset(dataset_id=D1, primary=A))
+        assert (RefusalCode.DATASET_ID_IN_USE, True) == (code, str(D1) in text)
+
+    def test_name_in_use(self) -> None:
+        """
+        Two datasets can't have one name.
+        """
+        present = state(dataset(name="pg"), ownership())
+
+        assert RefusalCode.NAME_IN_USE == refusal(present, CreateDataset(dataset_id=D2, primary=A, name="pg"))[0]
+
+    def test_name_of_a_deleted_one(self) -> None:
+        """
+        The name of a deleted dataset is free.
+        """
+        present = state(dataset(name="pg", deleted=True), ownership())
+
+        assert isinstance(decide(present, CreateDataset(dataset_id=D2, primary=A, name="pg")), Changes)
+
+    @pytest.mark.parametrize(
+        ("fields", "complaint"),
+        [
+            ({"maximum_size_bytes": 64 * MIB - 1024}, "below the least"),
+            ({"maximum_size_bytes": 64 * MIB + 1}, "multiple of 1024"),
+            ({"maximum_size_bytes": 2**63}, "more than any pool"),
+            ({"name": ""}, "name ''"),
+            ({"name": "-x"}, "name '-x'"),
+            ({"name": "x\n"}, "name"),
+            ({"name": "x" * 64}, "1 to 63"),
+            ({"name": "00000000-0000-0000-0000-0000000000D1"}, "mistaken for an id"),
+            ({"metadata": pmap({str(number): "" for number in range(17)})}, "at most 16"),
+            ({"metadata": pmap({"": "x"})}, "metadata"),
+            ({"metadata": pmap({"x": "y" * 257})}, "metadata"),
+            ({"metadata": pmap({"x": "\ud800"})}, "can't be passed on"),
+            ({"max_downtime_seconds": 0}, "downtime"),
+            ({"max_downtime_seconds": 86_401}, "downtime"),
+            ({"max_downtime_seconds": float("nan")}, "downtime"),
+        ],
+    )
+    def test_values_are_checked(self, fields: dict[str, Any], complaint: str) -> None:
+        """
+        A value that can't be done is refused, saying which.
+        """
+        code, text = refusal(state(), CreateDataset(dataset_id=D1, primary=A, **fields))
+
+        assert (RefusalCode.VALUE_REFUSED, True) == (code, complaint in text)
+
+    def test_limits_themselves_are_accepted(self) -> None:
+        """
+        The least size, the longest name and the fullest metadata are accepted.
+        """
+        command = CreateDataset(
+            dataset_id=D1,
+            primary=A,
+            name="x" * 63,
+            maximum_size_bytes=64 * MIB,
+            metadata=pmap({str(number).rjust(256): "v" * 256 for number in range(16)}),
+        )
+
+        assert isinstance(decide(state(), command), Changes)
+
+
+class TestChangeDataset:
+    """
+    Datasets that are there.
+    """
+
+    @pytest.mark.parametrize(
+        ("command", "fields"),
+        [
+            (ChangePrimary(dataset_id=D1, primary=B), {"primary": B}),
+            (ChangePrimary(dataset_id=D1, primary=C), {"primary": C}),
+            (ResizeDataset(dataset_id=D1, maximum_size_bytes=128 * MIB), {"maximum_size_bytes": 128 * MIB}),
+            (RenameDataset(dataset_id=D1, name="new"), {"name": "new"}),
+            (ChangeMetadata(dataset_id=D1, metadata=pmap({"k": "v"})), {"metadata": pmap({"k": "v"})}),
+            (
+                ChangeMovePolicy(dataset_id=D1, max_downtime_seconds=9, on_overrun=OverrunPolicy.CUT_OVER),
+                {"max_downtime_seconds": 9, "on_overrun": OverrunPolicy.CUT_OVER},
+            ),
+            (DeleteDataset(dataset_id=D1), {"deleted": True}),
+        ],
+        ids=["primary", "unknown primary", "size", "name", "metadata", "policy", "deleted"],
+    )
+    def test_changes_what_is_wanted_and_no_more(self, command: Command, fields: dict[str, Any]) -> None:
+        """
+        Each command changes its own part of what is wanted, and never who owns the dataset.
+        """
+        assert puts(dataset(**fields)) == decide(state(*OWNED), command)
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ChangePrimary(dataset_id=D1, primary=A),
+            ResizeDataset(dataset_id=D1, maximum_size_bytes=None),
+            RenameDataset(dataset_id=D1, name=None),
+            ChangeMetadata(dataset_id=D1),
+            ChangeMovePolicy(dataset_id=D1, max_downtime_seconds=2.0, on_overrun=OverrunPolicy.GIVE_UP),
+        ],
+    )
+    def test_wish_fulfilled_already(self, command: Command) -> None:
+        """
+        Asking for what is so already changes nothing.
+        """
+        assert Changes() == decide(state(*OWNED), command)
+
+    def test_deleting_twice(self) -> None:
+        """
+        Deleting what has been deleted changes nothing.
+        """
+        assert Changes() == decide(state(dataset(deleted=True), ownership()), DeleteDataset(dataset_id=D1))
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ChangePrimary(dataset_id=D2, primary=B),
+            ResizeDataset(dataset_id=D2, maximum_size_bytes=None),
+            DeleteDataset(dataset_id=D2),
+            StartMove(dataset_id=D2, target=B),
+        ],
+    )
+    def test_unknown_dataset(self, command: Command) -> None:
+        """
+        What isn't there can't be changed.
+        """
+        code, text = refusal(state(*OWNED), command)
+
+        assert (RefusalCode.DATASET_UNKNOWN, True) == (code, str(D2) in text)
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ChangePrimary(dataset_id=D1, primary=B),
+            RenameDataset(dataset_id=D1, name="x"),
+            StartMove(dataset_id=D1, target=B),
+        ],
+    )
+    def test_deleted_dataset(self, command: Command) -> None:
+        """
+        What was deleted can't be changed or moved.
+        """
+        present = state(dataset(name="pg", deleted=True), ownership())
+
+        assert (RefusalCode.DATASET_DELETED, "the dataset pg has been deleted") == refusal(present, command)
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ResizeDataset(dataset_id=D1, maximum_size_bytes=1),
+            ChangeMovePolicy(dataset_id=D1, max_downtime_seconds=0, on_overrun=OverrunPolicy.GIVE_UP),
+            ChangeMovePolicy(dataset_id=D1, max_downtime_seconds=1e9, on_overrun=OverrunPolicy.GIVE_UP),
+        ],
+    )
+    def test_values_are_checked(self, command: Command) -> None:
+        """
+        Changed values are checked as new ones are.
+        """
+        assert RefusalCode.VALUE_REFUSED == refusal(state(*OWNED), command)[0]
+
+    def test_rename_to_a_name_in_use(self) -> None:
+        """
+        A dataset can't take the name of another.
+        """
+        present = state(*OWNED, dataset(D2, name="pg"), ownership(D2))
+
+        assert RefusalCode.NAME_IN_USE == refusal(present, RenameDataset(dataset_id=D1, name="pg"))[0]
+
+    def test_asking_again_forgets_the_refusal(self) -> None:
+        """
+        Asking again for the primary whose move was given up is a new wish.
+        """
+        present = state(dataset(primary=B), ownership(refused_primary=B))
+
+        assert puts(ownership()) == decide(present, ChangePrimary(dataset_id=D1, primary=B))
+
+    @pytest.mark.parametrize(
+        ("command", "code"),
+        [
+            (ChangePrimary(dataset_id=D1, primary=B), RefusalCode.DATASET_ELSEWHERE),
+            (DeleteDataset(dataset_id=D1), RefusalCode.DATASET_IN_USE),
+        ],
+    )
+    def test_dataset_that_a_container_uses(self, command: Command, code: RefusalCode) -> None:
+        """
+        A dataset that a container uses is neither deleted nor taken away from it, and the container is named.
+        """
+        present = state(*OWNED, container("web", A, D1))
+
+        found, text = refusal(present, command)
+        assert (code, True) == (found, "container web" in text)
+
+
+class TestContainers:
+    """
+    Containers.
+    """
+
+    def test_put(self) -> None:
+        """
+        A new container is kept as it was given.
+        """
+        wanted = container("web", A, D1, ports=pvector([Port(internal=80, external=8080)]))
+
+        present = state(*OWNED, dataset(D2), ownership(D2), container("other", A, D2))
+        assert puts(wanted) == decide(present, PutContainer(container=wanted))
+
+    def test_put_again(self) -> None:
+        """
+        Putting what is there changes nothing.
+        """
+        assert Changes() == decide(state(container()), PutContainer(container=container()))
+
+    def test_remove(self) -> None:
+        """
+        A removed container is gone; its dataset stays.
+        """
+        present = state(*OWNED, container("web", A, D1))
+
+        assert Changes().delete("container/web") == decide(present, RemoveContainer(name=ContainerName("web")))
+
+    def test_remove_unknown(self) -> None:
+        """
+        What doesn't run can't be removed.
+        """
+        assert RefusalCode.CONTAINER_UNKNOWN == refusal(state(), RemoveContainer(name=ContainerName("web")))[0]
+
+    def test_datasets_follow(self) -> None:
+        """
+        A container that changes its node takes its dataset along, even if that was refused before.
+        """
+        present = state(dataset(), ownership(refused_primary=B), container("web", A, D1))
+
+        expected = puts(container("web", B, D1), dataset(primary=B), ownership())
+        assert expected == decide(present, PutContainer(container=container("web", B, D1)))
+
+    def test_dataset_left_behind(self) -> None:
+        """
+        A container that changes its node and leaves a dataset out leaves it where it is.
+        """
+        present = state(*OWNED, container("web", A, D1))
+
+        assert puts(container("web", B)) == decide(present, PutContainer(container=container("web", B)))
+
+    def test_unknown_node(self) -> None:
+        """
+        A container needs a node that is known.
+        """
+        assert RefusalCode.NODE_UNKNOWN == refusal(state(), PutContainer(container=container("web", C)))[0]
+
+    def test_dataset_elsewhere(self) -> None:
+        """
+        A new container doesn't pull a dataset from another node: it is told where that is wanted.
+        """
+        code, text = refusal(state(*OWNED), PutContainer(container=container("web", B, D1)))
+
+        assert (RefusalCode.DATASET_ELSEWHERE, True) == (code, "alpha" in text and "beta" in text)
+
+    def test_dataset_unknown(self) -> None:
+        """
+        A container can't use a dataset that isn't there.
+        """
+        assert RefusalCode.DATASET_UNKNOWN == refusal(state(), PutContainer(container=container("web", A, D1)))[0]
+
+    def test_dataset_deleted(self) -> None:
+        """
+        A container can't use a dataset that was deleted.
+        """
+        present = state(dataset(deleted=True), ownership())
+
+        assert RefusalCode.DATASET_IN_USE == refusal(present, PutContainer(container=container("web", A, D1)))[0]
+
+    def test_dataset_in_use(self) -> None:
+        """
+        Two containers can't use one dataset.
+        """
+        present = state(*OWNED, container("db", A, D1))
+
+        code, text = refusal(present, PutContainer(container=container("web", A, D1)))
+        assert (RefusalCode.DATASET_IN_USE, True) == (code, "db and web" in text)
+
+    def test_port_in_use(self) -> None:
+        """
+        Two containers of one node can't have one external port.
+        """
+        present = state(container("db", ports=pvector([Port(internal=1, external=80)])))
+        command = PutContainer(container=container("web", ports=pvector([Port(internal=2, external=80)])))
+
+        code, text = refusal(present, command)
+        assert (RefusalCode.PORT_IN_USE, True) == (code, "80/tcp" in text and "db" in text and "alpha" in text)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            container("db", B, ports=pvector([Port(internal=1, external=80)])),
+            container("db", A, ports=pvector([Port(internal=1, external=80, protocol="udp")])),
+            container("db", A, ports=pvector([Port(internal=1, external=81)])),
+        ],
+        ids=["node", "protocol", "number"],
+    )
+    def test_same_port_that_is_another(self, other: Container) -> None:
+        """
+        Ports of other nodes and other protocols are other ports.
+        """
+        command = PutContainer(container=container("web", ports=pvector([Port(internal=2, external=80)])))
+
+        assert isinstance(decide(state(other), command), Changes)
+
+    @pytest.mark.parametrize("before", [(), (container("web", image="x"),)], ids=["new", "changed"])
+    def test_field_that_the_runtime_lacks(self, before: tuple[Container, ...]) -> None:
+        """
+        A field that the node's runtime can't do is refused by name.
+        """
+        command = PutContainer(container=container("web", memory_bytes=MIB))
+
+        code, text = refusal(state(*before), command)
+        assert (RefusalCode.FIELD_NOT_SUPPORTED, True) == (code, "memory_bytes" in text and "process" in text)
+
+    def test_move_to_a_runtime_that_lacks_a_field(self) -> None:
+        """
+        A container can't change to a node whose runtime can't do what it needs.
+        """
+        present = state(container("web", B, memory_bytes=MIB))
+
+        command = PutContainer(container=container("web", A, memory_bytes=MIB))
+        assert RefusalCode.FIELD_NOT_SUPPORTED == refusal(present, command)[0]
+
+    def test_old_need_is_in_nobodys_way(self) -> None:
+        """
+        A container that needs what its node can no longer do may still be changed otherwise.
+        """
+        present = state(container("web", A, memory_bytes=MIB))
+
+        wanted = container("web", A, memory_bytes=MIB, environment=pmap({"A": "b"}))
+        assert puts(wanted) == decide(present, PutContainer(container=wanted))
+
+    def test_runtime_is_unknown(self) -> None:
+        """
+        While a node has no session its runtime is not known, and nothing is refused on its behalf.
+        """
+        wanted = container("web", B, memory_bytes=MIB)
+
+        assert puts(wanted) == decide(state(), PutContainer(container=wanted))
+
+    @pytest.mark.parametrize(
+        ("fields", "complaint"),
+        [
+            ({"name": "-"}, "name"),
+            ({"command": pvector()}, "neither an image nor a command"),
+            ({"image": ""}, "image"),
+            ({"command": pvector(["x" * 4097])}, "command"),
+            ({"command": pvector(["x"] * 4097)}, "command"),
+            ({"command": pvector(["a\0b"])}, "can't be passed on"),
+            ({"environment": pmap({"": "x"})}, "environment"),
+            ({"environment": pmap({"a=b": "x"})}, "environment"),
+            ({"ports": pvector([Port(internal=0, external=80)])}, "ports: 0 and 80"),
+            ({"ports": pvector([Port(internal=80, external=65536)])}, "65536"),
+            ({"ports": pvector([Port(internal=80, external=80, protocol="sctp")])}, "sctp"),
+            ({"ports": pvector([Port(internal=80, external=1), Port(internal=80, external=2)])}, "twice"),
+            ({"ports": pvector([Port(internal=1, external=80), Port(internal=2, external=80)])}, "twice"),
+            ({"links": pvector([Link(alias="a-b", local_port=1, remote_port=2)])}, "a-b"),
+            ({"links": pvector([Link(alias="a", local_port=0, remote_port=2)])}, "links: 0 and 2"),
+            (
+                {
+                    "links": pvector(
+                        [Link(alias="a", local_port=1, remote_port=2), Link(alias="A", local_port=2, remote_port=2)]
+                    )
+                },
+                "links: alias a appears twice",
+            ),
+            (
+                {
+                    "links": pvector(
+                        [Link(alias="a", local_port=1, remote_port=2), Link(alias="b", local_port=1, remote_port=2)]
+                    )
+                },
+                "links: local port 1 appears twice",
+            ),
+            ({"restart": RestartPolicy(name=RestartName.ALWAYS, maximum_retry_count=2)}, "on-failure"),
+            ({"restart": RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=0)}, "at least 1"),
+            ({"memory_bytes": MIB - 1}, "memory"),
+            ({"cpu_shares": 0}, "cpu_shares"),
+            ({"cpu_shares": 1025}, "cpu_shares"),
+            ({"swappiness": 101}, "swappiness"),
+            ({"stop_grace_seconds": 86_401}, "stop_grace"),
+            ({"mounts": pvector([Mount(dataset_id=D1, path="data")])}, "not absolute"),
+            ({"mounts": pvector([Mount(dataset_id=D1), Mount(dataset_id=D1)])}, "twice"),
+            ({"mounts": pvector([Mount(dataset_id=D1, path="/a"), Mount(dataset_id=D2, path="/a")])}, "/a appears"),
+        ],
+    )
+    def test_definitions_are_checked(self, fields: dict[str, Any], complaint: str) -> None:
+        """
+        A definition that no runtime can do is refused, saying what is wrong with it.
+        """
+        code, text = refusal(state(), PutContainer(container=container().set(**fields)))
+
+        assert (RefusalCode.VALUE_REFUSED, True) == (code, complaint in text)
+
+    def test_whole_definition_is_accepted(self) -> None:
+        """
+        A container may have one of everything.
+        """
+        wanted = container(
+            "web",
+            B,
+            image="nginx:1",
+            environment=pmap({"A": "b"}),
+            ports=pvector([Port(internal=80, external=80), Port(internal=80, external=80, protocol="udp")]),
+            links=pvector([Link(alias="db", local_port=1, remote_port=65535)]),
+            restart=RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=1),
+            memory_bytes=MIB,
+            cpu_shares=1024,
+            swappiness=100,
+            labels=pmap({"tier": "front"}),
+        )
+
+        assert puts(wanted) == decide(state(), PutContainer(container=wanted))
+
+
+class TestNodes:
+    """
+    Nodes.
+    """
+
+    def test_new_node(self) -> None:
+        """
+        A node may be named before it has ever come.
+        """
+        command = PutNode(node_id=C, name="gamma", address="2001:db8::1", labels=pmap({"rack": "1"}))
+
+        expected = puts(Node(node_id=C, name="gamma", address="2001:db8::1", labels=pmap({"rack": "1"})))
+        assert expected == decide(state(), command)
+
+    def test_what_is_not_given_stays(self) -> None:
+        """
+        Naming a node leaves its address as it is.
+        """
+        present = state(Node(node_id=C, address="192.0.2.3"))
+
+        expected = puts(Node(node_id=C, name="gamma", address="192.0.2.3"))
+        assert expected == decide(present, PutNode(node_id=C, name="gamma"))
+
+    def test_name_in_use(self) -> None:
+        """
+        Two nodes can't have one name.
+        """
+        assert RefusalCode.NAME_IN_USE == refusal(state(), PutNode(node_id=C, name="alpha"))[0]
+
+    @pytest.mark.parametrize(
+        "fields", [{"name": "a b"}, {"address": "example.org"}, {"labels": pmap({"a": "\0"})}], ids=str
+    )
+    def test_values_are_checked(self, fields: dict[str, Any]) -> None:
+        """
+        What can't be a name, an address or a label is refused.
+        """
+        assert RefusalCode.VALUE_REFUSED == refusal(state(), PutNode(node_id=C, **fields))[0]
+
+
+class TestStartMove:
+    """
+    Moves that operators ask for.
+    """
+
+    def test_dataset_alone(self) -> None:
+        """
+        A dataset that no container uses is simply wanted elsewhere.
+        """
+        present = state(*OWNED, container("idle"))
+
+        assert puts(dataset(primary=B)) == decide(present, StartMove(dataset_id=D1, target=B))
+
+    def test_container_and_companions_come_along(self) -> None:
+        """
+        The container that uses the dataset moves with it, and so does everything else that this container uses.
+        """
+        present = state(*OWNED, dataset(D2), ownership(D2), container("web", A, D1, D2), container("other"))
+
+        expected = puts(dataset(primary=B), dataset(D2, B), container("web", B, D1, D2))
+        assert expected == decide(present, StartMove(dataset_id=D1, target=B))
+
+    def test_move_again_after_it_was_given_up(self) -> None:
+        """
+        A move that was given up is tried again when somebody asks for it again.
+        """
+        present = state(dataset(primary=B), ownership(refused_primary=B))
+
+        assert puts(ownership()) == decide(present, StartMove(dataset_id=D1, target=B))
+
+    def test_same_move_under_way(self) -> None:
+        """
+        Asking twice for the same move changes nothing.
+        """
+        assert Changes() == decide(state(dataset(primary=B), moving()), StartMove(dataset_id=D1, target=B))
+
+    def test_on_its_way_elsewhere(self) -> None:
+        """
+        A dataset on its way to one node can be sent home again.
+        """
+        present = state(dataset(primary=B), moving())
+
+        assert puts(dataset()) == decide(present, StartMove(dataset_id=D1, target=A))
+
+    def test_already_there(self) -> None:
+        """
+        A dataset that is where it is wanted can't be moved there.
+        """
+        assert RefusalCode.ALREADY_THERE == refusal(state(*OWNED), StartMove(dataset_id=D1, target=A))[0]
+
+    def test_unknown_target(self) -> None:
+        """
+        A target that nobody knows is refused.
+        """
+        assert RefusalCode.NODE_UNKNOWN == refusal(state(*OWNED), StartMove(dataset_id=D1, target=C))[0]
+
+    def test_container_cannot_follow(self) -> None:
+        """
+        A dataset doesn't move to a node whose runtime can't run its container.
+        """
+        present = state(dataset(primary=B), ownership(owner=B), container("web", B, D1, memory_bytes=MIB))
+
+        assert RefusalCode.FIELD_NOT_SUPPORTED == refusal(present, StartMove(dataset_id=D1, target=A))[0]
+
+
+class TestCancelMove:
+    """
+    Moves that operators don't want any more.
+    """
+
+    @pytest.mark.parametrize("phase", [MovePhase.COPYING, MovePhase.RELEASING, MovePhase.FINAL])
+    def test_before_the_commit(self, phase: MovePhase) -> None:
+        """
+        Until it is committed, a cancelled move means that the dataset is wanted where it is.
+        """
+        present = state(dataset(primary=B), moving(phase=phase))
+
+        assert puts(dataset()) == decide(present, CancelMove(move_id=MOVE))
+
+    def test_container_stays_too(self) -> None:
+        """
+        The container, and what else it uses, stay with the dataset.
+        """
+        present = state(
+            dataset(primary=B),
+            moving(),
+            dataset(D2, B),
+            moving(D2).transform(["move"], lambda move: move.set(move_id=MoveId(UUID(int=1)))),
+            container("web", B, D1, D2),
+        )
+
+        expected = puts(dataset(), dataset(D2), container("web", A, D1, D2))
+        assert expected == decide(present, CancelMove(move_id=MOVE))
+
+    def test_after_the_commit(self) -> None:
+        """
+        After the commit point a move can't be cancelled any more.
+        """
+        present = state(dataset(primary=B), moving(phase=MovePhase.TAKING))
+
+        code, text = refusal(present, CancelMove(move_id=MOVE))
+        assert (RefusalCode.MOVE_COMMITTED, True) == (code, "can't be cancelled" in text)
+
+    def test_after_a_companions_commit(self) -> None:
+        """
+        Once one of the datasets that a container uses has gone over, the others follow.
+        """
+        present = state(
+            dataset(primary=B),
+            moving(phase=MovePhase.FINAL),
+            dataset(D2, B, name="pg"),
+            moving(D2, MovePhase.TAKING).transform(["move"], lambda move: move.set(move_id=MoveId(UUID(int=1)))),
+            container("web", B, D1, D2),
+        )
+
+        code, text = refusal(present, CancelMove(move_id=MOVE))
+        assert (RefusalCode.MOVE_COMMITTED, True) == (code, "dataset pg" in text)
+
+    def test_companion_lives_elsewhere(self) -> None:
+        """
+        A move that brings a container's datasets together is not cancelled while the container needs both.
+        """
+        present = state(dataset(primary=B), moving(), dataset(D2, B), ownership(D2, B), container("web", B, D1, D2))
+
+        code, text = refusal(present, CancelMove(move_id=MOVE))
+        assert (RefusalCode.DATASET_ELSEWHERE, True) == (code, "container web" in text)
+
+    def test_ended(self) -> None:
+        """
+        A move that has ended can't be cancelled, and the answer says how it ended.
+        """
+        last = FinishedMove(
+            move_id=MOVE,
+            source=A,
+            target=B,
+            outcome=MoveOutcome.DONE,
+            started_at_seconds=1,
+            ended_at_seconds=2,
+        )
+        present = state(dataset(primary=B), ownership(owner=B, last_move=last))
+
+        code, text = refusal(present, CancelMove(move_id=MOVE))
+        assert (RefusalCode.MOVE_ENDED, True) == (code, "done" in text)
+
+    def test_unknown(self) -> None:
+        """
+        A move that nobody knows can't be cancelled.
+        """
+        assert RefusalCode.MOVE_UNKNOWN == refusal(state(*OWNED), CancelMove(move_id=MOVE))[0]
+
+    def test_deleted_dataset(self) -> None:
+        """
+        The move of a dataset that was deleted since is over anyway.
+        """
+        present = state(dataset(primary=B, deleted=True), moving())
+
+        assert Changes() == decide(present, CancelMove(move_id=MOVE))
+
+
+class TestApplyAll:
+    """
+    Many commands as one.
+    """
+
+    def test_later_parts_build_on_earlier_ones(self) -> None:
+        """
+        A part may use what a part before it made.
+        """
+        command = ApplyAll(
+            commands=pvector(
+                [
+                    PutNode(node_id=C, name="gamma"),
+                    CreateDataset(dataset_id=D1, primary=C, name="pg"),
+                    RenameDataset(dataset_id=D1, name="postgres"),
+                    PutContainer(container=container("db", C, D1)),
+                ]
+            )
+        )
+
+        expected = puts(
+            Node(node_id=C, name="gamma"),
+            dataset(D1, C, name="postgres"),
+            Ownership(dataset_id=D1, owner=C),
+            container("db", C, D1),
+        )
+        assert expected == decide(state(), command)
+
+    def test_datasets_are_swapped(self) -> None:
+        """
+        Two containers can swap their datasets, though neither could take the other's on its own.
+        """
+        present = state(*OWNED, dataset(D2), ownership(D2), container("one", A, D1), container("two", A, D2))
+        swapped = (container("one", A, D2), container("two", A, D1))
+
+        command = ApplyAll(commands=pvector(PutContainer(container=one) for one in swapped))
+        assert puts(*swapped) == decide(present, command)
+
+    def test_one_refusal_refuses_all(self) -> None:
+        """
+        If one part is refused, so is the whole.
+        """
+        command = ApplyAll(commands=pvector([CreateDataset(dataset_id=D1, primary=A), DeleteDataset(dataset_id=D2)]))
+
+        assert RefusalCode.DATASET_UNKNOWN == refusal(state(), command)[0]
+
+    def test_container_and_dataset_go_together(self) -> None:
+        """
+        A container and its dataset can be removed in one step.
+        """
+        present = state(*OWNED, container("web", A, D1))
+        command = ApplyAll(commands=pvector([DeleteDataset(dataset_id=D1), RemoveContainer(name=ContainerName("web"))]))
+
+        assert puts(dataset(deleted=True)).delete("container/web") == decide(present, command)
+
+    def test_what_is_made_and_removed(self) -> None:
+        """
+        What was put and removed in one command was never there.
+        """
+        parts: list[Command] = [
+            PutContainer(container=container("web")),
+            RemoveContainer(name=ContainerName("web")),
+        ]
+
+        assert Changes() == decide(state(), ApplyAll(commands=pvector(parts)))
+
+    def test_nothing(self) -> None:
+        """
+        No commands change nothing.
+        """
+        assert Changes() == decide(state(), ApplyAll())
