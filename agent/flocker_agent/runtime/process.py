@@ -1,0 +1,291 @@
+"""
+The runtime ``process``: a container is a plain process of the host, supervised.
+
+=====================  =============================================================================================
+what a container says  what it means here
+=====================  =============================================================================================
+command                the program, looked for on PATH if it has no slash. It stays in the foreground: what it leaves
+                       running when it ends is ended too
+environment            added to PATH, LANG, FLOCKER_CONTAINER and FLOCKER_VOLUME; nothing is inherited from the agent
+mounts                 the first is the working directory and FLOCKER_VOLUME; all are FLOCKER_VOLUME_1, _2, …
+restart                see ``process_policy``: waits of 0.1 s, doubling to 10 s; from the beginning once it ran for 10 s
+stop                   SIGTERM to the application, then to what it left; after the grace period SIGKILL to all
+standard output        and error: LOGS/NAME.log, and its two predecessors once it is full
+exit status            -9 where the supervisor was killed or the host went down
+=====================  =============================================================================================
+
+Each container has a supervisor, a process of its own that goes on while the agent is away (``process_supervisor``).
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pyrsistent import PMap, pmap, pvector
+
+from flocker_agent.runtime import process_files, process_spec
+from flocker_agent.runtime.process_files import Run, Status, StopRequest
+from flocker_agent.runtime.process_folder import ProcessFolder
+from flocker_agent.runtime.process_leftovers import end_leftovers
+from flocker_agent.runtime.process_spec import container_name, folder_name, run_of, same_run
+from flocker_agent.runtime.process_watch import watch_folders
+from flocker_py.model import Container, ContainerName, DatasetId
+from flocker_py.observed import ContainerObservation, ContainerPhase
+from flocker_py.runtime import (
+    ContainerMissing,
+    ContainerRefused,
+    ContainerStartFailed,
+    ContainerStillRunning,
+    RuntimeCapabilities,
+)
+
+DEFAULT_LOG_BYTES = 16 * 1024 * 1024
+# How long the kernel may take to end what was killed.
+_KILL_SECONDS = 10.0
+_BRIEFLY_SECONDS = 0.001
+
+
+class ProcessRuntime:
+    """
+    Containers as supervised plain processes of this host. It implements ``flocker_py.runtime.Runtime``.
+
+    :param state_path: this agent's own folder; made if it is not there. Runtimes with different folders don't see each
+        other's containers.
+    :param log_bytes: when a log is put aside.
+    """
+
+    def __init__(self, state_path: Path, *, log_bytes: int = DEFAULT_LOG_BYTES) -> None:
+        state_path = state_path.absolute()
+        self._folders = state_path / "containers"
+        self._logs = state_path / "logs"
+        for folder in (state_path, self._folders, self._logs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log_bytes = log_bytes
+        self._busy: dict[ContainerName, threading.Lock] = {}
+        self._busy_guard = threading.Lock()
+
+    @property
+    def capabilities(self) -> RuntimeCapabilities:
+        """
+        What plain processes can do.
+        """
+        return process_spec.CAPABILITIES
+
+    def log_path(self, name: ContainerName) -> Path:
+        """
+        Where the container's output is. It stays when the container is removed.
+        """
+        return self._logs / f"{folder_name(name)}.log"
+
+    def check(self, container: Container) -> None:
+        """
+        Answer whether ``start`` could do all that this container asks for.
+
+        :raises ContainerRefused: naming the field and the reason.
+        """
+        process_spec.check(container)
+
+    def containers(self) -> PMap[ContainerName, ContainerObservation]:
+        """
+        Every container that was not removed. What is left of one whose supervisor was killed is ended first.
+        """
+        names = [container_name(folder.name) for folder in self._folders.iterdir()]
+        observed = {name: self._observed(name) for name in names}
+        return pmap({name: observation for name, observation in observed.items() if observation is not None})
+
+    def definition(self, name: ContainerName) -> Container:
+        """
+        What the container was started as.
+
+        :raises ContainerMissing: there is none.
+        """
+        definition = self._folder(name).definition()
+        if definition is None or self._observed(name) is None:
+            raise ContainerMissing(f"No container {name!r}")
+        return definition
+
+    def start(self, container: Container, paths: Mapping[DatasetId, Path]) -> None:
+        """
+        Start a container. One that runs as the same definition is left alone; a finished one is replaced.
+
+        :raises ContainerRefused: as ``check``; or another definition runs under that name.
+        :raises ContainerStartFailed: it could not be executed, or a dataset is not there; nothing of it is left.
+        :raises ContainerStillRunning: what an earlier run of it left could not be ended.
+        """
+        process_spec.check(container)
+        run = run_of(
+            container,
+            paths,
+            token=uuid.uuid4().hex,
+            log_path=self.log_path(container.name),
+            log_bytes=self._log_bytes,
+        )
+        folder = self._folder(container.name)
+        with self._busy_lock(container.name):
+            folder.create()
+            failure = self._begin(container, run)
+            if failure is not None:
+                self._settle(container.name)
+                folder.clear()
+                raise ContainerStartFailed(f"Container {container.name!r}: {failure}")
+
+    def stop(self, name: ContainerName, *, grace_seconds: float) -> None:
+        """
+        End a container and all its processes. Returns when nothing of it runs any more.
+
+        :raises ContainerMissing: there is none.
+        :raises ContainerStillRunning: it survived the last signal.
+        """
+        folder = self._folder(name)
+        with self._busy_lock(name):
+            if not folder.held():
+                self._settle(name)
+            run = folder.run()
+            if run is None or folder.definition() is None:
+                raise ContainerMissing(f"No container {name!r}")
+            if folder.held():
+                folder.ask_to_stop(StopRequest(token=run.token, grace_seconds=grace_seconds))
+                if not folder.released(run, timeout_seconds=grace_seconds + _KILL_SECONDS):
+                    # It hangs, or what it supervises hangs in the kernel.
+                    folder.kill_supervisor(run)
+            self._settle(name)
+
+    def remove(self, name: ContainerName) -> None:
+        """
+        Forget a container that has ended. Its log stays. Harmless if there is none.
+
+        :raises ContainerStillRunning: it has not ended.
+        """
+        folder = self._folder(name)
+        with self._busy_lock(name):
+            run = folder.run()
+            status = folder.status(run)
+            if run is not None and folder.held() and (status is None or status.phase != process_files.EXITED):
+                raise ContainerStillRunning(f"Container {name!r} has not ended; stop it first")
+            self._settle(name)
+            folder.clear()
+
+    def watch(self, changed: Callable[[ContainerName], None]) -> Callable[[], None]:
+        """
+        Be told, from a thread of its own, when a container may have changed by itself.
+
+        :returns: call it to be told no more.
+        """
+        return watch_folders(self._folders, lambda folder: changed(container_name(folder)))
+
+    def _folder(self, name: ContainerName) -> ProcessFolder:
+        return ProcessFolder(self._folders / folder_name(name))
+
+    def _busy_lock(self, name: ContainerName) -> threading.Lock:
+        with self._busy_guard:
+            return self._busy.setdefault(name, threading.Lock())
+
+    def _begin(self, container: Container, run: Run) -> str | None:
+        """
+        Come to hold the container and hand it to a supervisor, unless it runs as the same.
+
+        :returns: None, or why it could not be executed.
+        """
+        folder = self._folder(container.name)
+        deadline = time.monotonic() + container.stop_grace_seconds + 2 * _KILL_SECONDS
+        while time.monotonic() < deadline:
+            with folder.holding() as lock:
+                if lock is not None:
+                    self._end_run(container.name)
+                    return folder.spawn(container, run, lock)
+            if self._runs_as(container, run):
+                return None
+        raise ContainerStillRunning(f"Container {container.name!r}: its last run does not end")
+
+    def _runs_as(self, container: Container, run: Run) -> bool:
+        """
+        Whether the container is held by a run of the same kind. False: look again, it is about to end or to begin.
+
+        :raises ContainerRefused: it runs as something else.
+        """
+        folder = self._folder(container.name)
+        present = folder.run()
+        status = folder.status(present)
+        if present is None or status is None or not folder.supervised(present):
+            time.sleep(_BRIEFLY_SECONDS)
+            return False
+        if status.phase in (process_files.STOPPING, process_files.EXITED):
+            grace_seconds = max(present.stop_grace_seconds, container.stop_grace_seconds)
+            if not folder.released(present, timeout_seconds=grace_seconds + _KILL_SECONDS):
+                raise ContainerStillRunning(f"Container {container.name!r}: its last run does not end")
+            return False
+        if folder.definition() != container or not same_run(present, run):
+            raise ContainerRefused(f"Container {container.name!r} runs with another definition; stop it first")
+        return True
+
+    def _end_run(self, name: ContainerName) -> None:
+        """
+        Bring the last run to its end where its supervisor was killed. The caller holds the container.
+        """
+        folder = self._folder(name)
+        status = folder.status(folder.run())
+        if status is None or status.phase == process_files.EXITED:
+            return
+        if not end_leftovers(status, timeout_seconds=_KILL_SECONDS):
+            raise ContainerStillRunning(f"{name!r}: its supervisor was killed, and what it left can't be")
+        status.phase = process_files.EXITED
+        if status.exit_status is None:
+            status.exit_status = -signal.SIGKILL
+        folder.write_status(status)
+
+    def _observed(self, name: ContainerName) -> ContainerObservation | None:
+        folder = self._folder(name)
+        while True:
+            definition = folder.definition()
+            if definition is None:
+                return None
+            run = folder.run()
+            held = folder.held()
+            status = folder.status(run)
+            if held or (status is not None and status.phase == process_files.EXITED):
+                return _observation(definition, status)
+            # Its supervisor was killed or never came to be; or a call is at work on it.
+            busy = self._busy_lock(name)
+            if not busy.acquire(blocking=False):
+                return _observation(definition, status)
+            try:
+                self._settle(name)
+            finally:
+                busy.release()
+
+    def _settle(self, name: ContainerName) -> None:
+        """
+        Bring a container whose supervisor is gone or going to a state that stays: ended, or not there because it never
+        ran. The caller is the only call for it.
+
+        :raises ContainerStillRunning: it doesn't come to that.
+        """
+        folder = self._folder(name)
+        deadline = time.monotonic() + _KILL_SECONDS
+        while folder.definition() is not None:
+            with folder.holding() as lock:
+                if lock is not None:
+                    if folder.status(folder.run()) is None:
+                        folder.clear()
+                    else:
+                        self._end_run(name)
+                    return
+            if time.monotonic() > deadline:
+                raise ContainerStillRunning(f"Container {name!r}: its supervisor does not end")
+            time.sleep(_BRIEFLY_SECONDS)
+
+
+def _observation(definition: Container, status: Status | None) -> ContainerObservation:
+    return ContainerObservation(
+        name=definition.name,
+        phase=ContainerPhase.STARTING if status is None else ContainerPhase(status.phase),
+        mounts=pvector(mount.dataset_id for mount in definition.mounts),
+        exit_status=None if status is None else status.exit_status,
+        restarts=0 if status is None else status.restarts,
+        started_at_seconds=None if status is None else status.started_at_seconds,
+    )

@@ -1,0 +1,269 @@
+"""
+The folder of one container: who holds it, how its run is going, and the supervisor that is started and asked there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flocker_agent.runtime.process_ending import process_handle
+from flocker_agent.runtime.process_files import (
+    CONTROL_PIPE,
+    DEFINITION_FILE,
+    LOCK_FILE,
+    RUN_FILE,
+    STATUS_FILE,
+    STOP_FILE,
+    TOKEN_VARIABLE,
+    FileDamaged,
+    Run,
+    Status,
+    StopRequest,
+)
+from flocker_agent.runtime.process_table import boot_id
+from flocker_py.model import Container
+from flocker_py.runtime import ContainerRuntimeError
+from flocker_py.wire import WireError, from_text, to_text
+
+# Where the package flocker_agent is found: the supervisor's Python looks nowhere else but in its own library.
+_SOURCE_ROOT = Path(__file__).parents[2]
+_BECOME_SUPERVISOR = (
+    "import sys; sys.path.append(sys.argv.pop(1)); from flocker_agent.runtime.process_supervisor import main; main()"
+)
+# struct flock of fcntl(2): l_type, l_whence, l_start, l_len, l_pid.
+_LOCK_REQUEST = "hhqqi4x"
+_WHOLE_FILE = struct.pack(_LOCK_REQUEST, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+_BRIEFLY_SECONDS = 0.001
+_STARTED = b"started"
+_FAILED = b"failed "
+
+
+class ProcessFolder:
+    """
+    The folder of one container, there or not.
+
+    :param path: of the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def create(self) -> None:
+        """
+        Make it, with what does not change in it. Harmless if it is there.
+        """
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        control = self._path / CONTROL_PIPE
+        if not control.exists():
+            os.mkfifo(control, 0o600)
+
+    def held(self) -> bool:
+        """
+        Whether a supervisor, or one who is starting it, holds the container. Looking takes no lock, so that it can't be
+        mistaken for one.
+        """
+        try:
+            lock = os.open(self._path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            answer = fcntl.fcntl(lock, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+        finally:
+            os.close(lock)
+        found: int = struct.unpack(_LOCK_REQUEST, answer)[0]
+        return found != fcntl.F_UNLCK
+
+    @contextmanager
+    def holding(self) -> Iterator[int | None]:
+        """
+        Hold the container, unless somebody does.
+
+        :returns: the descriptor that holds it, which may be handed to a supervisor; None: somebody else does.
+        """
+        lock = os.open(self._path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.fcntl(lock, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+            except BlockingIOError:
+                yield None
+            else:
+                yield lock
+        finally:
+            os.close(lock)
+
+    def definition(self) -> Container | None:
+        """
+        What the container was started as; None: there is none, or its start never came to a supervisor before the host
+        lost its power.
+
+        :raises FormatTooNew: a newer version wrote it.
+        """
+        text = self._read(DEFINITION_FILE)
+        try:
+            return None if text is None else from_text(Container, text)
+        except WireError:
+            return None
+
+    def run(self) -> Run | None:
+        """
+        What the last supervisor was started with.
+        """
+        text = self._read(RUN_FILE)
+        try:
+            return None if text is None else Run.from_text(text)
+        except FileDamaged:
+            return None
+
+    def status(self, run: Run | None) -> Status | None:
+        """
+        How a run is going, as its supervisor wrote it last; None: it never had one, or has none yet.
+        """
+        text = self._read(STATUS_FILE)
+        try:
+            status = None if text is None else Status.from_text(text)
+        except FileDamaged:
+            return None
+        return status if run is not None and status is not None and status.token == run.token else None
+
+    def write_status(self, status: Status) -> None:
+        """
+        Write down how a run ended whose supervisor can't.
+        """
+        self._replace(STATUS_FILE, status.to_text())
+
+    def spawn(self, container: Container, run: Run, lock: int) -> str | None:
+        """
+        Start a supervisor and wait until it has executed the application.
+
+        :param lock: holds the container, and is handed on.
+        :returns: None, or why the application could not be executed.
+        :raises ContainerRuntimeError: the supervisor ended before it could tell.
+        """
+        # The definition comes last: only with it is there a container.
+        self._replace(RUN_FILE, run.to_text())
+        self._replace(DEFINITION_FILE, to_text(container))
+        arguments = ["-I", "-S", "-X", "utf8", "-c", _BECOME_SUPERVISOR, str(_SOURCE_ROOT), str(self._path), str(lock)]
+        with (
+            os.fdopen(_open_private(run.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log,
+            subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd="/",
+                # The mark is there from the first moment, in what a killed supervisor was about to execute too.
+                env={TOKEN_VARIABLE: run.token},
+                pass_fds=(lock,),
+                start_new_session=True,
+            ) as first,
+        ):
+            report, _ = first.communicate()
+        if report == _STARTED:
+            return None
+        if report.startswith(_FAILED):
+            return report.removeprefix(_FAILED).decode(errors="surrogateescape")
+        raise ContainerRuntimeError(f"The supervisor of {container.name!r} did not start; see {run.log_path}")
+
+    def ask_to_stop(self, request: StopRequest) -> None:
+        """
+        Let the supervisor, if there is one, end its run.
+        """
+        self._replace(STOP_FILE, request.to_text())
+        try:
+            control = os.open(self._path / CONTROL_PIPE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return  # nobody reads it: a supervisor looks at the request as soon as it does
+        try:
+            os.write(control, b"\n")
+        except BlockingIOError:
+            pass  # full of such bytes
+        finally:
+            os.close(control)
+
+    def released(self, run: Run, *, timeout_seconds: float) -> bool:
+        """
+        Wait until nobody holds the container.
+
+        :param run: of the supervisor that holds it.
+        :returns: whether it came to that in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while self.held():
+            remaining_seconds = deadline - time.monotonic()
+            if remaining_seconds <= 0:
+                return False
+            if not self._supervisor_ended(run, timeout_seconds=remaining_seconds):
+                # Just starting, or gone but for the last moment.
+                time.sleep(_BRIEFLY_SECONDS)
+        return True
+
+    def supervised(self, run: Run) -> bool:
+        """
+        Whether the supervisor of a run is alive.
+        """
+        with self._supervisor(run) as handle:
+            return handle is not None
+
+    def kill_supervisor(self, run: Run) -> None:
+        """
+        End a supervisor that does not answer. The kernel kills its application with it.
+        """
+        with self._supervisor(run) as handle:
+            if handle is not None:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+
+    def clear(self) -> None:
+        """
+        Remove it, the definition first: a folder without one holds no container. Harmless if it is not there.
+        """
+        (self._path / DEFINITION_FILE).unlink(missing_ok=True)
+        if self._path.exists():
+            shutil.rmtree(self._path)
+
+    def _supervisor_ended(self, run: Run, *, timeout_seconds: float) -> bool:
+        with self._supervisor(run) as handle:
+            if handle is None:
+                return False
+            poll = select.poll()
+            poll.register(handle, select.POLLIN)
+            return bool(poll.poll(timeout_seconds * 1000))
+
+    @contextmanager
+    def _supervisor(self, run: Run) -> Iterator[int | None]:
+        status = self.status(run)
+        if status is None or status.boot != boot_id():
+            yield None
+            return
+        handle = process_handle(status.supervisor, status.supervisor_ticks)
+        try:
+            yield handle
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self._path / name).read_text(encoding="utf-8", errors="surrogateescape")
+        except FileNotFoundError:
+            return None
+
+    def _replace(self, name: str, text: str) -> None:
+        temporary = self._path / f"{name}.new"
+        with os.fdopen(_open_private(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+            file.write(text.encode(errors="surrogateescape"))
+        temporary.replace(self._path / name)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
