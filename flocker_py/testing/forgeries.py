@@ -37,13 +37,20 @@ def strangers(identity: Identity) -> dict[str, Maker]:
     def elsewhere(name: str, cluster_id: UUID) -> KeyedCertificate:
         return issued(made_authority(name, cluster_id, now), identity, now)
 
-    def odd(authority: KeyedCertificate, cluster_id: UUID, usages: Sequence[ObjectIdentifier]) -> KeyedCertificate:
+    def odd(
+        authority: KeyedCertificate,
+        cluster_id: UUID,
+        usages: Sequence[ObjectIdentifier],
+        *,
+        key_identified: bool = True,
+    ) -> KeyedCertificate:
         return odd_certificate(
             authority,
             common_names=[common_name(identity)],
             cluster_ids=[cluster_id],
             usages=usages,
             dns_names=[CONTROL_NAME],
+            key_identified=key_identified,
         )
 
     return {
@@ -56,6 +63,8 @@ def strangers(identity: Identity) -> dict[str, Maker]:
         "not yet valid": lambda a: issued(a, identity, now + timedelta(days=2)),
         "X.509 version 1": lambda a: as_version_1(a, issued(a, identity, now)),
         "without extended key usage": lambda a: odd(a, cluster_of(a.certificate), ()),
+        # RFC 5280, section 4.2.1.1 demands it, and OpenSSL asks for it only when it is strict.
+        "without authority key identifier": lambda a: odd(a, cluster_of(a.certificate), usages, key_identified=False),
         "the authority's own": lambda a: a,
     }
 
@@ -68,6 +77,7 @@ def odd_certificate(
     usages: Sequence[ObjectIdentifier] = (),
     dns_names: Sequence[str] = (),
     is_authority: bool = False,
+    key_identified: bool = True,
 ) -> KeyedCertificate:
     """
     A certificate the authority has really signed, valid now, with whatever else is asked for.
@@ -87,8 +97,10 @@ def odd_certificate(
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer_key_id), critical=False)
     )
+    if key_identified:
+        signer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer_key_id)
+        builder = builder.add_extension(signer, critical=False)
     if usages:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     if dns_names:

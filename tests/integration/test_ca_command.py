@@ -10,6 +10,9 @@ import ssl
 import stat
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -43,6 +46,17 @@ def listed(folder: Path) -> set[str]:
     Every file in a folder, hidden ones too.
     """
     return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def openssl(require: Callable[[str, str], None]) -> str:
+    """
+    The openssl command.
+    """
+    found = shutil.which("openssl")
+    if found is None:
+        require("openssl", "there is no openssl command on this machine")
+    return str(found)
 
 
 @pytest.fixture
@@ -115,13 +129,10 @@ class TestCreation:
         assert modes == {f"{name}.key": 0o600, "cluster.key": 0o600}
 
     @COMMANDS
-    def test_openssl_verifies_strictly(self, folder: Path, command: tuple[str, ...], name: str) -> None:
+    def test_openssl_verifies_strictly(self, openssl: str, folder: Path, command: tuple[str, ...], name: str) -> None:
         """
         openssl verify -x509_strict says OK.
         """
-        openssl = shutil.which("openssl")
-        if openssl is None:
-            pytest.skip("there is no openssl command on this machine")
         flocker_ca(*command, "-i", folder, "-o", folder)
 
         verdict = subprocess.run(
@@ -239,6 +250,25 @@ class TestRefusals:
         result = flocker_ca("initialize", "again", "-o", tmp_path)
 
         assert (result.exit_code, listed(tmp_path)) == (1, {f"cluster.{suffix}"})
+
+    def test_at_the_same_time(self, folder: Path) -> None:
+        """
+        Of several runs at once for the same name one makes the files, and its key and certificate are a pair.
+        """
+        own, starting = authority(folder), threading.Barrier(8)
+
+        def run() -> bool:
+            starting.wait(10)
+            try:
+                ca.create(own, folder, ALICE, NOW, 1)
+            except ca.AlreadyThere:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            made = [run.result() for run in [pool.submit(run) for _ in range(8)]]
+
+        assert (made.count(True), load_credential(folder, "alice").identity) == (1, ALICE)
 
     def test_a_dangling_link_is_not_followed(self, folder: Path, tmp_path: Path) -> None:
         """
@@ -470,13 +500,10 @@ class TestShow:
         assert result.exit_code == 0
         assert re.search(rf"role: +node\n +identity: +{NODE_ID}\n", result.output)
 
-    def test_the_fingerprint_is_openssls(self, folder: Path) -> None:
+    def test_the_fingerprint_is_openssls(self, openssl: str, folder: Path) -> None:
         """
         The fingerprint is the one that openssl shows.
         """
-        openssl = shutil.which("openssl")
-        if openssl is None:
-            pytest.skip("there is no openssl command on this machine")
         theirs = subprocess.run(
             [openssl, "x509", "-noout", "-fingerprint", "-sha256", "-in", folder / "cluster.crt"],
             capture_output=True,

@@ -38,6 +38,7 @@ WRONG: dict[str, tuple[Maker, str]] = {
             "signed by ours for another cluster": "but this is cluster",
             "X.509 version 1": "as Flocker 1.x made them",
             "without extended key usage": "lacks the extended key usage serverAuth",
+            "without authority key identifier": "strict verification refuses it",
             "the authority's own": "it must be node-UUID, user-NAME or control-service",
         }.items()
     },
