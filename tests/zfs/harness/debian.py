@@ -75,7 +75,7 @@ def install(names: Sequence[str], log: Path) -> None:
             f"    {shlex.join(command)}\nor run this same command (zfskernel.py build) as root once."
         )
     say(f"installing {' '.join(missing)}")
-    run_logged(command, log, environment={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    run_logged(command, log, environment={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, must_finish=True)
 
 
 def prepare_sources(component: str, log: Path) -> None:
@@ -137,6 +137,19 @@ def newest_version(package: str) -> str:
             f"no apt source offers the package {package}; run apt-get update, and see that contrib is among the sources"
         )
     return best
+
+
+def candidate_version(package: str) -> str:
+    """
+    The version of a package that apt-get would install: backports only where nothing else has it.
+
+    :raises StepFailed: if no source offers one.
+    """
+    for line in _output(["apt-cache", "policy", package]).splitlines():
+        name, _, version = line.strip().partition(": ")
+        if name == "Candidate" and version != "(none)":
+            return version
+    raise StepFailed(f"no apt source offers the package {package}; run apt-get update, and look at the sources")
 
 
 def control_field(package: str, version: str, field: str) -> str:

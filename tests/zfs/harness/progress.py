@@ -59,11 +59,17 @@ def step(title: str, log: Path | None = None) -> Iterator[None]:
 
 
 def run_logged(
-    command: Sequence[str], log: Path, *, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    log: Path,
+    *,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    must_finish: bool = False,
 ) -> None:
     """
     Run a program to its end with both its outputs appended to a log file, and nothing to read.
 
+    :param must_finish: don't kill it when this process is asked to end, but wait for it.
     :raises StepFailed: if it exits with another status than 0; the text has the end of the log.
     """
     with log.open("ab") as sink:
@@ -76,8 +82,9 @@ def run_logged(
         try:
             status = process.wait()
         except BaseException:
-            # A signal asks the harness to end: so must the compilers.
-            os.killpg(process.pid, signal.SIGKILL)
+            # A signal asks the harness to end: so must the compilers, but not a package that is half installed.
+            if not must_finish:
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise
     if status != 0:

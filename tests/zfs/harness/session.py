@@ -23,7 +23,7 @@ from tests.zfs.harness.progress import say
 
 _POLL_SECONDS = 0.03
 _HALT_SECONDS = 10.0
-_CONSOLE_TAIL_LINES = 30
+_CONSOLE_LINES = 40
 _KERNEL_TROUBLE = (
     "Kernel panic",
     "Oops",
@@ -342,14 +342,22 @@ def _death(status: int, console: Path, folder: Path) -> str:
 
 
 def _console_tail(console: Path) -> str:
-    lines = console.read_text(errors="replace").replace("\r", "").splitlines()[-_CONSOLE_TAIL_LINES:]
-    return (
-        "\nThe end of its console:\n" + "\n".join(f"  | {line}" for line in lines)
-        if lines
-        else " Its console is empty."
-    )
+    """
+    The console from the first sign of trouble on, else its end.
+    """
+    lines = _console_lines(console)
+    first = next((index for index, line in enumerate(lines) if _is_trouble(line)), len(lines) - _CONSOLE_LINES)
+    shown = lines[max(0, first) :][:_CONSOLE_LINES]
+    return "\nIts console:\n" + "\n".join(f"  | {line}" for line in shown) if shown else " Its console is empty."
 
 
 def _trouble(console: Path) -> list[str]:
-    lines = console.read_text(errors="replace").replace("\r", "").splitlines()
-    return [line for line in lines if any(sign in line for sign in _KERNEL_TROUBLE)]
+    return [line for line in _console_lines(console) if _is_trouble(line)]
+
+
+def _is_trouble(line: str) -> bool:
+    return any(sign in line for sign in _KERNEL_TROUBLE)
+
+
+def _console_lines(console: Path) -> list[str]:
+    return console.read_text(errors="replace").replace("\r", "").splitlines()
