@@ -103,7 +103,8 @@ class ContainerObservation(Record):
     """
     One container as it is on one node.
 
-    :param exit_status: of the last run; None while it runs. Negative: the signal that ended it.
+    :param exit_status: of the last run; None while it runs, and where nobody knows: its supervisor was killed or the
+        host went down. Negative: the signal that ended it.
     :param restarts: how often its policy started it again.
     :param mounts: the datasets that it uses.
     :param started_at_seconds: of the present or last run, since the epoch of Unix, by the node's clock.

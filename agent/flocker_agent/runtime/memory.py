@@ -12,6 +12,8 @@ It promises what every runtime promises, without threads, processes or a clock: 
 from __future__ import annotations
 
 import signal
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -135,7 +137,10 @@ class MemoryHost:
             except ContainerStartFailed:
                 pass  # as a program that was deleted while it ran: it stays ended
         for changed in tuple(self._watchers):
-            changed(name)
+            try:
+                changed(name)
+            except Exception:  # noqa: BLE001  # whatever it is, it is shown, and the next is told all the same
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     def program(self, name: ContainerName) -> MemoryProgram | None:
         """

@@ -11,7 +11,7 @@ mounts                 the first is the working directory and FLOCKER_VOLUME; al
 restart                see ``process_policy``: waits of 0.1 s, doubling to 10 s; from the beginning once it ran for 10 s
 stop                   SIGTERM to the application, then to what it left; after the grace period SIGKILL to all
 standard output        and error: LOGS/NAME.log, and its two predecessors once it is full
-exit status            -9 where the supervisor was killed or the host went down
+exit status            unknown, None, where the supervisor was killed or the host went down
 =====================  =============================================================================================
 
 Each container has a supervisor, a process of its own that goes on while the agent is away (``process_supervisor``).
@@ -19,7 +19,6 @@ Each container has a supervisor, a process of its own that goes on while the age
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 import uuid
@@ -234,8 +233,8 @@ class ProcessRuntime:
         if not end_leftovers(status, timeout_seconds=_KILL_SECONDS):
             raise ContainerStillRunning(f"{name!r}: its supervisor was killed, and what it left can't be")
         status.phase = process_files.EXITED
-        if status.exit_status is None:
-            status.exit_status = -signal.SIGKILL
+        # Of a run that was cut short, or of one after which another was to follow: neither says how it all ended.
+        status.exit_status = None
         folder.write_status(status)
 
     def _observed(self, name: ContainerName) -> ContainerObservation | None:

@@ -8,6 +8,7 @@ import ctypes
 import os
 import select
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -84,9 +85,15 @@ class _Watcher:
             poll.poll()
             for folder in self._news():
                 if not self._ended:
-                    self._changed(folder)
+                    self._tell(folder)
         os.close(self._inotify)
         os.close(self._wake)
+
+    def _tell(self, folder: str) -> None:
+        try:
+            self._changed(folder)
+        except Exception:  # noqa: BLE001  # whatever it is, it is shown, and the next is told all the same
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     def _news(self) -> Iterator[str]:
         """

@@ -1,0 +1,678 @@
+"""
+The contract of a container runtime, as tests. For a runtime of your own:
+
+    class TestMyRuntime(RuntimeContract):
+        @pytest.fixture
+        def make_host(self, tmp_path_factory: pytest.TempPathFactory) -> MakeHost:
+            return lambda: MyHost(tmp_path_factory.mktemp("host"))
+
+``MyHost`` has what ``HostUnderTest`` asks for.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+import pytest
+from pyrsistent import pmap, pvector
+
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    DatasetId,
+    Link,
+    Mount,
+    NodeId,
+    Port,
+    RestartName,
+    RestartPolicy,
+)
+from flocker_py.observed import ContainerPhase
+from flocker_py.runtime import (
+    ContainerMissing,
+    ContainerRefused,
+    ContainerStartFailed,
+    ContainerStillRunning,
+    Runtime,
+)
+
+DEADLINE_SECONDS = 30.0
+_POLL_SECONDS = 0.005
+# Long enough for any program to obey: only one that doesn't is killed.
+PATIENT_SECONDS = 20.0
+_NODE = NodeId(UUID(int=1))
+_DATASET = DatasetId(UUID(int=2))
+NAME = ContainerName("writer")
+
+
+class Behaviour(enum.Enum):
+    """
+    What an application does. All but MISSING run until they are told to end.
+    """
+
+    OBEDIENT = "ends when it is asked to"
+    STUBBORN = "ignores that it is asked to end"
+    MISSING = "can't be executed"
+
+
+class WatcherFailed(Exception):
+    """
+    A watcher of the contract raises this.
+    """
+
+
+class HostUnderTest(Protocol):
+    """
+    One host, and the applications that can be run on it.
+    """
+
+    def open(self) -> Runtime:
+        """
+        The runtime of this host, as after a start of the agent. Those opened before are not closed, as if killed.
+        """
+        ...
+
+    def application(self, name: ContainerName, behaviour: Behaviour) -> dict[str, Any]:
+        """
+        ``command``, and whatever else a ``Container`` needs to run an application that behaves so.
+        """
+        ...
+
+    def mount_paths(self) -> dict[DatasetId, Path]:
+        """
+        Two datasets or more, and where they are on this host.
+        """
+        ...
+
+    def starts(self, name: ContainerName) -> int:
+        """
+        How often the application has come to run, and to behave as it should, by its own account.
+        """
+        ...
+
+    def living(self, name: ContainerName) -> int:
+        """
+        How many copies of the application run now, by another account than the runtime's.
+        """
+        ...
+
+    def end(self, name: ContainerName, *, exit_status: int) -> None:
+        """
+        Let the application end by itself.
+        """
+        ...
+
+
+MakeHost = Callable[[], HostUnderTest]
+
+# A value for each field that a runtime may refuse, as a user might give it.
+_SAMPLES: dict[str, Any] = {
+    "image": "registry.example/database:1",
+    "environment": pmap({"COLOUR": "blue"}),
+    "ports": pvector([Port(internal=80, external=8080)]),
+    "links": pvector([Link(alias="database", local_port=5432, remote_port=15432)]),
+    "memory_bytes": 64 * 1024 * 1024,
+    "cpu_shares": 512,
+    "swappiness": 10,
+    "labels": pmap({"team": "one"}),
+}
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """
+    Wait until a condition holds, and fail if it doesn't within half a minute.
+    """
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(_POLL_SECONDS)
+
+
+class RuntimeContract:
+    """
+    Everything that ``flocker_py.runtime.Runtime`` promises.
+    """
+
+    @pytest.fixture
+    def make_host(self) -> MakeHost:
+        """
+        Makes hosts that know nothing of one another.
+        """
+        raise NotImplementedError
+
+    @pytest.fixture
+    def new_host(self, make_host: MakeHost) -> Iterator[MakeHost]:
+        """
+        As ``make_host``; what runs there when the test is over is ended.
+        """
+        hosts: list[HostUnderTest] = []
+
+        def made() -> HostUnderTest:
+            hosts.append(make_host())
+            return hosts[-1]
+
+        yield made
+        for host in hosts:
+            runtime = host.open()
+            for name in runtime.containers():
+                runtime.stop(name, grace_seconds=0)
+                runtime.remove(name)
+
+    @pytest.fixture
+    def host(self, new_host: MakeHost) -> HostUnderTest:
+        """
+        A host on which nothing ever ran.
+        """
+        return new_host()
+
+    @pytest.fixture
+    def runtime(self, host: HostUnderTest) -> Runtime:
+        """
+        The runtime of that host.
+        """
+        return host.open()
+
+    # -- starting ----------------------------------------------------------------------------------------------------
+
+    def test_new_host_has_no_containers(self, runtime: Runtime) -> None:
+        """
+        A host on which nothing was started has no containers, whatever else runs there.
+        """
+        assert pmap() == runtime.containers()
+
+    def test_started_container_runs(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A started container is observed as running, and its application runs once.
+        """
+        start(host, runtime)
+
+        assert (ContainerPhase.RUNNING, 1) == (phase(runtime), host.living(NAME))
+
+    def test_running_container_has_no_exit_status(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        There is no exit status of what still runs.
+        """
+        start(host, runtime)
+
+        assert runtime.containers()[NAME].exit_status is None
+
+    def test_observed_mounts(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A container is observed with the datasets it mounts, in order.
+        """
+        datasets = list(host.mount_paths())
+        start(host, runtime, mounts=mounts(runtime, *datasets))
+
+        assert datasets == list(runtime.containers()[NAME].mounts)
+
+    def test_definition_is_kept(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        The definition of a container is what it was started as.
+        """
+        started = start(host, runtime, restart=RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=3))
+
+        assert started == runtime.definition(NAME)
+
+    def test_definition_of_missing_container(self, runtime: Runtime) -> None:
+        """
+        A container that was never started has no definition.
+        """
+        with pytest.raises(ContainerMissing):
+            runtime.definition(NAME)
+
+    def test_start_twice(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Starting what runs already leaves it alone: the same run goes on, in one copy.
+        """
+        started = start(host, runtime)
+        first = runtime.containers()[NAME]
+        runtime.start(started, host.mount_paths())
+
+        assert (first, 1, 1) == (runtime.containers()[NAME], host.living(NAME), host.starts(NAME))
+
+    def test_start_as_another(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Another definition is refused while one runs under its name, and that one goes on.
+        """
+        started = start(host, runtime)
+        with pytest.raises(ContainerRefused):
+            runtime.start(started.set(stop_grace_seconds=1.5), host.mount_paths())
+
+        assert (started, 1, 1) == (runtime.definition(NAME), host.living(NAME), host.starts(NAME))
+
+    def test_start_replaces_finished(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A container that has ended is started anew, as another one too, and counts its restarts from zero.
+        """
+        start(host, runtime, restart=RestartPolicy(name=RestartName.ALWAYS))
+        host.end(NAME, exit_status=0)
+        eventually(lambda: host.starts(NAME) == 2)
+        runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+        start(host, runtime, stop_grace_seconds=1.5)
+
+        seen = runtime.containers()[NAME]
+        assert (ContainerPhase.RUNNING, None, 0, 1) == (seen.phase, seen.exit_status, seen.restarts, host.living(NAME))
+
+    def test_failing_start_raises(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A program that can't be executed is an error of start itself.
+        """
+        with pytest.raises(ContainerStartFailed, match=NAME):
+            runtime.start(container(host, behaviour=Behaviour.MISSING), host.mount_paths())
+
+    def test_failing_start_leaves_nothing(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        After a start that failed there is no container, and the same name can be used.
+        """
+        with pytest.raises(ContainerStartFailed):
+            runtime.start(container(host, behaviour=Behaviour.MISSING), host.mount_paths())
+        before = runtime.containers()
+        start(host, runtime)
+
+        assert (pmap(), ContainerPhase.RUNNING) == (before, phase(runtime))
+
+    def test_dataset_not_mounted(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A container whose dataset is not on this host is not started, and the error names the dataset.
+        """
+        absent = DatasetId(uuid4())
+        with pytest.raises(ContainerStartFailed, match=str(absent)):
+            runtime.start(container(host, mounts=mounts(runtime, absent)), host.mount_paths())
+
+        assert pmap() == runtime.containers()
+
+    def test_containers_do_not_disturb_one_another(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Containers are started and stopped at the same time, from several threads.
+        """
+        names = [ContainerName(f"application-{number}") for number in range(4)]
+
+        def start_and_stop(name: ContainerName) -> None:
+            runtime.start(container(host, name=name), host.mount_paths())
+            eventually(lambda: host.starts(name) == 1)
+            runtime.containers()
+            if name != names[0]:
+                runtime.stop(name, grace_seconds=PATIENT_SECONDS)
+
+        with ThreadPoolExecutor(len(names)) as threads:
+            list(threads.map(start_and_stop, names))
+
+        assert [1, 0, 0, 0] == [host.living(name) for name in names]
+
+    @pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "two words", "dépôt", "x" * 60, "-rf", "%2e", "Ω\n"])
+    def test_names(self, host: HostUnderTest, runtime: Runtime, name: str) -> None:
+        """
+        A name is either refused before anything happens, or it works, whatever it would mean in a path.
+        """
+        odd = ContainerName(name)
+        asked = container(host, name=odd)
+        try:
+            runtime.check(asked)
+        except ContainerRefused:
+            pytest.skip(f"this runtime refuses the name {name!r}")
+        runtime.start(asked, host.mount_paths())
+
+        assert (pmap({odd: ContainerPhase.RUNNING}), asked) == (phases(runtime), runtime.definition(odd))
+
+    # -- what it can do ----------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("field", sorted(_SAMPLES))
+    def test_fields(self, host: HostUnderTest, runtime: Runtime, field: str) -> None:
+        """
+        A field is refused by its name exactly if it isn't among those that the runtime says it can do.
+        """
+        asked = container(host).set(**{field: _SAMPLES[field]})
+        try:
+            runtime.check(asked)
+            refused = False
+        except ContainerRefused as refusal:
+            refused = field in str(refusal)
+
+        assert refused == (field not in runtime.capabilities.container_fields)
+
+    def test_mount_path(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A path inside the container is refused exactly if the runtime says that it has none.
+        """
+        mount = Mount(dataset_id=_DATASET, path="/var/lib/data")
+        try:
+            runtime.check(container(host, mounts=pvector([mount])))
+            refused = False
+        except ContainerRefused as refusal:
+            refused = "mounts" in str(refusal)
+
+        assert refused == (not runtime.capabilities.mount_paths)
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"name": ContainerName("")}, "name"),
+            ({"command": pvector(), "image": None}, "command"),
+            ({"restart": RestartPolicy(name=RestartName.ALWAYS, maximum_retry_count=3)}, "maximum_retry_count"),
+        ],
+    )
+    def test_senseless_definition(
+        self, host: HostUnderTest, runtime: Runtime, changes: dict[str, Any], field: str
+    ) -> None:
+        """
+        A definition that means nothing is refused by the field's name, not started as something else.
+        """
+        with pytest.raises(ContainerRefused, match=field):
+            runtime.start(container(host).set(**changes), host.mount_paths())
+
+        assert pmap() == runtime.containers()
+
+    def test_check_touches_nothing(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Asking whether a container could be started starts nothing.
+        """
+        runtime.check(container(host))
+
+        assert (pmap(), 0) == (runtime.containers(), host.living(NAME))
+
+    # -- stopping and removing ---------------------------------------------------------------------------------------
+
+    def test_stop(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        When stop returns, the application runs no more, and the container is observed as ended.
+        """
+        start(host, runtime)
+        runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+
+        assert (ContainerPhase.EXITED, 0) == (phase(runtime), host.living(NAME))
+
+    def test_stop_stubborn(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        An application that doesn't end when asked is killed, and its exit status says so.
+        """
+        start(host, runtime, behaviour=Behaviour.STUBBORN)
+        runtime.stop(NAME, grace_seconds=0.05)
+
+        seen = runtime.containers()[NAME]
+        assert (ContainerPhase.EXITED, -9, 0) == (seen.phase, seen.exit_status, host.living(NAME))
+
+    def test_stop_twice(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Stopping what has ended changes nothing.
+        """
+        start(host, runtime)
+        host.end(NAME, exit_status=3)
+        eventually(lambda: phase(runtime) is ContainerPhase.EXITED)
+        before = runtime.containers()
+        runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+
+        assert before == runtime.containers()
+
+    def test_stop_missing(self, runtime: Runtime) -> None:
+        """
+        What was never started can't be stopped.
+        """
+        with pytest.raises(ContainerMissing):
+            runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+
+    def test_stopped_stays_stopped(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A policy doesn't start again what was stopped, not even ``always``.
+        """
+        start(host, runtime, restart=RestartPolicy(name=RestartName.ALWAYS))
+        runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+
+        seen = runtime.containers()[NAME]
+        assert (ContainerPhase.EXITED, 0, 1) == (seen.phase, seen.restarts, host.starts(NAME))
+
+    def test_remove(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A container that was removed is there no more.
+        """
+        start(host, runtime)
+        runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+        runtime.remove(NAME)
+
+        assert pmap() == runtime.containers()
+
+    def test_remove_twice(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Removing what isn't there is harmless.
+        """
+        start(host, runtime)
+        runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+        runtime.remove(NAME)
+        runtime.remove(NAME)
+
+        assert pmap() == runtime.containers()
+
+    def test_remove_running(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A container that runs is not removed, and goes on.
+        """
+        start(host, runtime)
+        with pytest.raises(ContainerStillRunning):
+            runtime.remove(NAME)
+
+        assert (ContainerPhase.RUNNING, 1) == (phase(runtime), host.living(NAME))
+
+    # -- ending by itself --------------------------------------------------------------------------------------------
+
+    def test_exit_status(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Without another policy, an application that ends by itself stays ended, with its exit status.
+        """
+        start(host, runtime)
+        host.end(NAME, exit_status=3)
+        eventually(lambda: phase(runtime) is ContainerPhase.EXITED)
+
+        seen = runtime.containers()[NAME]
+        assert (3, 0, 1) == (seen.exit_status, seen.restarts, host.starts(NAME))
+
+    def test_always(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        With the policy ``always`` an application is started again even after it ended well.
+        """
+        start(host, runtime, restart=RestartPolicy(name=RestartName.ALWAYS))
+        host.end(NAME, exit_status=0)
+        eventually(lambda: host.starts(NAME) == 2)
+        eventually(lambda: phase(runtime) is ContainerPhase.RUNNING)
+
+        seen = runtime.containers()[NAME]
+        assert (None, 1, 1) == (seen.exit_status, seen.restarts, host.living(NAME))
+
+    def test_on_failure(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        With the policy ``on-failure`` an application is started again until it ends well.
+        """
+        start(host, runtime, restart=RestartPolicy(name=RestartName.ON_FAILURE))
+        host.end(NAME, exit_status=3)
+        eventually(lambda: host.starts(NAME) == 2)
+        host.end(NAME, exit_status=0)
+        eventually(lambda: phase(runtime) is ContainerPhase.EXITED)
+
+        seen = runtime.containers()[NAME]
+        assert (0, 1, 2) == (seen.exit_status, seen.restarts, host.starts(NAME))
+
+    def test_on_failure_with_maximum(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        An application that fails is started again only as often as the policy's maximum says.
+        """
+        start(host, runtime, restart=RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=1))
+        host.end(NAME, exit_status=3)
+        eventually(lambda: host.starts(NAME) == 2)
+        host.end(NAME, exit_status=4)
+        eventually(lambda: phase(runtime) is ContainerPhase.EXITED)
+
+        seen = runtime.containers()[NAME]
+        assert (4, 1, 2) == (seen.exit_status, seen.restarts, host.starts(NAME))
+
+    def test_watch(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Who watches is told when an application has ended by itself, and finds it ended when it looks then.
+        """
+        start(host, runtime)
+        found: list[ContainerPhase] = []
+        end = runtime.watch(lambda name: found.append(phase(runtime, name)))
+        host.end(NAME, exit_status=3)
+        eventually(lambda: ContainerPhase.EXITED in found)
+        end()
+
+    def test_watch_containers_to_come(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A container that is started after somebody began to watch is watched too, whichever runtime starts it.
+        """
+        found: list[object] = []
+        end = host.open().watch(lambda _: found.append(phases(runtime)))
+        start(host, runtime)
+        host.end(NAME, exit_status=3)
+        eventually(lambda: pmap({NAME: ContainerPhase.EXITED}) in found)
+        end()
+
+    def test_watcher_that_fails(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A call back that raises keeps nobody from being told, that time or later.
+        """
+        start(host, runtime, restart=RestartPolicy(name=RestartName.ALWAYS))
+        told: list[ContainerName] = []
+
+        def fail(name: ContainerName) -> None:
+            told.append(name)
+            raise WatcherFailed
+
+        # Where the failure is shown is the runtime's affair, but pytest takes it for a failure of the test.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threading, "excepthook", lambda _: None)
+            end = runtime.watch(fail)
+            host.end(NAME, exit_status=3)
+            eventually(lambda: host.starts(NAME) == 2 and bool(told))
+            before = len(told)
+            host.end(NAME, exit_status=3)
+            eventually(lambda: len(told) > before)
+            end()
+
+    def test_watch_no_more(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Who ended watching is told no more; ending it twice is harmless.
+        """
+        told: list[ContainerName] = []
+        start(host, runtime)
+        end = runtime.watch(told.append)
+        end()
+        end()
+        told.clear()
+        host.end(NAME, exit_status=3)
+        eventually(lambda: phase(runtime) is ContainerPhase.EXITED)
+
+        assert [] == told
+
+    # -- being opened again ------------------------------------------------------------------------------------------
+
+    def test_opened_again_finds_the_same_run(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A runtime that is opened again finds a container running as before, not started again.
+        """
+        started = start(host, runtime)
+        before = runtime.containers()
+        again = host.open()
+
+        assert (before, started, 1) == (again.containers(), again.definition(NAME), host.starts(NAME))
+
+    def test_opened_again_starts_no_copy(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A runtime that is opened again and told to start what runs already, leaves it alone.
+        """
+        started = start(host, runtime)
+        host.open().start(started, host.mount_paths())
+
+        assert (1, 1) == (host.living(NAME), host.starts(NAME))
+
+    def test_opened_again_stops(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A container is stopped by another runtime than the one that started it, which is gone.
+        """
+        start(host, runtime)
+        again = host.open()
+        again.stop(NAME, grace_seconds=PATIENT_SECONDS)
+
+        assert (ContainerPhase.EXITED, 0) == (phase(again), host.living(NAME))
+
+    def test_opened_again_tells_how_it_ended(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        The exit status of what ended is known to a runtime that is opened afterwards.
+        """
+        start(host, runtime)
+        host.end(NAME, exit_status=3)
+        eventually(lambda: phase(runtime) is ContainerPhase.EXITED)
+
+        assert 3 == host.open().containers()[NAME].exit_status
+
+    def test_hosts_do_not_see_each_other(self, new_host: MakeHost) -> None:
+        """
+        Two agents, each with its own folder, run containers of one name without seeing each other's.
+        """
+        one, other = new_host(), new_host()
+        runtimes = one.open(), other.open()
+        start(one, runtimes[0])
+        before = runtimes[1].containers()
+        start(other, runtimes[1])
+        runtimes[1].stop(NAME, grace_seconds=PATIENT_SECONDS)
+
+        assert (pmap(), ContainerPhase.RUNNING, 1, 0) == (
+            before,
+            phase(runtimes[0]),
+            one.living(NAME),
+            other.living(NAME),
+        )
+
+
+def mounts(runtime: Runtime, *datasets: DatasetId) -> Any:
+    """
+    Mounts of datasets, with paths where the runtime has them.
+    """
+    return pvector(
+        Mount(dataset_id=dataset_id, path=f"/data/{dataset_id}" if runtime.capabilities.mount_paths else None)
+        for dataset_id in datasets
+    )
+
+
+def container(
+    host: HostUnderTest,
+    *,
+    name: ContainerName = NAME,
+    behaviour: Behaviour = Behaviour.OBEDIENT,
+    **fields: Any,
+) -> Container:
+    """
+    A container that runs an application of the host.
+    """
+    return Container(name=name, node_id=_NODE, **host.application(name, behaviour), **fields)
+
+
+def start(
+    host: HostUnderTest, runtime: Runtime, *, behaviour: Behaviour = Behaviour.OBEDIENT, **fields: Any
+) -> Container:
+    """
+    Start an application and wait until it behaves as it should.
+    """
+    started = container(host, behaviour=behaviour, **fields)
+    before = host.starts(NAME)
+    runtime.start(started, host.mount_paths())
+    eventually(lambda: host.starts(NAME) == before + 1)
+    return started
+
+
+def phase(runtime: Runtime, name: ContainerName = NAME) -> ContainerPhase:
+    """
+    What a container is doing.
+    """
+    return runtime.containers()[name].phase
+
+
+def phases(runtime: Runtime) -> Any:
+    """
+    What all containers are doing.
+    """
+    return pmap({name: seen.phase for name, seen in runtime.containers().items()})
