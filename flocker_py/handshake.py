@@ -88,8 +88,13 @@ def tls_failure_text(error: BaseException) -> str | None:
 
     With TLS 1.3 a client learns of a refusal only when it first reads, so look at what ended the connection too.
 
-    :param error: what a connection attempt, a read or ``connectionLost`` gave.
+    :param error: what a connection attempt, a read, ``connectionLost`` or an HTTP request gave.
     """
+    # Twisted's HTTP client gives a list of failures in place of the one that ended the connection.
+    for failure in getattr(error, "reasons", ()):
+        text = tls_failure_text(failure.value)
+        if text is not None:
+            return text
     if isinstance(error, CertificateRefused):
         return f"The other side was refused: {error}"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -15,12 +15,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from treq.client import HTTPClient
 from twisted.internet import reactor as platform_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
+from twisted.web.client import Agent, ResponseNeverReceived
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 
+from flocker_py.credentials import Credential
 from flocker_py.identity import CertificateRefused, ControlIdentity, NodeIdentity, UserIdentity, identity_text
 from flocker_py.issuing import KeyedCertificate, issued
 from flocker_py.model import NodeId
@@ -476,6 +481,56 @@ def test_an_agent_is_told_why_it_was_refused(cluster: ClusterCertificates) -> No
         _, ended = called(agent_client_options(cluster.nodes[0]), port)
 
     assert "not for this port" in str(tls_failure_text(ended))
+
+
+class Page(Resource):
+    """
+    Says who is asking.
+    """
+
+    isLeaf = True  # noqa: N815
+
+    def render_GET(self, request: Any) -> bytes:
+        return identity_text(peer_identity(request.channel.transport)).encode()
+
+
+def fetched(server: Credential, options: ClientOptions) -> bytes:
+    """
+    What an HTTP client with these options as its policy gets from a REST API with that credential.
+    """
+
+    async def fetch() -> bytes:
+        endpoint: Any = SSL4ServerEndpoint(reactor, 0, api_server_options(server), interface="127.0.0.1")  # type: ignore[no-untyped-call]
+        port = await endpoint.listen(Site(Page()))  # type: ignore[no-untyped-call]
+        try:
+            url = f"https://127.0.0.1:{port.getHost().port}/"
+            client = HTTPClient(Agent(reactor, contextFactory=options))  # type: ignore[no-untyped-call]
+            return await (await client.get(url)).content()
+        finally:
+            await port.stopListening()
+
+    return in_reactor(fetch)
+
+
+class TestOverHttp:
+    """
+    The same with Twisted's HTTP client and server, which treq and klein are made of.
+    """
+
+    def test_a_user_is_answered(self, cluster: ClusterCertificates) -> None:
+        """
+        The options are an HTTP client's policy, and the server knows who asks.
+        """
+        assert fetched(cluster.control, user_client_options(cluster.user)) == b"user testing"
+
+    def test_a_refusal_can_be_told(self, cluster: ClusterCertificates) -> None:
+        """
+        The wrong role gets no HTTP response, and the reason can be told from what the client raises.
+        """
+        with pytest.raises(ResponseNeverReceived) as never:
+            fetched(cluster.control, agent_client_options(cluster.nodes[0]))
+
+        assert "not for this port" in str(tls_failure_text(never.value))
 
 
 # --- files ---
