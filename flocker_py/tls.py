@@ -325,8 +325,12 @@ def _transfer_context(credential: Credential, protocol: int) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_STRICT
-    context.load_verify_locations(credential.ca_path)
-    context.load_cert_chain(credential.certificate_path, credential.key_path)
+    try:
+        context.load_verify_locations(credential.ca_path)
+        context.load_cert_chain(credential.certificate_path, credential.key_path)
+    except OSError as error:
+        # Good a moment ago, when they were read for their checks; ssl.SSLError is one of these too.
+        raise CredentialUnusable(f"{credential.certificate_path}: it or its key has just changed ({error})") from error
     # Python 3.15 can choose; before, OpenSSL's own order decides (AES-256-GCM first).
     choose = getattr(context, "set_ciphersuites", None)
     if choose is not None:
