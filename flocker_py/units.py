@@ -55,7 +55,7 @@ class DurationUnreadable(FlockerError):
     lasting = True
 
 
-def size_bytes(written: str | int) -> int:
+def size_bytes(written: object) -> int:
     """
     The number of bytes that somebody wrote, fractions rounded up.
 
@@ -99,7 +99,7 @@ def size_limit_complaint(limit_bytes: int) -> str | None:
     return None
 
 
-def duration_seconds(written: str | float) -> float:
+def duration_seconds(written: object) -> float:
     """
     The number of seconds that somebody wrote.
 

@@ -1,0 +1,184 @@
+"""
+The form of a deployment document as JSON Schema, draft 2020-12, for editors and for the API's description.
+
+Whatever ``flocker_py.deployment.parse`` accepts has this form; what has this form can still break a rule.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flocker_py.deployment import (
+    ALIAS_PATTERN,
+    APP_NAME_PATTERN,
+    ARGUMENT_CHARACTERS,
+    ARGUMENTS,
+    HIGHEST_CPU_SHARES,
+    HIGHEST_PORT,
+    HIGHEST_RETRY_COUNT,
+    LABEL_CHARACTERS,
+    LABELS,
+    NAME_PATTERN,
+    PORT_PATTERN,
+    UUID_PATTERN,
+    VERSION,
+)
+from flocker_py.model import OverrunPolicy, RestartName
+from flocker_py.units import MAXIMUM_SIZE_BYTES
+
+Schema = dict[str, Any]
+
+
+def _object(properties: Schema, *, required: tuple[str, ...] = (), null: bool = False) -> Schema:
+    result: Schema = {
+        "type": ["object", "null"] if null else "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    if required:
+        result["required"] = list(required)
+    return result
+
+
+def _by_name(pattern: str, item: Schema) -> Schema:
+    return {"type": ["object", "null"], "propertyNames": {"pattern": f"^{pattern}$"}, "additionalProperties": item}
+
+
+_TEXT: Schema = {"type": "string", "minLength": 1}
+_NAME: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
+_UUID: Schema = {"type": "string", "pattern": f"^{UUID_PATTERN}$"}
+_PORT_NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": HIGHEST_PORT}
+_SIZE: Schema = {
+    "description": "Bytes, or a number with K, M, G, T, P or E, powers of 1024: 20G, 512MiB.",
+    "oneOf": [
+        {"type": "integer", "minimum": 1, "maximum": MAXIMUM_SIZE_BYTES},
+        {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)? ?([KMGTPEkmgtpe](i[Bb]|I[Bb])?|[Bb])?\s*$"},
+    ],
+}
+_DURATION: Schema = {
+    "description": "Seconds, or numbers with ms, s, m, h or d: 500ms, 2s, 1h30m.",
+    "oneOf": [
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "string", "pattern": r"^\s*[0-9][0-9a-z. ]*\s*$"},
+    ],
+}
+_RESTART_NAME: Schema = {"enum": [name.value for name in RestartName]}
+_RESTART: Schema = {
+    "oneOf": [
+        _RESTART_NAME,
+        _object(
+            {
+                "name": _RESTART_NAME,
+                "maximum_retry_count": {"type": "integer", "minimum": 1, "maximum": HIGHEST_RETRY_COUNT},
+            },
+            required=("name",),
+        ),
+    ]
+}
+_OVERRUN: Schema = {"enum": [policy.value for policy in OverrunPolicy]}
+_LABELS: Schema = {
+    "type": "object",
+    "maxProperties": LABELS,
+    "propertyNames": {"minLength": 1, "maxLength": LABEL_CHARACTERS},
+    "additionalProperties": {"type": "string", "maxLength": LABEL_CHARACTERS},
+}
+_NODE_REFERENCE: Schema = {"description": "A name in nodes, a UUID, or an IP address.", **_TEXT}
+_ARGUMENT: Schema = {"type": "string", "maxLength": ARGUMENT_CHARACTERS}
+
+_CLUSTER = _object(
+    {
+        "name": _NAME,
+        "control": _object({"host": _TEXT, "api_port": _PORT_NUMBER, "agent_port": _PORT_NUMBER}, required=("host",)),
+    },
+    required=("name",),
+)
+
+_NODE = _object({"uuid": _UUID, "address": _TEXT, "labels": _LABELS}, null=True)
+
+_VOLUME = _object(
+    {
+        "id": _UUID,
+        "primary": _NODE_REFERENCE,
+        "size": _SIZE,
+        "labels": _LABELS,
+        "max_downtime": _DURATION,
+        "on_overrun": _OVERRUN,
+        "renamed_from": _NAME,
+        "state": {"enum": ["present", "deleted"]},
+    },
+    null=True,
+)
+
+_APP = _object(
+    {
+        "node": _NODE_REFERENCE,
+        "image": _TEXT,
+        "command": {"oneOf": [_TEXT, {"type": "array", "items": _ARGUMENT, "minItems": 1, "maxItems": ARGUMENTS}]},
+        "env": {"type": "object", "propertyNames": {"pattern": "^[^=]+$"}, "additionalProperties": {"type": "string"}},
+        "mounts": {
+            "type": "array",
+            "items": _object({"volume": _TEXT, "path": {"type": "string", "pattern": "^/"}}, required=("volume",)),
+        },
+        "ports": {
+            "type": "array",
+            "items": {
+                "oneOf": [
+                    {"type": "string", "pattern": f"^{PORT_PATTERN}$"},
+                    _object(
+                        {"internal": _PORT_NUMBER, "external": _PORT_NUMBER, "protocol": {"enum": ["tcp", "udp"]}},
+                        required=("internal", "external"),
+                    ),
+                ]
+            },
+        },
+        "links": {
+            "type": "array",
+            "items": _object(
+                {
+                    "alias": {"type": "string", "pattern": f"^{ALIAS_PATTERN}$"},
+                    "local_port": _PORT_NUMBER,
+                    "remote_port": _PORT_NUMBER,
+                },
+                required=("alias", "local_port", "remote_port"),
+            ),
+        },
+        "restart": _RESTART,
+        "memory": _SIZE,
+        "cpu_shares": {"type": "integer", "minimum": 1, "maximum": HIGHEST_CPU_SHARES},
+        "stop_grace": _DURATION,
+        "labels": _LABELS,
+        "state": {"enum": ["running", "deleted"]},
+    },
+    null=True,
+)
+
+_DEFAULTS = _object(
+    {
+        "size": _SIZE,
+        "restart": _RESTART,
+        "max_downtime": _DURATION,
+        "on_overrun": _OVERRUN,
+        "stop_grace": _DURATION,
+    },
+    null=True,
+)
+
+DEPLOYMENT_SCHEMA: Schema = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Deployment",
+    "description": "Nodes, volumes and apps of a cluster, as wanted. What is not named stays as it is.",
+    **_object(
+        {
+            "version": {"const": VERSION},
+            "cluster": _CLUSTER,
+            "defaults": _DEFAULTS,
+            "nodes": _by_name(NAME_PATTERN, _NODE),
+            "volumes": _by_name(NAME_PATTERN, _VOLUME),
+            "apps": _by_name(APP_NAME_PATTERN, _APP),
+        },
+        required=("version", "cluster"),
+    ),
+}
+"""
+The whole document.
+"""
