@@ -1,0 +1,66 @@
+"""
+What all tests share: skipping where a machine lacks something, unless it was said to be required.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+REQUIRE_VARIABLE = "FLOCKER_REQUIRE"
+
+Require = Callable[..., None]
+
+
+def _zfs_missing() -> str | None:
+    return None if Path("/dev/zfs").exists() else "there is no /dev/zfs: the ZFS kernel module is not loaded"
+
+
+def _docker_missing() -> str | None:
+    return None if Path("/var/run/docker.sock").exists() else "there is no Docker socket"
+
+
+def _root_missing() -> str | None:
+    return None if os.geteuid() == 0 else "the tests don't run as root"
+
+
+def _systemd_missing() -> str | None:
+    return None if shutil.which("systemd-analyze") else "systemd-analyze is not installed"
+
+
+_PROBES: Mapping[str, Callable[[], str | None]] = {
+    "zfs": _zfs_missing,
+    "docker": _docker_missing,
+    "root": _root_missing,
+    "systemd": _systemd_missing,
+}
+
+
+def require(name: str, missing: str | None = None) -> None:
+    """
+    End the test here if the machine lacks something: skipped with the reason, or, if the environment variable
+    FLOCKER_REQUIRE (names with commas between) has the name, failed.
+
+    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, or any other together with ``missing``.
+    :param missing: why it is known to be lacking; None: look, for the names that can be looked for.
+    """
+    if missing is None:
+        missing = _PROBES[name]()
+    if missing is None:
+        return
+    required = {part.strip() for part in os.environ.get(REQUIRE_VARIABLE, "").split(",")}
+    if name in required:
+        pytest.fail(f"{REQUIRE_VARIABLE} names {name}, but {missing}", pytrace=False)
+    pytest.skip(f"needs {name}: {missing}")
+
+
+@pytest.fixture(name="require", scope="session")
+def require_fixture() -> Require:
+    """
+    ``require(name)`` or ``require(name, missing)``, as above.
+    """
+    return require
