@@ -66,9 +66,7 @@ def _final(s: Situation) -> Ownership:
 
 def _committed(s: Situation) -> Ownership:
     move = facts.move_under_way(s)
-    handed_over = s.ownership.handed_over.discard(move.target)
-    if move.final_guid is not None:
-        handed_over = handed_over.set(move.source, move.final_guid)
+    handed_over = s.ownership.handed_over.discard(move.target).set(move.source, facts.final_guid(s))
     return s.ownership.set(
         owner=move.target,
         epoch=s.ownership.epoch + 1,

@@ -77,6 +77,18 @@ def move_under_way(s: Situation) -> Move:
     return s.ownership.move
 
 
+def final_guid(s: Situation) -> Guid:
+    """
+    The final snapshot of the present move.
+
+    :raises ValueError: it is not known, or there is no move.
+    """
+    guid = move_under_way(s).final_guid
+    if guid is None:
+        raise ValueError(f"the final snapshot of dataset {s.dataset.dataset_id} is not known")
+    return guid
+
+
 def phase(s: Situation) -> MovePhase | None:
     """
     How far the present move is; None: there is none.

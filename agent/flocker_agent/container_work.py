@@ -1,0 +1,165 @@
+"""
+The work on containers: a worker for each, which plans one step, performs it, and looks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import assert_never
+
+from eliot import start_action
+from pyrsistent import PMap
+
+from flocker_agent.changes import ContainerChange, Nothing, RemoveContainer, StartContainer, StopContainer
+from flocker_agent.failures import Failures
+from flocker_agent.looks import Looks
+from flocker_agent.plan import container_step
+from flocker_agent.threads import Blocking
+from flocker_agent.view import View
+from flocker_agent.worker import Worker
+from flocker_py.clock import Clock
+from flocker_py.model import Container, ContainerName, DatasetId
+from flocker_py.runtime import Runtime
+
+
+class ContainerWork:
+    """
+    :param usable_path: where a dataset can be written at this moment; None: it can't.
+    :param changed: called with the datasets of a container whenever something about it is news.
+    """
+
+    def __init__(
+        self,
+        *,
+        view: View,
+        failures: Failures,
+        runtime: Runtime,
+        looks: Looks,
+        blocking: Blocking,
+        clock: Clock,
+        usable_path: Callable[[DatasetId], Path | None],
+        changed: Callable[[frozenset[DatasetId]], None],
+    ) -> None:
+        self._view = view
+        self._failures = failures
+        self._runtime = runtime
+        self._looks = looks
+        self._blocking = blocking
+        self._clock = clock
+        self._usable_path = usable_path
+        self._changed = changed
+        self._asked: PMap[ContainerName, Container] | None = None
+        self._workers: dict[ContainerName, Worker] = {}
+        self._unseen: set[ContainerName] = set()
+
+    def asked(self, containers: PMap[ContainerName, Container]) -> None:
+        """
+        From now on, this is what is asked.
+        """
+        before, self._asked = self._asked, containers
+        for name in {*containers, *(before or {}), *self._view.node.containers}:
+            if before is None or before.get(name) != containers.get(name):
+                self._failures.forgiven(name)
+                self.wake(name)
+
+    def wake(self, name: ContainerName) -> None:
+        """
+        Look at a container again.
+        """
+        worker = self._workers.get(name)
+        if worker is not None:
+            worker.wake()
+        elif self._view.looked and self._asked is not None:
+            worker = Worker(self._clock, lambda: self._step(name))
+            self._workers[name] = worker
+            worker.start()
+
+    def wake_users(self, dataset_id: DatasetId) -> None:
+        """
+        Look again at the containers that mount a dataset.
+        """
+        for name, container in (self._asked or {}).items():
+            if any(m.dataset_id == dataset_id for m in container.mounts):
+                self.wake(name)
+
+    async def news(self, name: ContainerName) -> None:
+        """
+        A container may have changed by itself.
+        """
+        await self._look(name)
+        self.wake(name)
+
+    async def stop(self) -> None:
+        """
+        End after the present steps.
+        """
+        for worker in tuple(self._workers.values()):
+            await worker.stop()
+
+    async def _step(self, name: ContainerName) -> float | None:
+        if self._asked is None:
+            return None
+        if name in self._unseen and not await self._look(name):
+            return self._failures.still_to_wait_seconds(name)
+        asked = self._asked.get(name)
+        paths = {} if asked is None else {m.dataset_id: self._usable_path(m.dataset_id) for m in asked.mounts}
+        step = container_step(
+            asked,
+            self._view.node.containers.get(name),
+            self._view.definitions.get(name),
+            unready=tuple(d for d, path in paths.items() if path is None),
+        )
+        if isinstance(step, Nothing):
+            return None
+        return await self._perform(name, step, {d: path for d, path in paths.items() if path is not None})
+
+    async def _perform(self, name: ContainerName, step: ContainerChange, paths: Mapping[DatasetId, Path]) -> float:
+        if isinstance(step, StartContainer):
+            # From here on its datasets are in use: they are not unmounted before it was seen to have ended.
+            self._view.starting[name] = step.container
+        again_seconds = 0.0
+        try:
+            # By name only: the environment of a container is where people keep passwords.
+            with start_action(action_type=step.kind, name=name):
+                await self._blocking.run(self._change, step, paths)
+            self._failures.succeeded(name)
+        except Exception as error:  # noqa: BLE001  # one container's trouble is told, and delays no other
+            again_seconds = self._failures.failed(name, error)
+        self._unseen.add(name)
+        await self._look(name)
+        return again_seconds
+
+    def _change(self, change: ContainerChange, paths: Mapping[DatasetId, Path]) -> None:
+        match change:
+            case StartContainer():
+                self._runtime.start(change.container, paths)
+            case StopContainer():
+                self._runtime.stop(change.name, grace_seconds=change.grace_seconds)
+            case RemoveContainer():
+                self._runtime.remove(change.name)
+            case _:
+                assert_never(change)
+
+    async def _look(self, name: ContainerName) -> bool:
+        datasets = self._datasets_of(name)
+        try:
+            news = self._view.all_containers(*await self._blocking.run(self._looks.at_containers))
+        except Exception as error:  # noqa: BLE001  # told, and looked at again by the next look at everything
+            self._failures.failed(name, error)
+            return False
+        self._unseen.discard(name)
+        self._view.starting.pop(name, None)
+        for other in news - {name}:
+            datasets |= self._datasets_of(other)
+            self.wake(other)
+        self._changed(datasets | self._datasets_of(name))
+        return True
+
+    def _datasets_of(self, name: ContainerName) -> frozenset[DatasetId]:
+        seen = self._view.node.containers.get(name)
+        container = self._view.starting.get(name)
+        if container is None and self._asked is not None:
+            container = self._asked.get(name)
+        result = set() if seen is None else {*seen.mounts}
+        return frozenset(result | ({m.dataset_id for m in container.mounts} if container is not None else set()))

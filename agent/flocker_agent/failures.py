@@ -1,0 +1,63 @@
+"""
+What went wrong, how often in a row, and how long to wait before the next try.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flocker_agent.view import View
+from flocker_agent.worker import wait_seconds
+from flocker_py import errors
+from flocker_py.clock import Clock
+from flocker_py.observed import ReportedError
+
+
+class Failures:
+    """
+    Per dataset or container; shown to users through the view.
+    """
+
+    def __init__(self, view: View, clock: Clock) -> None:
+        self._view = view
+        self._clock = clock
+        self._in_a_row: dict[str, int] = {}
+        self._due_seconds: dict[str, float] = {}
+
+    def failed(self, key: UUID | str, error: BaseException) -> float:
+        """
+        Something went wrong. Answers in how many seconds to try again.
+        """
+        lasting = isinstance(error, errors.FlockerError) and error.lasting
+        self.told(key, errors.code(error), errors.explanation(error), lasting=lasting)
+        self._in_a_row[str(key)] = self._in_a_row.get(str(key), 0) + 1
+        wait = wait_seconds(self._in_a_row[str(key)])
+        self._due_seconds[str(key)] = self._clock.seconds() + wait
+        return wait
+
+    def told(self, key: UUID | str, code: str, text: str, *, lasting: bool) -> None:
+        """
+        Something is wrong that trying again won't change.
+        """
+        at_seconds = self._clock.seconds()
+        self._view.failed(key, ReportedError(code=code, text=text, at_seconds=at_seconds, lasting=lasting))
+
+    def still_to_wait_seconds(self, key: UUID | str) -> float:
+        """
+        Until the next try; 0: it may be tried.
+        """
+        return max(0.0, self._due_seconds.get(str(key), 0.0) - self._clock.seconds())
+
+    def forgiven(self, key: UUID | str) -> None:
+        """
+        Something else is asked now: it may be tried at once.
+        """
+        self._in_a_row.pop(str(key), None)
+        self._due_seconds.pop(str(key), None)
+
+    def succeeded(self, key: UUID | str) -> None:
+        """
+        It went well.
+        """
+        self.forgiven(key)
+        self._view.succeeded(key)

@@ -1,0 +1,168 @@
+"""
+The agent's end of the session with the control service.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Protocol
+
+from eliot import log_message
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from flocker_py import messages, wire
+from flocker_py.assignment import NodeAssignment
+from flocker_py.clock import Clock
+from flocker_py.link import Assign, Greet, Link, Refused, Report, call, continued, decoded
+from flocker_py.messages import LINK_VERSION, AssignmentUpdate
+from flocker_py.observed import NodeObservation
+
+FIRST_DELAY_SECONDS = 0.2
+LONGEST_DELAY_SECONDS = 15.0
+_LOST = Failure(ConnectionDone())
+
+
+class Reported(Protocol):
+    """
+    What a session needs of the agent.
+    """
+
+    @property
+    def node(self) -> NodeObservation:
+        """
+        The node as it is seen now.
+        """
+        ...
+
+    def assign(self, assignment: NodeAssignment) -> None:
+        """
+        From now on, this is what is asked.
+        """
+        ...
+
+
+class ControlSession(Link):
+    """
+    One session. Reports go out one after the other; what changes while one is on its way goes out with the next.
+    """
+
+    def __init__(self, reactor: Clock, agent: Reported) -> None:
+        super().__init__(reactor)
+        self._agent = agent
+        self._told: NodeObservation | None = None
+        self._telling = False
+        self._assignment: NodeAssignment | None = None
+
+    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+        super().connectionMade()
+        self.tell()
+
+    def _node(self) -> NodeObservation:
+        node = self._agent.node
+        transport: Any = self.transport
+        if node.address or transport is None:
+            return node
+        # Like the ancestor: whatever local address leads to the control service is the node's.
+        return node.set(address=transport.getHost().host)
+
+    def tell(self) -> None:
+        """
+        Report what is new, unless a report is on its way already.
+        """
+        if self._telling or self.transport is None:
+            return
+        node = self._node()
+        report = messages.report_of(self._told, node)
+        if report is None:
+            return
+        self._telling = True
+        text = wire.to_text(report)
+        told: Deferred[Any]
+        if self._told is None:
+            told = call(self, Greet, version=LINK_VERSION, report=text)
+        else:
+            told = call(self, Report, report=text)
+        told.addCallbacks(self._was_told, self._was_not_told, callbackArgs=(node,))
+
+    def _was_told(self, _: object, node: NodeObservation) -> None:
+        if self._told is None:
+            log_message(message_type="flocker:agent:session", node_id=str(node.node_id))
+        self._telling = False
+        self._told = node
+        self.tell()
+
+    def _was_not_told(self, reason: Failure) -> None:
+        log_message(message_type="flocker:agent:report-not-taken", reason=reason.getErrorMessage())
+        self.abort()
+
+    @Assign.responder
+    def assigned(self, update: str, task: str) -> dict[str, Any]:
+        """
+        Something new is asked.
+        """
+        with continued(task, "flocker:agent:assigned"):
+            news = decoded(AssignmentUpdate, update)
+            if news.node_id != self._agent.node.node_id:
+                raise Refused(f"this is node {self._agent.node.node_id}, not {news.node_id}")
+            self._assignment = messages.updated(self._assignment, news)
+            if self._assignment is None:
+                raise Refused("the first assignment of a session must be whole")
+            self._agent.assign(self._assignment)
+        return {}
+
+
+class ControlLink(Factory):
+    """
+    Keeps a session with the control service: reconnects with growing, randomly varied delays.
+
+    :param agent: who reports and is assigned.
+    """
+
+    noisy = False
+
+    def __init__(self, reactor: Clock, endpoint: IStreamClientEndpoint, agent: Reported) -> None:
+        self._reactor = reactor
+        self._agent = agent
+        self._session: ControlSession | None = None
+        delays = backoffPolicy(
+            initialDelay=FIRST_DELAY_SECONDS,
+            maxDelay=LONGEST_DELAY_SECONDS,
+            factor=1.5,
+            # Hundreds of agents must not come back in step after the control service was restarted.
+            jitter=lambda: random.uniform(0, FIRST_DELAY_SECONDS),  # noqa: S311
+        )
+        factory: Any = self
+        clock: Any = reactor
+        self._service = ClientService(endpoint, factory, retryPolicy=delays, clock=clock)
+
+    def start(self) -> None:
+        """
+        Connect, and stay connected.
+        """
+        self._service.startService()
+
+    async def stop(self) -> None:
+        """
+        Disconnect.
+        """
+        if self._session is not None:
+            self._session.abort()
+        stopped: Deferred[None] | None = self._service.stopService()
+        if stopped is not None:
+            await stopped
+
+    def buildProtocol(self, addr: IAddress | None) -> ControlSession:  # noqa: N802, ARG002  # Twisted's name
+        self._session = ControlSession(self._reactor, self._agent)
+        return self._session
+
+    def tell(self) -> None:
+        """
+        There is something new to report.
+        """
+        if self._session is not None and self._session.transport is not None:
+            self._session.tell()

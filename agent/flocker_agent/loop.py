@@ -1,0 +1,169 @@
+"""
+The agent: looks at its host, works on what is asked, and tells what it sees.
+
+Everything here happens in the reactor's thread; what blocks goes through ``Blocking``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+
+from flocker_agent.container_work import ContainerWork
+from flocker_agent.dataset_work import DatasetWork, Transfers
+from flocker_agent.failures import Failures
+from flocker_agent.locks import Locks
+from flocker_agent.looks import Looks
+from flocker_agent.threads import Blocking
+from flocker_agent.view import View
+from flocker_agent.worker import Worker
+from flocker_py.assignment import NodeAssignment, Own
+from flocker_py.clock import Clock
+from flocker_py.model import ContainerName, DatasetId
+from flocker_py.observed import NodeObservation
+from flocker_py.runtime import Runtime
+from flocker_py.storage import Role, Storage
+
+LOOK_SECONDS = 30.0
+"""Between looks at everything, for what changes without our doing: used and free bytes, and what people do by hand."""
+
+
+class Agent:
+    """
+    Makes one host match what is asked of it.
+
+    :param node: what is constant of this node.
+    :param publish: is told whenever what is seen has changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: NodeObservation,
+        storage: Storage,
+        runtime: Runtime,
+        transfers: Transfers,
+        clock: Clock,
+        blocking: Blocking,
+        locks: Locks,
+        publish: Callable[[NodeObservation], None],
+    ) -> None:
+        self.assignment: NodeAssignment | None = None
+        self._runtime = runtime
+        self._blocking = blocking
+        self._publish = publish
+        self._published = node
+        self._view = View(node)
+        self._failures = Failures(self._view, clock)
+        self._looks = Looks(storage, runtime)
+        self.datasets = DatasetWork(
+            view=self._view,
+            failures=self._failures,
+            storage=storage,
+            looks=self._looks,
+            transfers=transfers,
+            blocking=blocking,
+            locks=locks,
+            clock=clock,
+            changed=self._dataset_changed,
+        )
+        self.containers = ContainerWork(
+            view=self._view,
+            failures=self._failures,
+            runtime=runtime,
+            looks=self._looks,
+            blocking=blocking,
+            clock=clock,
+            usable_path=self._usable_path,
+            changed=self._containers_changed,
+        )
+        self._look = Worker(clock, self._look_at_everything)
+        self._stop_watching: Callable[[], None] = lambda: None
+
+    @property
+    def node(self) -> NodeObservation:
+        """
+        This node as it is seen now.
+        """
+        return self._view.node
+
+    def start(self) -> None:
+        """
+        Begin with a look at everything.
+        """
+        self._look.start()
+        self._stop_watching = self._runtime.watch(lambda name: self._blocking.report(self._container_news, name))
+
+    async def stop(self) -> None:
+        """
+        End after the present steps. Datasets stay mounted, and containers go on.
+        """
+        self._stop_watching()
+        await self._look.stop()
+        await self.containers.stop()
+        await self.datasets.stop()
+
+    def assign(self, assignment: NodeAssignment) -> None:
+        """
+        From now on, this is what is asked.
+        """
+        self.assignment = assignment
+        self.datasets.asked(assignment.datasets)
+        self.containers.asked(assignment.containers)
+        for dataset_id in assignment.datasets:
+            self.containers.wake_users(dataset_id)
+
+    async def _look_at_everything(self) -> float | None:
+        first = not self._view.looked
+        try:
+            look, datasets, free_bytes = await self._blocking.run(self._looks.at_pool)
+            for dataset_id in self._view.node.datasets:
+                if self.datasets.is_changing(dataset_id):
+                    # Whoever is changing it looks at it afterwards.
+                    datasets = self._view.with_present(dataset_id, datasets)
+            news = self._view.all_stored(look, datasets, free_bytes)
+            containers = self._view.all_containers(*await self._blocking.run(self._looks.at_containers))
+        except Exception as error:  # noqa: BLE001  # whatever it is, users must see it, and it must be tried again
+            wait = self._failures.failed("host", error)
+            self._view.pool_unknown()
+            self._tell()
+            return wait
+        self._failures.succeeded("host")
+        self._view.looked = True
+        self._tell()
+        if first and self.assignment is not None:
+            news |= set(self.assignment.datasets)
+            containers |= set(self.assignment.containers) | set(self._view.node.containers)
+        for dataset_id in news:
+            self.datasets.wake(dataset_id)
+            self.containers.wake_users(dataset_id)
+        for name in containers:
+            self.containers.wake(name)
+        return LOOK_SECONDS
+
+    def _usable_path(self, dataset_id: DatasetId) -> Path | None:
+        asked, stored = self.datasets.assignment(dataset_id), self._view.stored(dataset_id)
+        if not isinstance(asked, Own) or stored is None or stored.mounted_at is None:
+            return None
+        if stored.role is not Role.OWNER or stored.epoch != asked.epoch or self.datasets.is_changing(dataset_id):
+            return None
+        return Path(stored.mounted_at)
+
+    def _dataset_changed(self, dataset_id: DatasetId) -> None:
+        self._tell()
+        self.containers.wake_users(dataset_id)
+
+    def _containers_changed(self, datasets: frozenset[DatasetId]) -> None:
+        self._tell()
+        for dataset_id in datasets:
+            self.datasets.wake(dataset_id)
+
+    def _container_news(self, name: ContainerName) -> None:
+        Deferred.fromCoroutine(self.containers.news(name))
+
+    def _tell(self) -> None:
+        if self._published != self._view.node:
+            self._published = self._view.node
+            self._publish(self._published)

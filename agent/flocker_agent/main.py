@@ -1,0 +1,180 @@
+"""
+``flocker-agent``: the agent of one node as a program.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+from eliot import log_message
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+
+from flocker_agent.link import ControlLink
+from flocker_agent.locks import Locks
+from flocker_agent.loop import Agent
+from flocker_agent.remembered import remember, remembered
+from flocker_agent.runtime.runtimes import opened_runtime
+from flocker_agent.settings import Settings, read_settings
+from flocker_agent.storage.backends import opened_storage
+from flocker_agent.threads import Threads
+from flocker_agent.transfers import Transfers
+from flocker_py import __version__
+from flocker_py.assignment import NodeAssignment
+from flocker_py.credentials import Credential, load_credential
+from flocker_py.errors import FlockerError, explanation
+from flocker_py.identity import NodeIdentity
+from flocker_py.logs import start_logging
+from flocker_py.model import NodeId
+from flocker_py.observed import NodeObservation
+from flocker_py.tls import agent_client_options
+
+REFUSED = 1
+"""Exit status: it did not start, for the reason on standard error."""
+BLOCKING_CALLS = 16
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="flocker-agent")
+@click.option(
+    "--agent-config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("/etc/flocker/agent.yml"),
+    show_default=True,
+    help="The agent's settings. cluster.crt, node.crt and node.key lie beside it.",
+)
+@click.option(
+    "--log-file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Default: standard error."
+)
+def main(agent_config: Path, log_file: Path | None) -> None:
+    """
+    Make this host match what the control service asks of it.
+    """
+    reactor: Any = _reactor
+    try:
+        settings = read_settings(agent_config)
+        credential = load_credential(agent_config.parent, "node")
+        python_logging = None if settings.logging is None else dict(settings.logging)
+        stop_logging = start_logging(reactor, log_file, python_logging=python_logging)
+        stop_agent = _started(reactor, settings, credential)
+    except (FlockerError, OSError, ValueError) as error:
+        click.echo(f"flocker-agent: {explanation(error)}", err=True)
+        sys.exit(REFUSED)
+    reactor.addSystemEventTrigger("before", "shutdown", stop_agent)
+    reactor.run()
+    stop_logging()
+
+
+def _started(reactor: Any, settings: Settings, credential: Credential) -> Callable[[], Deferred[None]]:
+    identity = credential.identity
+    if not isinstance(identity, NodeIdentity):
+        raise FlockerError(f"{credential.certificate_path} is not the certificate of a node")
+    node_id = identity.node_id
+    state_path = Path(settings.state_path)
+    state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    storage = opened_storage(settings.backend, dict(settings.backend_settings))
+    runtime_settings = {"backend": settings.runtime, **settings.runtime_settings}
+    runtime_settings.setdefault("state_path", str(state_path / "containers"))
+    runtime = opened_runtime(runtime_settings)
+    locks = Locks()
+    threads = Threads(reactor, BLOCKING_CALLS)
+    transfers = Transfers(storage, node_id, credential, settings, locks, report=threads.report)
+    port = transfers.listen()
+    agent = Agent(
+        node=_node(settings, node_id, port, storage.capabilities.name, runtime.capabilities),
+        storage=storage,
+        runtime=runtime,
+        transfers=transfers,
+        clock=reactor,
+        blocking=threads,
+        locks=locks,
+        publish=lambda _: link.tell(),
+    )
+    transfers.attach(agent.datasets)
+    memory = Memory(state_path / "assignment.json", node_id, agent, threads)
+    endpoint = wrapClientTLS(
+        agent_client_options(credential), HostnameEndpoint(reactor, settings.control_host, settings.control_port)
+    )
+    link = ControlLink(reactor, endpoint, memory)
+    threads.start()
+    memory.recall()
+    agent.start()
+    link.start()
+    log_message(message_type="flocker:agent:started", version=__version__, node_id=str(node_id), transfer_port=port)
+    click.echo(f"flocker-agent {__version__}: node {node_id}, transfers on port {port}")
+
+    async def stop() -> None:
+        await link.stop()
+        await agent.stop()
+        await threads.run(transfers.stop)
+        threads.stop()
+
+    return lambda: Deferred.fromCoroutine(stop())
+
+
+def _node(settings: Settings, node_id: NodeId, port: int, storage: str, runtime: Any) -> NodeObservation:
+    return NodeObservation(
+        node_id=node_id,
+        era=UUID(_BOOT_ID.read_text().strip()),
+        address=settings.address,
+        transfer_port=port,
+        version=__version__,
+        storage=storage,
+        runtime=runtime.name,
+        container_fields=runtime.container_fields,
+    )
+
+
+class Memory:
+    """
+    The agent, with a memory of what it was asked last, for the time when the control service is away.
+    """
+
+    def __init__(self, path: Path, node_id: NodeId, agent: Agent, threads: Threads) -> None:
+        self._path = path
+        self._node_id = node_id
+        self._agent = agent
+        self._threads = threads
+        self._latest: NodeAssignment | None = None
+        self._writing = False
+
+    @property
+    def node(self) -> NodeObservation:
+        """
+        The node as it is seen now.
+        """
+        return self._agent.node
+
+    def recall(self) -> None:
+        """
+        Go by what was asked last, until something new is.
+        """
+        assignment = remembered(self._path, self._node_id)
+        if assignment is not None:
+            self._agent.assign(assignment)
+
+    def assign(self, assignment: NodeAssignment) -> None:
+        """
+        From now on, this is what is asked; and it is remembered, soon.
+        """
+        self._latest = assignment
+        self._agent.assign(assignment)
+        if not self._writing:
+            self._writing = True
+            Deferred.fromCoroutine(self._write())
+
+    async def _write(self) -> None:
+        while self._latest is not None:
+            assignment, self._latest = self._latest, None
+            try:
+                await self._threads.run(remember, self._path, assignment)
+            except OSError as error:
+                log_message(message_type="flocker:agent:not-remembered", path=str(self._path), reason=str(error))
+        self._writing = False

@@ -1,0 +1,107 @@
+"""
+Changes to a dataset, carried out on its storage. Blocking: for a thread.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from flocker_agent.changes import (
+    AbortReceive,
+    BecomeReplica,
+    CleanSnapshots,
+    CreateDataset,
+    DestroyDataset,
+    LayDownDataset,
+    LimitDataset,
+    MountDataset,
+    RemoveCopy,
+    TakeDataset,
+    TakeFinalSnapshot,
+    UnmountDataset,
+)
+from flocker_agent.plan import final_name, newest_guid
+from flocker_py.model import DatasetId
+from flocker_py.storage import DatasetDiverged, Role, Storage
+
+MOVE_TAG = "move"
+"""The hold that protects snapshots of a move."""
+
+StorageChange = (
+    CreateDataset
+    | TakeDataset
+    | LimitDataset
+    | MountDataset
+    | UnmountDataset
+    | LayDownDataset
+    | TakeFinalSnapshot
+    | BecomeReplica
+    | AbortReceive
+    | RemoveCopy
+    | DestroyDataset
+    | CleanSnapshots
+)
+
+
+def perform(change: StorageChange, storage: Storage) -> None:
+    """
+    Carry out one change.
+
+    :raises StorageError: as the calls of ``Storage`` that it takes; what it did until then is in the pool to be seen.
+    """
+    match change:
+        case CreateDataset():
+            storage.create(
+                change.dataset_id,
+                role=Role.OWNER,
+                epoch=change.epoch,
+                maximum_size_bytes=change.maximum_size_bytes,
+            )
+        case TakeDataset():
+            storage.set_role(change.dataset_id, role=Role.OWNER, epoch=change.epoch)
+        case LimitDataset():
+            storage.set_limit(change.dataset_id, change.maximum_size_bytes)
+        case MountDataset():
+            storage.mount(change.dataset_id)
+        case UnmountDataset():
+            storage.unmount(change.dataset_id)
+        case LayDownDataset():
+            storage.set_role(change.dataset_id, role=Role.RELEASED, epoch=change.epoch)
+        case TakeFinalSnapshot():
+            snapshot = storage.snapshot(change.dataset_id, final_name(change.epoch))
+            storage.hold(change.dataset_id, [snapshot.guid], MOVE_TAG)
+        case BecomeReplica():
+            if change.former_owner:
+                _refuse_if_written(storage, change.dataset_id)
+            storage.set_role(change.dataset_id, role=Role.REPLICA, epoch=change.epoch)
+        case AbortReceive():
+            storage.abort_receive(change.dataset_id)
+        case RemoveCopy():
+            _remove_copy(storage, change)
+        case DestroyDataset():
+            storage.destroy(change.dataset_id)
+        case CleanSnapshots():
+            storage.release(change.dataset_id, change.guids, MOVE_TAG)
+            storage.destroy_snapshots(change.dataset_id, change.guids)
+        case _:
+            assert_never(change)
+
+
+def _refuse_if_written(storage: Storage, dataset_id: DatasetId) -> None:
+    if storage.written_since_snapshot(dataset_id):
+        raise DatasetDiverged(f"dataset {dataset_id} was written to after it was laid down here; it was kept")
+
+
+def _remove_copy(storage: Storage, change: RemoveCopy) -> None:
+    # Looked at again here, next to the destroying: what was planned on may be a moment old.
+    stored = storage.dataset(change.dataset_id)
+    if stored.role is Role.OWNER:
+        raise DatasetDiverged(f"dataset {change.dataset_id} is owned here under epoch {stored.epoch}; it was kept")
+    if stored.role is Role.RELEASED:
+        if newest_guid(stored) != change.proven_guid:
+            raise DatasetDiverged(
+                f"the newest snapshot of dataset {change.dataset_id} here is {newest_guid(stored)}, not"
+                f" {change.proven_guid}; it was kept"
+            )
+        _refuse_if_written(storage, change.dataset_id)
+    storage.destroy(change.dataset_id)

@@ -1,0 +1,204 @@
+"""
+What the agent sees of its host, kept up to date piece by piece, and told as one record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from pyrsistent import PMap, pmap, pvector
+
+from flocker_agent.plan import Local, Sending, final_guid, newest_guid
+from flocker_py.model import Container, ContainerName, DatasetId
+from flocker_py.observed import (
+    ContainerObservation,
+    ContainerPhase,
+    DatasetObservation,
+    NodeObservation,
+    ReportedError,
+    SendProgress,
+)
+from flocker_py.storage import StoredDataset
+
+
+class View:
+    """
+    :param node: what is constant of the node, with nothing seen yet.
+    """
+
+    def __init__(self, node: NodeObservation) -> None:
+        self.node = node
+        self.looked = False
+        self.definitions: dict[ContainerName, Container] = {}
+        self.starting: dict[ContainerName, Container] = {}
+        self.receiving: set[DatasetId] = set()
+        self._stored: PMap[DatasetId, StoredDataset] = pmap()
+        self._seen_by_look: dict[DatasetId, int] = {}
+        self._containers_by_look = -1
+        self._sending: dict[DatasetId, Sending] = {}
+        self._progress: dict[DatasetId, SendProgress] = {}
+
+    # -- datasets --------------------------------------------------------------------------------------------------
+
+    def stored(self, dataset_id: DatasetId) -> StoredDataset | None:
+        """
+        A dataset as the pool had it when it was last looked at.
+        """
+        return self._stored.get(dataset_id)
+
+    def all_stored(self, look: int, datasets: PMap[DatasetId, StoredDataset], free_bytes: int) -> set[DatasetId]:
+        """
+        The whole pool was looked at. Answers with the datasets that differ from before.
+
+        :param look: its number; looks are numbered when they begin, and a later one is never overruled by an earlier.
+        """
+        ids: set[DatasetId] = {*datasets, *self._stored}
+        news = {d for d in ids if self.one_stored(look, d, datasets.get(d))}
+        self.node = self.node.set(storage_known=True, free_bytes=free_bytes)
+        return news
+
+    def one_stored(self, look: int, dataset_id: DatasetId, stored: StoredDataset | None) -> bool:
+        """
+        One dataset was looked at; None: it is not in the pool. Answers whether that is news.
+        """
+        if look < self._seen_by_look.get(dataset_id, -1):
+            return False
+        self._seen_by_look[dataset_id] = look
+        if self._stored.get(dataset_id) == stored:
+            return False
+        self._stored = self._stored.discard(dataset_id) if stored is None else self._stored.set(dataset_id, stored)
+        self._tell(dataset_id)
+        return True
+
+    def with_present(
+        self, dataset_id: DatasetId, datasets: PMap[DatasetId, StoredDataset]
+    ) -> PMap[DatasetId, StoredDataset]:
+        """
+        Datasets as they were looked at, but for one that stays as it was seen before.
+        """
+        stored = self._stored.get(dataset_id)
+        return datasets.discard(dataset_id) if stored is None else datasets.set(dataset_id, stored)
+
+    def pool_unknown(self) -> None:
+        """
+        The pool or the runtime could not be looked at: what was seen before may be out of date, and incomplete.
+        """
+        self.node = self.node.set(storage_known=False, runtime_known=False)
+
+    def local(self, dataset_id: DatasetId) -> Local:
+        """
+        All that a plan for a dataset looks at.
+        """
+        return Local(
+            stored=self._stored.get(dataset_id),
+            sending=self._sending.get(dataset_id),
+            receiving=dataset_id in self.receiving,
+            users=pvector(self._users(dataset_id)),
+        )
+
+    def _users(self, dataset_id: DatasetId) -> Iterable[ContainerName]:
+        names = {
+            name
+            for name, seen in self.node.containers.items()
+            if dataset_id in seen.mounts and seen.phase is not ContainerPhase.EXITED
+        }
+        names |= {name for name, c in self.starting.items() if any(m.dataset_id == dataset_id for m in c.mounts)}
+        return sorted(names)
+
+    def sending_started(self, dataset_id: DatasetId, sending: Sending) -> None:
+        """
+        A session was opened, in the place of any before.
+        """
+        earlier = self._sending.get(dataset_id)
+        self._sending[dataset_id] = sending
+        if earlier is None or earlier.send_to.move_id != sending.send_to.move_id:
+            self._progress.pop(dataset_id, None)
+        self._tell(dataset_id)
+
+    def sending_changed(self, dataset_id: DatasetId, **changes: object) -> None:
+        """
+        The present session has got further, or ended.
+        """
+        sending = self._sending.get(dataset_id)
+        if sending is not None:
+            self._sending[dataset_id] = sending.set(**changes)
+
+    def sending_progress(self, dataset_id: DatasetId, progress: SendProgress) -> bool:
+        """
+        How the present session is doing. Answers whether the target has acknowledged another snapshot.
+        """
+        before = self._progress.get(dataset_id)
+        self._progress[dataset_id] = progress
+        self._tell(dataset_id)
+        if progress.acknowledged_guid is None:
+            return False
+        self.sending_changed(dataset_id, acknowledged_guid=progress.acknowledged_guid)
+        return before is None or before.acknowledged_guid != progress.acknowledged_guid
+
+    def sending_forgotten(self, dataset_id: DatasetId) -> None:
+        """
+        What there was of sessions concerns nobody any more.
+        """
+        self._sending.pop(dataset_id, None)
+        self._progress.pop(dataset_id, None)
+        self._tell(dataset_id)
+
+    def _tell(self, dataset_id: DatasetId) -> None:
+        stored = self._stored.get(dataset_id)
+        if stored is None:
+            self.node = self.node.set(datasets=self.node.datasets.discard(dataset_id))
+            return
+        seen = DatasetObservation(
+            dataset_id=dataset_id,
+            role=stored.role,
+            epoch=stored.epoch,
+            newest_guid=newest_guid(stored),
+            final_guid=final_guid(stored),
+            mounted=stored.mounted_at is not None,
+            path=stored.mounted_at,
+            used_bytes=stored.used_bytes,
+            maximum_size_bytes=stored.maximum_size_bytes,
+            sending=self._progress.get(dataset_id),
+        )
+        if self.node.datasets.get(dataset_id) != seen:
+            self.node = self.node.set(datasets=self.node.datasets.set(dataset_id, seen))
+
+    # -- containers ------------------------------------------------------------------------------------------------
+
+    def all_containers(
+        self,
+        look: int,
+        containers: PMap[ContainerName, ContainerObservation],
+        definitions: dict[ContainerName, Container],
+    ) -> set[ContainerName]:
+        """
+        All containers were looked at. Answers with those that differ from before.
+
+        :param look: as in ``all_stored``.
+        """
+        if look < self._containers_by_look:
+            return set()
+        self._containers_by_look = look
+        names: set[ContainerName] = {*containers, *self.node.containers}
+        news = {n for n in names if self.node.containers.get(n) != containers.get(n)}
+        self.definitions = definitions
+        self.node = self.node.set(containers=containers, runtime_known=True)
+        return news
+
+    # -- failures --------------------------------------------------------------------------------------------------
+
+    def failed(self, key: UUID | str, error: ReportedError) -> None:
+        """
+        The last thing that went wrong with a dataset or container.
+        """
+        before = self.node.failures.get(str(key))
+        if before is None or (before.code, before.text) != (error.code, error.text):
+            self.node = self.node.set(failures=self.node.failures.set(str(key), error))
+
+    def succeeded(self, key: UUID | str) -> None:
+        """
+        Nothing is wrong with it any more.
+        """
+        if str(key) in self.node.failures:
+            self.node = self.node.set(failures=self.node.failures.discard(str(key)))

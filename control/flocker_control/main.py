@@ -1,0 +1,114 @@
+"""
+``flocker-control``: the control service as a program.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import click
+from eliot import log_message
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import SSL4ServerEndpoint
+from twisted.internet.interfaces import IListeningPort
+
+from flocker_control.agents import AgentSessions
+from flocker_control.http.site import api_site
+from flocker_control.service import opened
+from flocker_control.sqlite_store import open_sqlite_store
+from flocker_control.store import StoreError
+from flocker_py import __version__
+from flocker_py.credentials import CredentialUnusable, load_credential
+from flocker_py.errors import explanation
+from flocker_py.logs import start_logging
+from flocker_py.tls import agents_server_options, api_server_options
+
+REFUSED = 1
+"""Exit status: it did not start, for the reason on standard error."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="flocker-control")
+@click.option(
+    "--data-path",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/var/lib/flocker"),
+    show_default=True,
+    help="Where the cluster's state is kept. One control service at a time.",
+)
+@click.option(
+    "--certificates",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path("/etc/flocker"),
+    show_default=True,
+    help="Holds cluster.crt, control-service.crt and control-service.key.",
+)
+@click.option("--address", default="0.0.0.0", show_default=True, help="Address to listen at.")  # noqa: S104  # a service
+@click.option("--port", type=click.IntRange(0, 65535), default=4523, show_default=True, help="REST API, for users.")
+@click.option("--agent-port", type=click.IntRange(0, 65535), default=4524, show_default=True, help="For agents.")
+@click.option(
+    "--mount-root",
+    default="/flocker",
+    show_default=True,
+    help="Where nodes mount datasets: what API v1 reports as path. One constant per cluster.",
+)
+@click.option(
+    "--log-file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Default: standard error."
+)
+def main(
+    data_path: Path,
+    certificates: Path,
+    address: str,
+    port: int,
+    agent_port: int,
+    mount_root: str,
+    log_file: Path | None,
+) -> None:
+    """
+    Hold what is wanted of a cluster, and tell its agents.
+    """
+    reactor: Any = _reactor
+    stop_logging = start_logging(reactor, log_file)
+    failed: list[str] = []
+
+    async def run() -> None:
+        credential = load_credential(certificates, "control-service")
+        store = await open_sqlite_store(data_path)
+        service = await opened(store, clock=reactor, new_id=uuid4)
+        site = api_site(service, reactor=reactor, mount_root=mount_root)
+        agents: Any = AgentSessions(reactor, service)
+        api_end = SSL4ServerEndpoint(reactor, port, api_server_options(credential), interface=address)
+        agents_end = SSL4ServerEndpoint(reactor, agent_port, agents_server_options(credential), interface=address)
+        ports: list[IListeningPort] = [await api_end.listen(site), await agents_end.listen(agents)]
+
+        async def stop() -> None:
+            for listening in ports:
+                stopped = listening.stopListening()
+                if stopped is not None:
+                    await stopped
+            await store.close()
+
+        reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(stop()))
+        numbers = [listening.getHost().port for listening in ports]
+        log_message(message_type="flocker:control:ready", version=__version__, address=address, ports=numbers)
+        click.echo(
+            f"flocker-control {__version__}: REST API on {address}:{numbers[0]}, agents on {address}:{numbers[1]}"
+        )
+
+    def refused(failure: Any) -> None:
+        if failure.check(StoreError, CredentialUnusable) is not None:
+            failed.append(explanation(failure.value))
+        else:
+            failed.append(failure.getTraceback() if failure.check(OSError) is None else str(failure.value))
+        reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()).addErrback(refused))
+    reactor.run()
+    stop_logging()
+    if failed:
+        click.echo(f"flocker-control: {failed[0]}", err=True)
+        sys.exit(REFUSED)

@@ -1,0 +1,713 @@
+"""
+The table of ownership: each row, and what keeps it from applying.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pyrsistent import pmap, pvector
+
+from flocker_control.explain import Status, lines, status, waiting_for
+from flocker_control.ownership import TABLE, advanced, transition
+from flocker_control.situation import Situation, containers_not_running, final_guid, holders, move_under_way
+from flocker_control.slices import assignments, runs_on
+from flocker_py.assignment import Destroy, Keep, Own, Receive, Release, Remove
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    Dataset,
+    DatasetId,
+    Guid,
+    Mount,
+    Move,
+    MoveId,
+    MoveOutcome,
+    MovePhase,
+    Node,
+    NodeId,
+    OverrunPolicy,
+    Ownership,
+)
+from flocker_py.observed import (
+    ContainerObservation,
+    ContainerPhase,
+    DatasetObservation,
+    NodeObservation,
+    ReportedError,
+    SendProgress,
+    SendVerdict,
+)
+from flocker_py.storage import Role
+
+A, B, C = (NodeId(UUID(int=n)) for n in (1, 2, 3))
+DATASET = DatasetId(UUID(int=100))
+OTHER = DatasetId(UUID(int=101))
+MOVE = MoveId(UUID(int=200))
+NEXT_MOVE = MoveId(UUID(int=201))
+FINAL = Guid(77)
+NOW_SECONDS = 1000.0
+
+
+def copy_of(dataset_id: DatasetId = DATASET, **fields: Any) -> DatasetObservation:
+    return DatasetObservation(dataset_id=dataset_id, **{"role": Role.OWNER, "epoch": 1, "mounted": True, **fields})
+
+
+def node(node_id: NodeId, *copies: DatasetObservation, **fields: Any) -> NodeObservation:
+    return NodeObservation(
+        node_id=node_id,
+        era=UUID(int=9),
+        address="192.0.2.1",
+        transfer_port=4525,
+        version="1",
+        storage="memory",
+        runtime="memory",
+        **{"storage_known": True, "datasets": pmap({c.dataset_id: c for c in copies}), **fields},
+    )
+
+
+def progress(verdict: SendVerdict = SendVerdict.READY, **fields: Any) -> SendProgress:
+    return SendProgress(
+        **{
+            "move_id": MOVE,
+            "round": 3,
+            "round_bytes": 1,
+            "total_bytes": 1,
+            "sent_bytes": 500,
+            "rate_bytes_per_second": 10.0,
+            "verdict": verdict,
+            **fields,
+        }
+    )
+
+
+def moving(phase: MovePhase, **fields: Any) -> Move:
+    return Move(
+        **{
+            "move_id": MOVE,
+            "source": A,
+            "target": B,
+            "phase": phase,
+            "started_at_seconds": 900.0,
+            **fields,
+        }
+    )
+
+
+def ownership(**fields: Any) -> Ownership:
+    return Ownership(**{"dataset_id": DATASET, "owner": A, "created": True, **fields})
+
+
+def container(*datasets: DatasetId, node_id: NodeId = A) -> Container:
+    return Container(name=ContainerName("db"), node_id=node_id, mounts=pvector(Mount(dataset_id=d) for d in datasets))
+
+
+def ran(phase: ContainerPhase = ContainerPhase.RUNNING) -> dict[str, Any]:
+    name = ContainerName("db")
+    return {"containers": pmap({name: ContainerObservation(name=name, phase=phase)})}
+
+
+def situation(
+    own: Ownership | None = None,
+    *nodes: NodeObservation,
+    primary: NodeId = A,
+    known: tuple[NodeId, ...] = (A, B, C),
+    dataset: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Situation:
+    return Situation(
+        dataset=Dataset(dataset_id=DATASET, primary=primary, **(dataset or {})),
+        ownership=own or ownership(),
+        known_nodes=pmap({n: Node(node_id=n, name={A: "a", B: "b"}.get(n)) for n in known}),
+        nodes=pmap({n.node_id: n for n in nodes}),
+        now_seconds=NOW_SECONDS,
+        next_move_id=NEXT_MOVE,
+        **fields,
+    )
+
+
+COPYING = ownership(move=moving(MovePhase.COPYING))
+RELEASING = ownership(move=moving(MovePhase.RELEASING, released_at_seconds=990.0))
+FINAL_PHASE = ownership(move=moving(MovePhase.FINAL, final_guid=FINAL, released_at_seconds=990.0))
+TAKING = ownership(
+    owner=B,
+    epoch=2,
+    handed_over=pmap({A: FINAL}),
+    move=moving(MovePhase.TAKING, final_guid=FINAL, released_at_seconds=990.0),
+)
+SENDING = node(A, copy_of(sending=progress()))
+RELEASED = node(A, copy_of(role=Role.RELEASED, mounted=False, final_guid=FINAL, newest_guid=FINAL))
+REPLICA = node(B, copy_of(role=Role.REPLICA, mounted=False, newest_guid=FINAL))
+TAKEN = node(B, copy_of(epoch=2))
+
+APPLIES: dict[str, tuple[str, Situation]] = {
+    "the first owner has made it": ("born", situation(ownership(created=False), node(A, copy_of()))),
+    "it was given to a node that never was": (
+        "reassigned",
+        situation(ownership(owner=C, created=False), known=(A, B)),
+    ),
+    "another primary is wanted": ("begun", situation(None, node(A, copy_of()), primary=B)),
+    "the cut-over fits": ("released", situation(COPYING, SENDING, node(B), primary=B)),
+    "the writer outruns the link": (
+        "given up",
+        situation(COPYING, node(A, copy_of(sending=progress(SendVerdict.OUTRUN))), node(B), primary=B),
+    ),
+    "the policy is to cut over all the same": (
+        "released",
+        situation(
+            COPYING,
+            node(A, copy_of(sending=progress(SendVerdict.OUTRUN))),
+            node(B),
+            primary=B,
+            dataset={"on_overrun": OverrunPolicy.CUT_OVER},
+        ),
+    ),
+    "the source reports its final snapshot": ("final", situation(RELEASING, RELEASED, node(B), primary=B)),
+    "the target holds the final snapshot": ("committed", situation(FINAL_PHASE, REPLICA, primary=B)),
+    "the target writes": ("taken", situation(TAKING, TAKEN, primary=B)),
+    "a cancel arrives while copying": ("aborted", situation(COPYING, SENDING, node(B))),
+    "a cancel arrives while releasing": ("aborted", situation(RELEASING, RELEASED)),
+    "a cancel arrives together with the target's last report": (
+        "aborted",
+        situation(FINAL_PHASE, RELEASED, REPLICA),
+    ),
+    "it is deleted while it moves": ("aborted", situation(COPYING, primary=B, dataset={"deleted": True})),
+    "a third node is wanted instead": ("aborted", situation(COPYING, SENDING, primary=C)),
+    "a former owner has removed its copy": (
+        "settled",
+        situation(ownership(handed_over=pmap({B: FINAL})), node(A, copy_of()), node(B)),
+    ),
+    "a deletion has reached every copy": ("destroyed", situation(None, node(A), dataset={"deleted": True})),
+    "a deleted dataset never was made": (
+        "destroyed",
+        situation(ownership(owner=C, created=False), known=(A,), dataset={"deleted": True}, primary=C),
+    ),
+    "its container runs on the target": (
+        "taken",
+        situation(TAKING, node(B, copy_of(epoch=2), **ran()), primary=B, containers=pvector([container(DATASET)])),
+    ),
+    "its container has run to its end on the target": (
+        "taken",
+        situation(
+            TAKING,
+            node(B, copy_of(epoch=2), **ran(ContainerPhase.EXITED)),
+            primary=B,
+            containers=pvector([container(DATASET)]),
+        ),
+    ),
+    "its container doesn't start, and it is wanted elsewhere": (
+        "taken",
+        situation(TAKING, TAKEN, primary=C, containers=pvector([container(DATASET)])),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", APPLIES)
+def test_applies(case: str) -> None:
+    """
+    The row of the table that applies.
+    """
+    name, s = APPLIES[case]
+
+    found = transition(s)
+
+    assert found is not None
+    assert found[0] == name
+
+
+STAYS = {
+    "all is as it should be": situation(None, node(A, copy_of())),
+    "the owner is away": situation(),
+    "the owner reports it under another epoch": situation(ownership(created=False, epoch=2), node(A, copy_of())),
+    "the wish was given up before": situation(ownership(refused_primary=B), node(A, copy_of()), primary=B),
+    "it was not made yet": situation(ownership(created=False), node(A), primary=B),
+    "the source is away while copying": situation(COPYING, node(B), primary=B),
+    "the target is away when the cut-over fits": situation(COPYING, SENDING, primary=B),
+    "the source still catches up": situation(
+        COPYING, node(A, copy_of(sending=progress(SendVerdict.CATCHING_UP))), node(B), primary=B
+    ),
+    "the source reports another move": situation(
+        COPYING, node(A, copy_of(sending=progress(move_id=NEXT_MOVE))), node(B), primary=B
+    ),
+    "the source has released under an older epoch": situation(RELEASING.set(epoch=2), RELEASED, primary=B),
+    "the source has released but not snapshotted": situation(
+        RELEASING, node(A, copy_of(role=Role.RELEASED, mounted=False)), primary=B
+    ),
+    "the target holds another snapshot": situation(
+        FINAL_PHASE, node(B, copy_of(role=Role.REPLICA, newest_guid=Guid(5))), primary=B
+    ),
+    "the target is away at the end": situation(FINAL_PHASE, RELEASED, primary=B),
+    "the target claims to own it before the commit": situation(
+        FINAL_PHASE, node(B, copy_of(newest_guid=FINAL)), primary=B
+    ),
+    "the target has not mounted": situation(TAKING, node(B, copy_of(epoch=2, mounted=False)), primary=B),
+    "the target's container doesn't run yet": situation(
+        TAKING, TAKEN, primary=B, containers=pvector([container(DATASET)])
+    ),
+    "a cancel comes after the commit": situation(TAKING, REPLICA),
+    "a former owner is away": situation(ownership(handed_over=pmap({B: FINAL})), node(A, copy_of())),
+    "a former owner does not know its pool": situation(
+        ownership(handed_over=pmap({B: FINAL})), node(A, copy_of()), node(B, storage_known=False)
+    ),
+    "a deleted dataset's owner is away": situation(dataset={"deleted": True}),
+    "it was destroyed": situation(ownership(destroyed=True), node(A, copy_of()), primary=B),
+    "a node has seen a later epoch": situation(COPYING, node(A, copy_of(epoch=5)), node(B)),
+    "a companion still catches up": situation(
+        COPYING,
+        node(
+            A,
+            copy_of(sending=progress()),
+            copy_of(OTHER, sending=progress(SendVerdict.CATCHING_UP)),
+        ),
+        node(B),
+        primary=B,
+        companions=pvector([COPYING.set(dataset_id=OTHER)]),
+        companion_policies=pmap({OTHER: Dataset(dataset_id=OTHER, primary=B)}),
+    ),
+    "a companion stays behind": situation(
+        COPYING, SENDING, node(B), primary=B, companions=pvector([ownership(dataset_id=OTHER)])
+    ),
+    "a companion goes elsewhere": situation(
+        COPYING,
+        SENDING,
+        node(B),
+        primary=B,
+        companions=pvector([ownership(dataset_id=OTHER, move=moving(MovePhase.COPYING, target=C))]),
+    ),
+    "a companion's copy is not reported": situation(
+        COPYING,
+        node(A, copy_of(sending=progress())),
+        node(B),
+        primary=B,
+        companions=pvector([COPYING.set(dataset_id=OTHER)]),
+        companion_policies=pmap({OTHER: Dataset(dataset_id=OTHER, primary=B)}),
+    ),
+    "a companion's source is away": situation(
+        COPYING,
+        SENDING,
+        node(B),
+        primary=B,
+        companions=pvector([ownership(dataset_id=OTHER, owner=C, move=moving(MovePhase.COPYING, source=C))]),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STAYS)
+def test_stays(case: str) -> None:
+    """
+    No row of the table applies.
+    """
+    assert transition(STAYS[case]) is None
+
+
+@pytest.mark.parametrize(
+    "companion",
+    [
+        ownership(dataset_id=OTHER, owner=B),
+        ownership(dataset_id=OTHER, move=moving(MovePhase.RELEASING)),
+        ownership(dataset_id=OTHER, move=moving(MovePhase.COPYING)),
+    ],
+    ids=["there already", "released already", "ready, too"],
+)
+def test_companions_go_together(companion: Ownership) -> None:
+    """
+    Two datasets of one container are released when both are ready.
+    """
+    s = situation(
+        COPYING,
+        node(A, copy_of(sending=progress()), copy_of(OTHER, sending=progress())),
+        node(B),
+        primary=B,
+        companions=pvector([companion]),
+        companion_policies=pmap({OTHER: Dataset(dataset_id=OTHER, primary=B)}),
+    )
+
+    found = transition(s)
+
+    assert found is not None
+    assert found[0] == "released"
+
+
+def test_every_row_is_tried() -> None:
+    """
+    Each row of the table has a case above.
+    """
+    assert {name for name, _, _ in TABLE} == {name for name, _ in APPLIES.values()}
+
+
+class TestEffects:
+    """
+    What a row does to the ownership.
+    """
+
+    def test_commit(self) -> None:
+        """
+        The target becomes owner under the next epoch, and the source is remembered with what it handed over.
+        """
+        after = advanced(situation(FINAL_PHASE, REPLICA, primary=B))
+
+        assert (after.owner, after.epoch, after.handed_over) == (B, 2, pmap({A: FINAL}))
+
+    def test_commit_forgets_the_target_as_former_owner(self) -> None:
+        """
+        A node that gets a dataset back has nothing to remove any more.
+        """
+        own = FINAL_PHASE.set(handed_over=pmap({B: Guid(3)}))
+
+        assert advanced(situation(own, REPLICA, primary=B)).handed_over == pmap({A: FINAL})
+
+    def test_commit_needs_a_final_snapshot(self) -> None:
+        """
+        A target without snapshots doesn't match a move without a final one.
+        """
+        own = ownership(move=moving(MovePhase.FINAL))
+
+        assert transition(situation(own, node(B, copy_of(role=Role.REPLICA)), primary=B)) is None
+
+    def test_abort_raises_the_epoch(self) -> None:
+        """
+        After an abort the source owns the dataset under an epoch that nobody else was ever granted.
+        """
+        after = advanced(situation(FINAL_PHASE, RELEASED, REPLICA))
+
+        assert (after.owner, after.epoch, after.move) == (A, 2, None)
+
+    @pytest.mark.parametrize(
+        ("s", "reason"),
+        [
+            (situation(COPYING), "cancelled"),
+            (situation(COPYING, primary=C), "another primary was asked for"),
+            (situation(COPYING, primary=B, dataset={"deleted": True}), "the dataset was deleted"),
+        ],
+    )
+    def test_abort_says_why(self, s: Situation, reason: str) -> None:
+        """
+        The last move tells why it was cancelled.
+        """
+        last = advanced(s).last_move
+
+        assert last is not None
+        assert (last.outcome, last.reason) == (MoveOutcome.CANCELLED, reason)
+
+    def test_given_up_is_not_tried_again(self) -> None:
+        """
+        A move that was given up begins again only when it is asked for again.
+        """
+        after = advanced(APPLIES["the writer outruns the link"][1])
+
+        assert transition(situation(after, node(A, copy_of(epoch=2)), primary=B)) is None
+
+    def test_given_up_predicts(self) -> None:
+        """
+        The report of a move that was given up has the predicted downtime in it.
+        """
+        sending = progress(SendVerdict.OUTRUN, predicted_downtime_seconds=12.5)
+        after = advanced(situation(COPYING, node(A, copy_of(sending=sending)), node(B), primary=B))
+
+        assert after.last_move is not None
+        assert "12.5 s" in after.last_move.reason
+
+    def test_taken_tells_the_downtime(self) -> None:
+        """
+        A finished move has the time from the release to the end.
+        """
+        after = advanced(situation(TAKING, TAKEN, primary=B))
+
+        assert after.last_move is not None
+        assert after.last_move.downtime_seconds == 10.0
+
+    def test_release_keeps_the_figures(self) -> None:
+        """
+        What was sent until the release is remembered, in case the source goes away.
+        """
+        after = advanced(situation(COPYING, SENDING, node(B), primary=B))
+
+        assert after.move is not None
+        assert (after.move.rounds, after.move.sent_bytes, after.move.released_at_seconds) == (3, 500, NOW_SECONDS)
+
+    def test_no_move_under_way(self) -> None:
+        """
+        Asking for the present move where there is none is an error of ours.
+        """
+        with pytest.raises(ValueError, match="not being moved"):
+            move_under_way(situation())
+
+    def test_no_final_snapshot(self) -> None:
+        """
+        Asking for the final snapshot before it is known is an error of ours.
+        """
+        with pytest.raises(ValueError, match="is not known"):
+            final_guid(situation(COPYING))
+
+
+class TestAssignments:
+    """
+    What the nodes are asked to do.
+    """
+
+    def test_create_only_if_never_created(self) -> None:
+        """
+        Leave to create an empty dataset is given only while the record says that it never existed.
+        """
+        asked = [assignments(situation(ownership(created=made), node(A)))[A] for made in (False, True)]
+
+        assert [isinstance(a, Own) and a.may_create for a in asked] == [True, False]
+
+    def test_copying(self) -> None:
+        """
+        While copying the source writes and sends, and the target receives from it alone.
+        """
+        asked = assignments(situation(COPYING, SENDING, node(B), primary=B))
+
+        own, receive = asked[A], asked[B]
+        assert isinstance(own, Own)
+        assert own.send_to is not None
+        assert isinstance(receive, Receive)
+        assert (own.send_to.target, receive.source, receive.epoch) == (B, A, own.epoch)
+
+    @pytest.mark.parametrize("own", [RELEASING, FINAL_PHASE], ids=["releasing", "final"])
+    def test_nobody_writes_between_release_and_commit(self, own: Ownership) -> None:
+        """
+        From the release to the commit no node is asked to own.
+        """
+        asked = assignments(situation(own, RELEASED, REPLICA, primary=B))
+
+        assert {n: type(a) for n, a in asked.items()} == {A: Release, B: Receive}
+
+    def test_release_without_target(self) -> None:
+        """
+        A target that is away doesn't undo the release.
+        """
+        asked = assignments(situation(RELEASING, RELEASED, primary=B))[A]
+
+        assert isinstance(asked, Release)
+        assert asked.send_to is None
+
+    def test_taking(self) -> None:
+        """
+        After the commit only the target is asked to own, at the final snapshot; the source keeps its copy.
+        """
+        asked = assignments(situation(TAKING, RELEASED, REPLICA, primary=B))
+
+        own = asked[B]
+        assert isinstance(own, Own)
+        assert (own.take_guid, own.epoch, type(asked[A])) == (FINAL, 2, Keep)
+
+    def test_settling(self) -> None:
+        """
+        Once the new owner is proven to write, the former one may remove what was proven to be elsewhere.
+        """
+        own = TAKING.set(move=None)
+
+        assert assignments(situation(own, TAKEN, primary=B))[A] == Remove(
+            dataset_id=DATASET, epoch=2, proven_guid=FINAL
+        )
+
+    def test_settling_waits_for_proof(self) -> None:
+        """
+        While the new owner is away, the former one keeps its copy.
+        """
+        assert isinstance(assignments(situation(TAKING.set(move=None), primary=B))[A], Keep)
+
+    def test_stray_replica(self) -> None:
+        """
+        A replica that is left of a move that was given up is removed once the owner is seen to serve.
+        """
+        stray = node(B, copy_of(role=Role.REPLICA, mounted=False))
+
+        assert assignments(situation(None, node(A, copy_of()), stray))[B] == Remove(dataset_id=DATASET, epoch=1)
+
+    @pytest.mark.parametrize("role", [Role.OWNER, Role.RELEASED])
+    def test_stray_owner(self, role: Role) -> None:
+        """
+        A copy that was owned once and isn't proven to be elsewhere is kept, unwritten.
+        """
+        stray = node(B, copy_of(role=role))
+
+        assert isinstance(assignments(situation(ownership(epoch=2), node(A, copy_of(epoch=2)), stray))[B], Keep)
+
+    def test_deleted(self) -> None:
+        """
+        Every node that has or may have a deleted dataset is asked to destroy it.
+        """
+        own = ownership(handed_over=pmap({B: FINAL}))
+        asked = assignments(situation(own, node(C, copy_of()), dataset={"deleted": True}))
+
+        assert {n: type(a) for n, a in asked.items()} == {A: Destroy, B: Destroy, C: Destroy}
+
+    def test_nothing_is_asked_on_an_old_record(self) -> None:
+        """
+        When a node has seen a later epoch, nobody is asked for anything.
+        """
+        assert assignments(STAYS["a node has seen a later epoch"]) == pmap()
+
+    def test_holders_of_what_never_was(self) -> None:
+        """
+        A node that never was part of the cluster holds nothing.
+        """
+        assert holders(situation(ownership(owner=C, created=False), known=(A,))) == frozenset()
+
+
+class TestContainers:
+    """
+    Containers follow their data.
+    """
+
+    @staticmethod
+    def placed(*ownerships: Ownership, node_id: NodeId = A, deleted: bool = False) -> NodeId | None:
+        datasets = {o.dataset_id: Dataset(dataset_id=o.dataset_id, primary=A, deleted=deleted) for o in ownerships}
+        return runs_on(
+            container(*(o.dataset_id for o in ownerships), node_id=node_id),
+            datasets,
+            {o.dataset_id: o for o in ownerships},
+        )
+
+    def test_without_mounts(self) -> None:
+        """
+        A container without data runs where it is wanted.
+        """
+        assert self.placed(node_id=B) == B
+
+    @pytest.mark.parametrize(
+        ("own", "expected"),
+        [
+            (ownership(), A),
+            (COPYING, A),
+            (RELEASING, None),
+            (FINAL_PHASE, None),
+            (TAKING, B),
+            (ownership(created=False), None),
+        ],
+    )
+    def test_follows(self, own: Ownership, expected: NodeId | None) -> None:
+        """
+        A container runs where its dataset can be written, and nowhere between release and commit.
+        """
+        assert self.placed(own, node_id=B) == expected
+
+    def test_needs_all_of_its_datasets(self) -> None:
+        """
+        With its datasets on different nodes it runs nowhere.
+        """
+        assert self.placed(ownership(), ownership(dataset_id=OTHER, owner=B)) is None
+
+    def test_deleted_dataset(self) -> None:
+        """
+        A deleted dataset is in no container's hands any more.
+        """
+        assert self.placed(ownership(), deleted=True) is None
+
+    def test_unknown_owner_runs_nothing(self) -> None:
+        """
+        On a node without a session no container is taken to run.
+        """
+        s = situation(TAKING, primary=B, containers=pvector([container(DATASET)]))
+
+        assert [c.name for c in containers_not_running(s)] == ["db"]
+
+
+FAILED = pmap({str(DATASET): ReportedError(code="PoolFull", text="no room", at_seconds=1.0)})
+CONTAINER_FAILED = pmap({"db": ReportedError(code="X", text="no such file", at_seconds=1.0)})
+
+EXPLAINED = {
+    "ok": (Status.OK, None, situation(None, node(A, copy_of()))),
+    "creating": (Status.CREATING, None, situation(ownership(created=False), node(A))),
+    "limit not set yet": (
+        Status.WAITING,
+        None,
+        situation(None, node(A, copy_of()), dataset={"maximum_size_bytes": 1 << 30}),
+    ),
+    "owner away": (Status.UNKNOWN, "node a, which has no connection", situation()),
+    "owner never seen": (
+        Status.UNKNOWN,
+        "which has never been part of this cluster",
+        situation(ownership(owner=C, created=False), known=(A,), primary=C),
+    ),
+    "owner fails": (Status.ERROR, "node a to succeed: no room", situation(None, node(A, copy_of(), failures=FAILED))),
+    "about to move": (Status.WAITING, None, situation(None, node(A, copy_of()), primary=B)),
+    "given up": (
+        Status.WAITING,
+        "somebody to ask for the move again",
+        situation(advanced(APPLIES["the writer outruns the link"][1]), node(A, copy_of(epoch=2)), primary=B),
+    ),
+    "moving": (Status.MOVING, None, situation(COPYING, SENDING, node(B), primary=B)),
+    "target away": (
+        Status.WAITING,
+        "node b, which has no connection",
+        situation(COPYING, SENDING, primary=B),
+    ),
+    "target never seen": (
+        Status.WAITING,
+        f"node {B}, which has never been part",
+        situation(COPYING, SENDING, primary=B, known=(A,)),
+    ),
+    "target fails": (
+        Status.WAITING,
+        "node b to succeed: no room",
+        situation(COPYING, SENDING, node(B, failures=FAILED), primary=B),
+    ),
+    "companion behind": (
+        Status.WAITING,
+        f"dataset {OTHER}, which the same container uses",
+        STAYS["a companion stays behind"],
+    ),
+    "container doesn't start": (
+        Status.WAITING,
+        "container db to start on node b: no such file",
+        situation(
+            TAKING,
+            node(B, copy_of(epoch=2), failures=CONTAINER_FAILED),
+            primary=B,
+            containers=pvector([container(DATASET)]),
+        ),
+    ),
+    "container about to start": (
+        Status.MOVING,
+        None,
+        situation(TAKING, TAKEN, primary=B, containers=pvector([container(DATASET)])),
+    ),
+    "old record": (Status.ERROR, "is older than the cluster", STAYS["a node has seen a later epoch"]),
+    "deleting": (Status.DELETING, None, situation(None, node(A, copy_of()), dataset={"deleted": True})),
+    "deleting, owner away": (
+        Status.DELETING,
+        "node a to come back and destroy its copy",
+        situation(dataset={"deleted": True}),
+    ),
+    "deleted": (Status.DELETED, None, situation(ownership(destroyed=True), dataset={"deleted": True})),
+}
+
+
+@pytest.mark.parametrize("case", EXPLAINED)
+def test_explained(case: str) -> None:
+    """
+    The status and what is waited for are told in words.
+    """
+    expected, text, s = EXPLAINED[case]
+
+    assert status(s) is expected
+    waits = waiting_for(s)
+    assert (text is None and waits is None) or (waits is not None and text is not None and text in waits)
+
+
+@pytest.mark.parametrize("case", EXPLAINED)
+def test_whole_story(case: str) -> None:
+    """
+    Every situation can be told in lines that end in a full stop.
+    """
+    story = lines(EXPLAINED[case][2])
+
+    assert story
+    assert all(line.endswith(".") for line in story)
+
+
+def test_story_of_a_move() -> None:
+    """
+    The story names both nodes, the phase, the copies, and who still has to remove what.
+    """
+    story = " ".join(lines(situation(TAKING, RELEASED, TAKEN, primary=B)))
+
+    assert "from node a to node b: taking" in story
+    assert "Node a reports it as released of epoch 1, not mounted, read-only." in story
+    assert "Node a still has to remove its former copy." in story
