@@ -47,10 +47,11 @@ def checked(deployment: Deployment, data: object) -> Deployment | list[Complaint
     running = [app for app in apps if not app.deleted]
     users, used_twice = _users(running)
     complaints = [
-        *spelling.complaints,
+        *(() if _unreadable(data, "nodes") else spelling.complaints),
         *_node_complaints(nodes),
         *_volume_complaints(list(volumes.values()), listed["volumes"]),
-        *(complaint for app in running for complaint in _app_complaints(app, volumes, listed["volumes"])),
+        *(complaint for app in running for complaint in _app_complaints(app)),
+        *(() if _unreadable(data, "volumes") else _mount_complaints(running, volumes, listed["volumes"])),
         *used_twice,
         *_place_complaints(volumes, users),
         *_port_complaints(running),
@@ -58,13 +59,19 @@ def checked(deployment: Deployment, data: object) -> Deployment | list[Complaint
     if complaints:
         return complaints
     for name, user in users.items():
-        volumes[name] = volumes[name].set(primary=user.node)
+        if name in volumes:
+            volumes[name] = volumes[name].set(primary=user.node)
     return deployment.set(apps=pmap({app.name: app for app in apps}), volumes=pmap(volumes))
 
 
 def _listed(data: object, section: str) -> list[str]:
     found = data.get(section) if isinstance(data, Mapping) else None
     return [str(name) for name in found] if isinstance(found, Mapping) else []
+
+
+def _unreadable(data: object, section: str) -> bool:
+    found = data.get(section) if isinstance(data, Mapping) else None
+    return found is not None and not isinstance(found, Mapping)
 
 
 class _Spelling:
@@ -89,7 +96,7 @@ class _Spelling:
         except ValueError:
             text = f"there is no node {shown(reference)} in nodes{meant(reference, self._listed)}"
             self.complaints.append(Complaint(pointer=pointer, text=text))
-            return reference
+            return None
         return self._by_address.get(address, address)
 
 
@@ -138,18 +145,24 @@ def _twice(things: Iterable[tuple[Hashable, Pointer, str]], problem: str) -> Ite
         first.setdefault(thing, owner)
 
 
-def _app_complaints(app: DeployedApp, volumes: Mapping[str, DeployedVolume], listed: list[str]) -> Iterator[Complaint]:
-    pointer: Pointer = ("apps", app.name)
-    for index, mount in enumerate(app.mounts):
-        place = (*pointer, "mounts", index, "volume")
+def _mount_complaints(
+    apps: list[DeployedApp], volumes: Mapping[str, DeployedVolume], listed: list[str]
+) -> Iterator[Complaint]:
+    mounts = ((app, index, mount) for app in apps for index, mount in enumerate(app.mounts))
+    for app, index, mount in mounts:
+        pointer: Pointer = ("apps", app.name, "mounts", index, "volume")
         volume = volumes.get(mount.volume)
         if mount.volume not in listed:
             text = f"there is no volume {shown(mount.volume)} in volumes{meant(mount.volume, volumes)}"
-            yield Complaint(pointer=place, text=text)
+            yield Complaint(pointer=pointer, text=text)
         elif volume is not None and volume.deleted:
             yield Complaint(
-                pointer=place, text=f"volume {volume.name} is to be deleted, and app {app.name} still mounts it"
+                pointer=pointer, text=f"volume {volume.name} is to be deleted, and app {app.name} still mounts it"
             )
+
+
+def _app_complaints(app: DeployedApp) -> Iterator[Complaint]:
+    pointer: Pointer = ("apps", app.name)
     mounts = list(enumerate(app.mounts))
     yield from _twice(
         ((mount.volume, (*pointer, "mounts", index, "volume"), f"mount {index + 1}") for index, mount in mounts),
