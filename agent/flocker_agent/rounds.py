@@ -66,16 +66,19 @@ def outlook(rounds: Sequence[Round], max_downtime_seconds: float) -> Outlook:
 
     :param rounds: all of this move's, oldest first.
     """
-    burdens = [burden for one in rounds[-2:] if (burden := _burden(one)) is not None]
-    if not burdens:
-        return Outlook(verdict=SendVerdict.CATCHING_UP)
     # The worse of the last two: writers are not steady.
-    burden = max(burdens)
+    burden = max(
+        (_burden(one, one.gathered_seconds) for one in rounds[-2:] if one.gathered_seconds is not None), default=None
+    )
+    if burden is None:
+        return Outlook(verdict=SendVerdict.CATCHING_UP)
     last = rounds[-1]
     cycle_seconds = last.snapshot_seconds + last.transfer_seconds
     fixed_seconds = _HAND_OVER_SECONDS + last.snapshot_seconds
     # However little there is to send, it takes as long as the fastest round did.
-    least_seconds = min((one.transfer_seconds for one in rounds if one.size_bytes), default=0.0)
+    least_seconds = min(
+        (one.transfer_seconds for one in rounds if one.gathered_seconds is not None and one.size_bytes), default=0.0
+    )
 
     def predicted(pause_seconds: float) -> float:
         return fixed_seconds + max(least_seconds, burden * (cycle_seconds + pause_seconds))
@@ -128,10 +131,8 @@ def needless(snapshots: Sequence[StoredSnapshot], before_guid: Guid) -> list[Gui
     ]
 
 
-def _burden(one: Round) -> float | None:
-    if one.gathered_seconds is None:
-        return None
-    return one.transfer_seconds / one.gathered_seconds if one.gathered_seconds > 0 else 1.0
+def _burden(one: Round, gathered_seconds: float) -> float:
+    return one.transfer_seconds / gathered_seconds if gathered_seconds > 0 else 1.0
 
 
 def _pause_seconds(slack_seconds: float, burden: float) -> float:

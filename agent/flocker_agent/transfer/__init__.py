@@ -1,0 +1,3 @@
+"""
+The data plane: snapshots of datasets from one agent straight to another.
+"""
