@@ -38,15 +38,18 @@ from flocker_py.observed import ContainerObservation, ContainerPhase
 from flocker_py.runtime import (
     ContainerMissing,
     ContainerRefused,
+    ContainerRuntimeError,
     ContainerStartFailed,
     ContainerStillRunning,
     RuntimeCapabilities,
 )
 
 DEFAULT_LOG_BYTES = 16 * 1024 * 1024
-# How long the kernel may take to end what was killed.
-_KILL_SECONDS = 10.0
+DEFAULT_KILL_SECONDS = 10.0
+# How long looking at all containers may be held up by one whose supervisor was killed.
+_GLANCE_SECONDS = 0.5
 _BRIEFLY_SECONDS = 0.001
+_LOOK_AGAIN_SECONDS = 0.05
 
 
 class ProcessRuntime:
@@ -56,15 +59,23 @@ class ProcessRuntime:
     :param state_path: this agent's own folder; made if it is not there. Runtimes with different folders don't see each
         other's containers.
     :param log_bytes: when a log is put aside.
+    :param kill_seconds: how long the kernel may take to end what was killed.
     """
 
-    def __init__(self, state_path: Path, *, log_bytes: int = DEFAULT_LOG_BYTES) -> None:
+    def __init__(
+        self,
+        state_path: Path,
+        *,
+        log_bytes: int = DEFAULT_LOG_BYTES,
+        kill_seconds: float = DEFAULT_KILL_SECONDS,
+    ) -> None:
         state_path = state_path.absolute()
         self._folders = state_path / "containers"
         self._logs = state_path / "logs"
         for folder in (state_path, self._folders, self._logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._log_bytes = log_bytes
+        self._kill_seconds = kill_seconds
         self._busy: dict[ContainerName, threading.Lock] = {}
         self._busy_guard = threading.Lock()
 
@@ -126,8 +137,11 @@ class ProcessRuntime:
         )
         folder = self._folder(container.name)
         with self._busy_lock(container.name):
-            folder.create()
-            failure = self._begin(container, run)
+            try:
+                folder.create()
+                failure = self._begin(container, run)
+            except OSError as error:
+                failure = str(error)
             if failure is not None:
                 self._settle(container.name)
                 folder.clear()
@@ -149,9 +163,11 @@ class ProcessRuntime:
                 raise ContainerMissing(f"No container {name!r}")
             if folder.held():
                 folder.ask_to_stop(StopRequest(token=run.token, grace_seconds=grace_seconds))
-                if not folder.released(run, timeout_seconds=grace_seconds + _KILL_SECONDS):
-                    # It hangs, or what it supervises hangs in the kernel.
-                    folder.kill_supervisor(run)
+                in_time = folder.released(run, timeout_seconds=grace_seconds + self._kill_seconds)
+                if not in_time and not folder.kill_silent_supervisor(run):
+                    raise ContainerStillRunning(
+                        f"Container {name!r} has not ended {self._kill_seconds:g} s after a kill"
+                    )
             self._settle(name)
 
     def remove(self, name: ContainerName) -> None:
@@ -191,11 +207,13 @@ class ProcessRuntime:
         :returns: None, or why it could not be executed.
         """
         folder = self._folder(container.name)
-        deadline = time.monotonic() + container.stop_grace_seconds + 2 * _KILL_SECONDS
+        present = folder.run() or run
+        grace_seconds = max(present.stop_grace_seconds, run.stop_grace_seconds)
+        deadline = time.monotonic() + grace_seconds + 2 * self._kill_seconds
         while time.monotonic() < deadline:
             with folder.holding() as lock:
                 if lock is not None:
-                    self._end_run(container.name)
+                    self._end_run(container.name, kill_seconds=self._kill_seconds)
                     return folder.spawn(container, run, lock)
             if self._runs_as(container, run):
                 return None
@@ -214,15 +232,13 @@ class ProcessRuntime:
             time.sleep(_BRIEFLY_SECONDS)
             return False
         if status.phase in (process_files.STOPPING, process_files.EXITED):
-            grace_seconds = max(present.stop_grace_seconds, container.stop_grace_seconds)
-            if not folder.released(present, timeout_seconds=grace_seconds + _KILL_SECONDS):
-                raise ContainerStillRunning(f"Container {container.name!r}: its last run does not end")
+            folder.released(present, timeout_seconds=_LOOK_AGAIN_SECONDS)
             return False
         if folder.definition() != container or not same_run(present, run):
             raise ContainerRefused(f"Container {container.name!r} runs with another definition; stop it first")
         return True
 
-    def _end_run(self, name: ContainerName) -> None:
+    def _end_run(self, name: ContainerName, *, kill_seconds: float) -> None:
         """
         Bring the last run to its end where its supervisor was killed. The caller holds the container.
         """
@@ -230,12 +246,15 @@ class ProcessRuntime:
         status = folder.status(folder.run())
         if status is None or status.phase == process_files.EXITED:
             return
-        if not end_leftovers(status, timeout_seconds=_KILL_SECONDS):
-            raise ContainerStillRunning(f"{name!r}: its supervisor was killed, and what it left can't be")
+        if not end_leftovers(status, timeout_seconds=kill_seconds):
+            raise ContainerStillRunning(f"Container {name!r}: its supervisor was killed, and what it left can't be")
         status.phase = process_files.EXITED
         # Of a run that was cut short, or of one after which another was to follow: neither says how it all ended.
         status.exit_status = None
-        folder.write_status(status)
+        try:
+            folder.write_status(status)
+        except OSError as error:
+            raise ContainerRuntimeError(f"Container {name!r}: its end can't be written down: {error}") from error
 
     def _observed(self, name: ContainerName) -> ContainerObservation | None:
         folder = self._folder(name)
@@ -253,11 +272,13 @@ class ProcessRuntime:
             if not busy.acquire(blocking=False):
                 return _observation(definition, status)
             try:
-                self._settle(name)
+                self._settle(name, kill_seconds=_GLANCE_SECONDS)
+            except ContainerStillRunning:
+                return _observation(definition, status, phase=ContainerPhase.STOPPING)
             finally:
                 busy.release()
 
-    def _settle(self, name: ContainerName) -> None:
+    def _settle(self, name: ContainerName, *, kill_seconds: float | None = None) -> None:
         """
         Bring a container whose supervisor is gone or going to a state that stays: ended, or not there because it never
         ran. The caller is the only call for it.
@@ -265,26 +286,31 @@ class ProcessRuntime:
         :raises ContainerStillRunning: it doesn't come to that.
         """
         folder = self._folder(name)
-        deadline = time.monotonic() + _KILL_SECONDS
+        if kill_seconds is None:
+            kill_seconds = self._kill_seconds
+        deadline = time.monotonic() + kill_seconds
         while folder.definition() is not None:
             with folder.holding() as lock:
                 if lock is not None:
                     if folder.status(folder.run()) is None:
                         folder.clear()
                     else:
-                        self._end_run(name)
+                        self._end_run(name, kill_seconds=kill_seconds)
                     return
             if time.monotonic() > deadline:
                 raise ContainerStillRunning(f"Container {name!r}: its supervisor does not end")
             time.sleep(_BRIEFLY_SECONDS)
 
 
-def _observation(definition: Container, status: Status | None) -> ContainerObservation:
+def _observation(
+    definition: Container, status: Status | None, *, phase: ContainerPhase | None = None
+) -> ContainerObservation:
+    known = status or Status(token="", phase=process_files.STARTING, boot="", supervisor=0, supervisor_ticks=0)
     return ContainerObservation(
         name=definition.name,
-        phase=ContainerPhase.STARTING if status is None else ContainerPhase(status.phase),
+        phase=phase or ContainerPhase(known.phase),
         mounts=pvector(mount.dataset_id for mount in definition.mounts),
-        exit_status=None if status is None else status.exit_status,
-        restarts=0 if status is None else status.restarts,
-        started_at_seconds=None if status is None else status.started_at_seconds,
+        exit_status=known.exit_status,
+        restarts=known.restarts,
+        started_at_seconds=known.started_at_seconds,
     )

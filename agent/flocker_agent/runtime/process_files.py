@@ -238,9 +238,9 @@ def _joined(fields: Iterable[str]) -> str:
 
 
 def _split(text: str) -> list[str]:
-    found, *fields, rest = text.split(_SEPARATOR)
-    if found != _FORMAT or rest:
-        raise FileDamaged(f"not of format {_FORMAT}")
+    found, *fields = text.split(_SEPARATOR)
+    if found != _FORMAT or not fields or fields.pop():
+        raise FileDamaged(f"not of format {_FORMAT}, or cut short")
     return fields
 
 

@@ -17,21 +17,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flocker_agent.runtime.process_ending import process_handle
+from flocker_agent.runtime.process_ending import process_handle, send
 from flocker_agent.runtime.process_files import (
     CONTROL_PIPE,
     DEFINITION_FILE,
+    EXITED,
     LOCK_FILE,
     RUN_FILE,
     STATUS_FILE,
     STOP_FILE,
+    STOPPING,
     TOKEN_VARIABLE,
     FileDamaged,
     Run,
     Status,
     StopRequest,
 )
-from flocker_agent.runtime.process_table import boot_id
+from flocker_agent.runtime.process_table import SUSPENDED, boot_id, process_entry
 from flocker_py.model import Container
 from flocker_py.runtime import ContainerRuntimeError
 from flocker_py.wire import WireError, from_text, to_text
@@ -91,6 +93,10 @@ class ProcessFolder:
 
         :returns: the descriptor that holds it, which may be handed to a supervisor; None: somebody else does.
         """
+        # Looked at first: to watchers, closing the file after opening it for writing looks like a supervisor's end.
+        if self.held():
+            yield None
+            return
         lock = os.open(self._path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -215,13 +221,22 @@ class ProcessFolder:
         with self._supervisor(run) as handle:
             return handle is not None
 
-    def kill_supervisor(self, run: Run) -> None:
+    def kill_silent_supervisor(self, run: Run) -> bool:
         """
-        End a supervisor that does not answer. The kernel kills its application with it.
+        End a supervisor that doesn't answer a request to stop, or was suspended. The kernel kills its application with
+        it.
+
+        :returns: whether it was so; one that answers and waits for the kernel to end something is left to it.
         """
-        with self._supervisor(run) as handle:
-            if handle is not None:
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        status = self.status(run)
+        if status is None:
+            return False
+        entry = process_entry(status.supervisor)
+        if status.phase in (EXITED, STOPPING) and entry is not None and entry.state not in SUSPENDED:
+            return False
+        if status.boot == boot_id():
+            send(status.supervisor, status.supervisor_ticks, (signal.SIGKILL,))
+        return True
 
     def clear(self) -> None:
         """

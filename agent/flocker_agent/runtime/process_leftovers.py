@@ -41,6 +41,7 @@ def end_leftovers(status: Status, *, timeout_seconds: float) -> bool:
     """
     Kill what a run left behind.
 
+    :param timeout_seconds: how long the kernel may take to end it.
     :returns: whether nothing of it runs any more.
     """
     deadline = time.monotonic() + timeout_seconds

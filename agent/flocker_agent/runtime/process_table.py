@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 
 ZOMBIE = "Z"
+SUSPENDED = ("T", "t")
 
 
 class ProcessEntry:

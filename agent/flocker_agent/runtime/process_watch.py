@@ -28,7 +28,7 @@ _IN_ONLYDIR = 0x01000000
 
 _EVENT = struct.Struct("iIII")
 _READ_BYTES = 1 << 16
-_LETTING_GO_SECONDS = 0.1
+_LETTING_GO_SECONDS = 1.0
 _BRIEFLY_SECONDS = 0.001
 
 _libc = ctypes.CDLL(None, use_errno=True)
