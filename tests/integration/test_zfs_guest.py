@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
@@ -20,24 +21,29 @@ from tests.conftest import require
 from tests.zfs.harness.choice import is_built
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-HARNESS = [sys.executable, str(CHECKOUT / "tests/zfs/harness/zfskernel.py"), "run", "--kind", "uml", "--mem", "1G"]
+HARNESS = [sys.executable, str(CHECKOUT / "tests/zfs/harness/zfskernel.py"), "run", "--mem", "1G"]
+# QEMU without KVM takes ten times as long: it gets the tests that depend most on the kind of guest.
+BOTH_KINDS = pytest.mark.parametrize("kind", ["uml", "qemu"])
 DEADLINE_SECONDS = 100.0
 
 
-@pytest.fixture(autouse=True)
-def _guest() -> None:
+def require_guest(kind: Literal["uml", "qemu"]) -> None:
+    """
+    End the test here if there is no guest of this kind, and none can be booted.
+    """
     if "FLOCKER_ZFS_KERNEL" in os.environ:
         require("zfs-guest", "this is a guest itself")
-    if not is_built("uml"):
-        require("zfs-guest", "its kernel is not built; run tests/zfs/harness/zfskernel.py build")
+    if not is_built(kind):
+        require("zfs-guest", f"its kernel is not built; run tests/zfs/harness/zfskernel.py build --kind {kind}")
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
+def run(*words: str, kind: Literal["uml", "qemu"] = "uml") -> subprocess.CompletedProcess[str]:
     """
     A run of the harness to its end.
     """
+    require_guest(kind)
     return subprocess.run(
-        [*HARNESS, *words],
+        [*HARNESS, "--kind", kind, *words],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -47,12 +53,19 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def running(marker: str, *words: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+def running(
+    marker: str, *words: str, kind: Literal["uml", "qemu"] = "uml"
+) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """
     A harness whose command has printed a line, and all processes it has started.
     """
+    require_guest(kind)
     with subprocess.Popen(
-        [*HARNESS, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*HARNESS, "--kind", kind, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as harness:
         try:
             assert harness.stdout is not None
@@ -81,11 +94,12 @@ def _is_alive(process: psutil.Process) -> bool:
 
 @pytest.mark.zfs
 class TestRun:
-    def test_status_and_outputs(self) -> None:
+    @BOTH_KINDS
+    def test_status_and_outputs(self, kind: Literal["uml", "qemu"]) -> None:
         """
         The command's exit status, standard output and standard error come through, each as it is.
         """
-        done = run("--", "sh", "-c", "echo to-out; echo to-err >&2; exit 7")
+        done = run("--", "sh", "-c", "echo to-out; echo to-err >&2; exit 7", kind=kind)
 
         assert (done.returncode, done.stdout, "to-err\n" in done.stderr) == (7, "to-out\n", True)
 
@@ -134,7 +148,8 @@ class TestRun:
 
         assert (status, left) == (128 + number, [])
 
-    def test_power_cut(self, tmp_path: Path) -> None:
+    @BOTH_KINDS
+    def test_power_cut(self, tmp_path: Path, kind: Literal["uml", "qemu"]) -> None:
         """
         When the harness is killed, so is every process of the guest, and what was synced to a pool is there afterwards.
         """
@@ -144,9 +159,9 @@ class TestRun:
             "echo synced > /mnt/cut/file; sync /mnt/cut/file; echo written; sleep 1000"
         )
         look = 'zpool import -f -d "$FLOCKER_ZFS_DISKS/cut.img" cut && zpool status -x && cat /mnt/cut/file'
-        with running("written", "--disk-dir", str(tmp_path), "--", "sh", "-c", make) as (harness, processes):
+        with running("written", "--disk-dir", str(tmp_path), "--", "sh", "-c", make, kind=kind) as (harness, processes):
             harness.kill()
         left = left_of(processes)
-        after = run("--disk-dir", str(tmp_path), "--", "sh", "-c", look)
+        after = run("--disk-dir", str(tmp_path), "--", "sh", "-c", look, kind=kind)
 
         assert (left, after.stdout) == ([], "all pools are healthy\nsynced\n")

@@ -98,4 +98,4 @@ def _last_line(log: Path | None) -> str:
     with log.open("rb") as text:
         text.seek(max(0, log.stat().st_size - 400))
         lines = text.read().decode(errors="replace").splitlines()
-    return f": {lines[-1][:100]}" if lines else ""
+    return f": {lines[-1].strip()[-90:]}" if lines else ""
