@@ -12,11 +12,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 from flocker_py.model import Container, Dataset, RestartName
-
-SIZE_MINIMUM_BYTES = 64 * 1024**2
-SIZE_STEP_BYTES = 1024
-SIZE_MAXIMUM_BYTES = 2**63 - SIZE_STEP_BYTES
-"""The highest multiple that ZFS and SQLite can both keep."""
+from flocker_py.units import MAXIMUM_SIZE_BYTES, size_limit_complaint
 
 METADATA_ENTRIES = 16
 METADATA_CHARACTERS = 256
@@ -36,21 +32,6 @@ DOWNTIME_HIGHEST_SECONDS = 86_400
 GRACE_HIGHEST_SECONDS = 86_400
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-
-def size_complaint(size_bytes: int | None) -> str | None:
-    """
-    What is wrong with a dataset's size; None: nothing.
-    """
-    if size_bytes is None:
-        return None
-    if size_bytes < SIZE_MINIMUM_BYTES:
-        return f"a size of {size_bytes} bytes is below the least, {SIZE_MINIMUM_BYTES} (64 MiB)"
-    if size_bytes > SIZE_MAXIMUM_BYTES:
-        return f"a size of {size_bytes} bytes is more than any pool holds"
-    if size_bytes % SIZE_STEP_BYTES:
-        return f"a size of {size_bytes} bytes is not a multiple of {SIZE_STEP_BYTES}"
-    return None
 
 
 def name_complaint(name: str | None) -> str | None:
@@ -93,8 +74,9 @@ def dataset_complaint(dataset: Dataset) -> str | None:
     """
     What is wrong with a dataset as it is wanted; None: nothing.
     """
-    complaint = size_complaint(dataset.maximum_size_bytes) or name_complaint(dataset.name)
-    complaint = complaint or _metadata_complaint(dataset.metadata)
+    size_bytes = dataset.maximum_size_bytes
+    complaint = None if size_bytes is None else size_limit_complaint(size_bytes)
+    complaint = complaint or name_complaint(dataset.name) or _metadata_complaint(dataset.metadata)
     if complaint is None and not 0 < dataset.max_downtime_seconds <= DOWNTIME_HIGHEST_SECONDS:
         return f"a downtime of {dataset.max_downtime_seconds} s is not between 0 and {DOWNTIME_HIGHEST_SECONDS} s"
     return complaint
@@ -166,7 +148,7 @@ def _limit_complaints(c: Container) -> Iterator[str]:
     retries = c.restart.maximum_retry_count
     if retries is not None and (c.restart.name is not RestartName.ON_FAILURE or retries < 1):
         yield "restart: a maximum retry count belongs to on-failure, and is at least 1"
-    if c.memory_bytes is not None and not MEMORY_MINIMUM_BYTES <= c.memory_bytes <= SIZE_MAXIMUM_BYTES:
+    if c.memory_bytes is not None and not MEMORY_MINIMUM_BYTES <= c.memory_bytes <= MAXIMUM_SIZE_BYTES:
         yield f"memory: {c.memory_bytes} bytes is not at least {MEMORY_MINIMUM_BYTES}, or more than there is"
     if c.cpu_shares is not None and not 1 <= c.cpu_shares <= CPU_SHARES_HIGHEST:
         yield f"cpu_shares: {c.cpu_shares} is not between 1 and {CPU_SHARES_HIGHEST}"

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IListeningPort
 from flocker_control.agents import AgentSessions
 from flocker_control.http.site import api_site
 from flocker_control.service import opened
-from flocker_control.sqlite_store import open_sqlite_store
+from flocker_control.sqlite_store import open_store
 from flocker_control.store import StoreError
 from flocker_py import __version__
 from flocker_py.credentials import CredentialUnusable, load_credential
@@ -77,9 +77,9 @@ def main(
 
     async def run() -> None:
         credential = load_credential(certificates, "control-service")
-        store = await open_sqlite_store(data_path)
+        store = await open_store(reactor, data_path)
         service = await opened(store, clock=reactor, new_id=uuid4)
-        site = api_site(service, reactor=reactor, mount_root=mount_root)
+        site = api_site(service, clock=reactor, uuid4=uuid4, mount_root=mount_root)
         agents: Any = AgentSessions(reactor, service)
         api_end = SSL4ServerEndpoint(reactor, port, api_server_options(credential), interface=address)
         agents_end = SSL4ServerEndpoint(reactor, agent_port, agents_server_options(credential), interface=address)

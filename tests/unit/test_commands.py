@@ -190,9 +190,9 @@ class TestCreateDataset:
     @pytest.mark.parametrize(
         ("fields", "complaint"),
         [
-            ({"maximum_size_bytes": 64 * MIB - 1024}, "below the least"),
+            ({"maximum_size_bytes": 64 * MIB - 1024}, "less than the smallest size"),
             ({"maximum_size_bytes": 64 * MIB + 1}, "multiple of 1024"),
-            ({"maximum_size_bytes": 2**63}, "more than any pool"),
+            ({"maximum_size_bytes": 2**63}, "more than the largest size"),
             ({"name": ""}, "name ''"),
             ({"name": "-x"}, "name '-x'"),
             ({"name": "x\n"}, "name"),

@@ -1,0 +1,219 @@
+"""
+Schemas of ``/v2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flocker_control import limits
+from flocker_control.explain import Status
+from flocker_control.http.schemas import (
+    BOOLEAN,
+    COUNT,
+    METADATA,
+    NAME,
+    REFERENCE,
+    SIZE,
+    TEXT,
+    UUID_TEXT,
+    Schema,
+    array,
+    closed,
+    integer,
+    nullable,
+    number,
+    one_of,
+    ref,
+    text,
+    texts_by_name,
+)
+from flocker_py.model import MoveOutcome, MovePhase, OverrunPolicy, RestartName
+from flocker_py.units import MAXIMUM_SIZE_BYTES
+
+ACTIONS = ("create", "resize", "move", "delete", "start", "stop", "restart", "update", "name-node")
+CONTAINER_STATES = ("starting", "running", "stopping", "exited", "waiting", "unknown")
+
+_OVERRUN = one_of(*(policy.value for policy in OverrunPolicy))
+_DOWNTIME: Schema = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "maximum": limits.DOWNTIME_HIGHEST_SECONDS,
+    "description": "how long the application may stand still in a move",
+}
+_SECONDS = number("since the epoch of Unix")
+_LABELS = texts_by_name({"type": "string", "maxLength": 4096}, maxProperties=256)
+_PORT_NUMBER = integer(1, limits.PORT_HIGHEST)
+_POINTER = array({"type": ["string", "integer"]}, description="keys and indexes that lead to the place")
+
+_CONTAINER_FIELDS: Mapping[str, Schema] = {
+    "image": nullable(text(minLength=1, maxLength=1024)),
+    "command": array(text(maxLength=limits.ARGUMENT_CHARACTERS), maxItems=limits.ARGUMENTS),
+    "environment": texts_by_name(TEXT, propertyNames={"minLength": 1}),
+    "ports": array(
+        closed({"internal": _PORT_NUMBER, "external": _PORT_NUMBER}, {"protocol": one_of(*limits.PROTOCOLS)}),
+        maxItems=1024,
+    ),
+    "links": array(
+        closed(
+            {
+                "alias": text(pattern=limits.ALIAS_PATTERN),
+                "local_port": _PORT_NUMBER,
+                "remote_port": _PORT_NUMBER,
+            }
+        ),
+        maxItems=1024,
+    ),
+    "restart": closed(
+        {"name": one_of(*(name.value for name in RestartName))}, {"maximum_retry_count": nullable(integer(1, 10**9))}
+    ),
+    "memory_bytes": nullable(integer(limits.MEMORY_MINIMUM_BYTES, MAXIMUM_SIZE_BYTES)),
+    "cpu_shares": nullable(integer(1, limits.CPU_SHARES_HIGHEST)),
+    "swappiness": nullable(integer(0, limits.SWAPPINESS_HIGHEST)),
+    "stop_grace_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": limits.GRACE_HIGHEST_SECONDS},
+    "labels": _LABELS,
+}
+
+V2_SCHEMAS: Mapping[str, Schema] = {
+    "Version": closed({"version": TEXT, "api": array(TEXT)}),
+    "LastError": closed(
+        {"code": TEXT, "text": TEXT, "at_seconds": _SECONDS, "node_id": UUID_TEXT},
+        description="the last thing that went wrong, and what to do",
+    ),
+    "Failure": closed({"about": TEXT, "code": TEXT, "text": TEXT, "at_seconds": _SECONDS}),
+    "Node": closed(
+        {
+            "node_id": UUID_TEXT,
+            "name": nullable(TEXT),
+            "address": nullable(TEXT),
+            "labels": texts_by_name(TEXT),
+            "connected": BOOLEAN,
+            "storage": nullable(TEXT),
+            "runtime": nullable(TEXT),
+            "free_bytes": nullable(COUNT),
+            "version": nullable(TEXT),
+            "era": nullable(UUID_TEXT),
+            "failures": array(ref("Failure")),
+        }
+    ),
+    "Nodes": closed({"revision": COUNT, "nodes": array(ref("Node"))}),
+    "Move": closed(
+        {
+            "move_id": nullable(UUID_TEXT),
+            "dataset_id": UUID_TEXT,
+            "source": UUID_TEXT,
+            "target": UUID_TEXT,
+            "phase": nullable(one_of(*(phase.value for phase in MovePhase))),
+            "outcome": nullable(one_of(*(outcome.value for outcome in MoveOutcome))),
+            "reason": nullable(text("why it did not get to its end")),
+            "round": COUNT,
+            "sent_bytes": integer(0, description="over all rounds"),
+            "round_bytes": nullable(integer(0, description="sent in this round")),
+            "total_bytes": nullable(integer(0, description="of this round, an estimate")),
+            "rate_bytes_per_second": nullable(number()),
+            "eta_seconds": nullable(number("to the end of this round")),
+            "predicted_downtime_seconds": nullable(number("if the application were stopped now")),
+            "started_at_seconds": nullable(_SECONDS),
+            "ended_at_seconds": nullable(_SECONDS),
+            "downtime_seconds": nullable(number("for which the application stood still")),
+            "waiting_for": nullable(text("what has to happen before it goes on")),
+        },
+        description="a planned change of owner; without a move_id, one that has not begun yet",
+    ),
+    "Moves": closed({"revision": COUNT, "moves": array(ref("Move"))}),
+    "Dataset": closed(
+        {
+            "dataset_id": UUID_TEXT,
+            "name": nullable(TEXT),
+            "primary": text("the node on which it is wanted"),
+            "owner": text("the node that may write it"),
+            "epoch": COUNT,
+            "created": BOOLEAN,
+            "deleted": BOOLEAN,
+            "maximum_size_bytes": nullable(SIZE),
+            "metadata": METADATA,
+            "max_downtime_seconds": number(),
+            "on_overrun": _OVERRUN,
+            "move": nullable(ref("Move")),
+            "last_move": nullable(ref("Move")),
+            "status": one_of(*(status.value for status in Status)),
+            "waiting_for": nullable(TEXT),
+            "last_error": nullable(ref("LastError")),
+            "used_bytes": nullable(COUNT),
+            "path": TEXT,
+            "settling": array(UUID_TEXT, description="former owners that still have to remove their copy"),
+        }
+    ),
+    "Datasets": closed({"revision": COUNT, "datasets": array(ref("Dataset"))}),
+    "CreateDataset": closed(
+        {"primary": REFERENCE},
+        {
+            "dataset_id": UUID_TEXT,
+            "name": nullable(NAME),
+            "maximum_size_bytes": nullable(SIZE),
+            "metadata": METADATA,
+            "max_downtime_seconds": _DOWNTIME,
+            "on_overrun": _OVERRUN,
+        },
+    ),
+    "ChangeDataset": closed(
+        {},
+        {
+            "primary": REFERENCE,
+            "name": nullable(NAME),
+            "maximum_size_bytes": nullable(SIZE),
+            "metadata": METADATA,
+            "max_downtime_seconds": _DOWNTIME,
+            "on_overrun": _OVERRUN,
+        },
+        description="what is left out stays as it is",
+    ),
+    "Explanation": closed({"dataset_id": UUID_TEXT, "converged": BOOLEAN, "lines": array(TEXT)}),
+    "Container": closed(
+        {
+            "name": TEXT,
+            "node_id": text("the node on which it is wanted"),
+            "runs_on": nullable(UUID_TEXT),
+            "state": one_of(*CONTAINER_STATES),
+            "exit_status": nullable(integer(description="of the last run; negative: the signal that ended it")),
+            "restarts": COUNT,
+            "waiting_for": nullable(TEXT),
+            "last_error": nullable(ref("LastError")),
+            "mounts": array(closed({"dataset_id": UUID_TEXT, "name": nullable(TEXT), "path": nullable(TEXT)})),
+            **_CONTAINER_FIELDS,
+        }
+    ),
+    "Containers": closed({"revision": COUNT, "containers": array(ref("Container"))}),
+    "PutContainer": closed(
+        {"node": REFERENCE},
+        {
+            "mounts": array(closed({"dataset": REFERENCE}, {"path": nullable(text(pattern="^/"))}), maxItems=256),
+            **_CONTAINER_FIELDS,
+        },
+        description="the whole definition: what is left out gets its default",
+    ),
+    "StartMove": closed({"dataset": REFERENCE, "target": REFERENCE}),
+    "PlanRequest": closed({"deployment": {"type": "object", "description": "cluster.yml, as JSON"}}),
+    "ApplyRequest": closed(
+        {"deployment": {"type": "object", "description": "cluster.yml, as JSON"}, "revision": COUNT},
+        description="the revision is that of the plan",
+    ),
+    "Step": closed(
+        {"action": one_of(*ACTIONS), "kind": one_of("dataset", "container", "node"), "name": TEXT, "text": TEXT}
+    ),
+    "Unmanaged": closed({"kind": one_of("dataset", "container", "node"), "name": TEXT, "text": TEXT}),
+    "Plan": closed(
+        {
+            "revision": COUNT,
+            "steps": array(ref("Step")),
+            "unmanaged": array(ref("Unmanaged")),
+            "warnings": array(TEXT),
+        }
+    ),
+    "Applied": closed({"revision": COUNT, "steps": array(ref("Step"))}),
+    "Complaints": closed(
+        {"code": TEXT, "description": TEXT, "errors": array(closed({"pointer": _POINTER, "text": TEXT}))}
+    ),
+    "EventStream": text("server-sent events: see the description of the route"),
+    "OpenAPI": {"type": "object"},
+}

@@ -1,0 +1,86 @@
+"""
+The state as clients of Flocker 1.x see it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from pyrsistent import PMap
+
+from flocker_control.state import State
+from flocker_py.model import Dataset, DatasetId, NodeId
+from flocker_py.observed import DatasetObservation, NodeObservation
+from flocker_py.storage import Role
+from flocker_py.wire import json_text
+
+
+def dataset_view(dataset: Dataset) -> dict[str, Any]:
+    """
+    What is wanted of one dataset.
+    """
+    view: dict[str, Any] = {
+        "dataset_id": str(dataset.dataset_id),
+        "primary": str(dataset.primary),
+        "deleted": dataset.deleted,
+        "metadata": dict(dataset.metadata),
+    }
+    if dataset.maximum_size_bytes is not None:
+        view["maximum_size"] = dataset.maximum_size_bytes
+    return view
+
+
+def datasets_view(datasets: PMap[DatasetId, Dataset]) -> list[dict[str, Any]]:
+    """
+    What is wanted of all datasets, deleted ones too, in a fixed order.
+    """
+    return [dataset_view(dataset) for dataset in sorted(datasets.values(), key=lambda dataset: dataset.dataset_id)]
+
+
+def configuration_tag(datasets: PMap[DatasetId, Dataset]) -> str:
+    """
+    Equal for equal wishes about datasets, whatever else has changed or been restarted.
+    """
+    digest = hashlib.blake2b(json_text(datasets_view(datasets)).encode("ascii"), digest_size=16)
+    return digest.hexdigest()
+
+
+def nodes_view(nodes: PMap[NodeId, NodeObservation]) -> list[dict[str, Any]]:
+    """
+    The nodes that are connected.
+    """
+    return [
+        {"host": node.address, "uuid": str(node.node_id)}
+        for node in sorted(nodes.values(), key=lambda node: node.node_id)
+    ]
+
+
+def states_view(state: State, nodes: PMap[NodeId, NodeObservation], mount_root: str) -> list[dict[str, Any]]:
+    """
+    Every dataset that has been made and not destroyed; with its place while it can be written to there.
+
+    One entry per dataset and at most one primary, whatever the nodes report: only the owner can be it.
+    """
+    result: list[dict[str, Any]] = []
+    for dataset_id, ownership in sorted(state.ownerships.items()):
+        if not ownership.created or ownership.destroyed:
+            continue
+        view: dict[str, Any] = {"dataset_id": str(dataset_id)}
+        node = nodes.get(ownership.owner)
+        seen = None if node is None else node.datasets.get(dataset_id)
+        if seen is not None:
+            if seen.maximum_size_bytes is not None:
+                view["maximum_size"] = seen.maximum_size_bytes
+            if is_manifest(seen, ownership.epoch):
+                view["primary"] = str(ownership.owner)
+                view["path"] = seen.path or f"{mount_root}/{dataset_id}"
+        result.append(view)
+    return result
+
+
+def is_manifest(seen: DatasetObservation, epoch: int) -> bool:
+    """
+    Whether a dataset can be written to on the owner that reports it.
+    """
+    return seen.mounted and seen.role is Role.OWNER and seen.epoch == epoch
