@@ -26,13 +26,14 @@ from flocker_agent.looks import Looks
 from flocker_agent.perform import StorageChange, perform
 from flocker_agent.plan import Sending, Step, dataset_step
 from flocker_agent.threads import Blocking
+from flocker_agent.transfer.admission import Admitted, Refused, admission
 from flocker_agent.view import View
 from flocker_agent.worker import Worker
 from flocker_py.assignment import DatasetAssignment
 from flocker_py.clock import Clock
-from flocker_py.model import DatasetId, Guid
+from flocker_py.model import DatasetId, Guid, MoveId, NodeId
 from flocker_py.observed import SendProgress
-from flocker_py.storage import Storage, StoredDataset
+from flocker_py.storage import Role, Storage, StoredDataset
 from flocker_py.wire import encode
 
 
@@ -143,6 +144,21 @@ class DatasetWork:
             worker = Worker(self._clock, lambda: self._step(dataset_id))
             self._workers[dataset_id] = worker
             worker.start()
+
+    def admit(self, dataset_id: DatasetId, epoch: int, move_id: MoveId, peer: NodeId) -> Admitted | Refused:
+        """
+        Whether a stream that another node offers may come in now. If so, nothing else is done to the dataset until its
+        end is told by ``received``.
+        """
+        answer = admission(self.assignment(dataset_id), dataset_id, epoch, move_id, peer)
+        if isinstance(answer, Refused):
+            return answer
+        stored = self._view.stored(dataset_id)
+        unready = stored is not None and (stored.role is not Role.REPLICA or stored.epoch not in (0, epoch))
+        if not self._view.looked or unready or dataset_id in self._changing:
+            return Refused(code="DatasetBusy", text=f"dataset {dataset_id} is not ready to receive yet; in a moment")
+        self._view.receiving.add(dataset_id)
+        return answer
 
     def received(self, dataset_id: DatasetId, *, ongoing: bool) -> None:
         """

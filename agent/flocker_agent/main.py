@@ -85,8 +85,16 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     runtime = opened_runtime(runtime_settings)
     locks = Locks()
     threads = Threads(reactor, BLOCKING_CALLS)
-    transfers = Transfers(storage, node_id, credential, settings, locks, report=threads.report)
-    port = transfers.listen()
+    transfers = Transfers(
+        reactor,
+        storage,
+        node_id,
+        credential,
+        locks=locks,
+        maximum_transfers=settings.maximum_transfers,
+        maximum_bytes_per_second=settings.maximum_bytes_per_second,
+    )
+    port = transfers.listen(settings.address or "0.0.0.0", settings.transfer_port)  # noqa: S104  # mutual TLS
     agent = Agent(
         node=_node(settings, node_id, port, storage.capabilities.name, runtime.capabilities),
         storage=storage,

@@ -101,23 +101,21 @@ def _settings(data: object, complaints: list[str]) -> Settings | None:
     runtime = _section(data, "runtime", complaints)
     transfer = _section(data, "transfer", complaints)
     _unknown(control, {"hostname", "port"}, "control-service: ", complaints)
-    _unknown(
-        transfer, {"address", "port", "maximum_transfers", "maximum_rate"}, "transfer: ", complaints
-    )
+    _unknown(transfer, {"address", "port", "maximum_transfers", "maximum_rate"}, "transfer: ", complaints)
     python_logging = data.get("logging")
     if python_logging is not None and not isinstance(python_logging, Mapping):
         complaints.append("logging must be a mapping")
         python_logging = None
-    settings = {
+    settings: dict[str, Any] = {
         "control_host": _text(control, "hostname", "control-service: ", complaints),
-        "control_port": _number(control, "port", "control-service: ", complaints, 4524, 65535),
+        "control_port": _number(control, "port", "control-service: ", complaints, default=4524, highest=65535),
         "backend": _text(dataset, "backend", "dataset: ", complaints),
         "backend_settings": pmap({k: v for k, v in dataset.items() if k != "backend"}),
         "runtime": _text(runtime, "backend", "runtime: ", complaints, "process"),
         "runtime_settings": pmap({k: v for k, v in runtime.items() if k != "backend"}),
         "address": _address(transfer, complaints),
-        "transfer_port": _number(transfer, "port", "transfer: ", complaints, 4525, 65535, lowest=0),
-        "maximum_transfers": _number(transfer, "maximum_transfers", "transfer: ", complaints, 4, 1000),
+        "transfer_port": _number(transfer, "port", "transfer: ", complaints, default=4525, highest=65535, lowest=0),
+        "maximum_transfers": _number(transfer, "maximum_transfers", "transfer: ", complaints, default=4, highest=1000),
         "maximum_bytes_per_second": _rate(transfer, complaints),
         "state_path": _text(data, "state_path", "", complaints, "/var/lib/flocker"),
         "logging": None if python_logging is None else pmap(python_logging),
@@ -125,9 +123,7 @@ def _settings(data: object, complaints: list[str]) -> Settings | None:
     return None if complaints else Settings(**settings)
 
 
-def _unknown(
-    section: Mapping[Any, object], known: set[str], where: str, complaints: list[str]
-) -> None:
+def _unknown(section: Mapping[Any, object], known: set[str], where: str, complaints: list[str]) -> None:
     complaints += [
         f"{where}{key} is not a key of agent.yml (there are {', '.join(sorted(known))})"
         for key in section
@@ -164,9 +160,9 @@ def _number(
     key: str,
     where: str,
     complaints: list[str],
+    *,
     default: int,
     highest: int,
-    *,
     lowest: int = 1,
 ) -> int:
     number = section.get(key, default)
