@@ -171,6 +171,12 @@ class DatasetPartial(StorageError):
     """
 
 
+class KeyUnavailable(StorageError):
+    """
+    The dataset is encrypted and its key is not loaded on this host. Load it with the command that the message names.
+    """
+
+
 class DatasetDiverged(StorageError):
     """
     The target was changed after the snapshot that the stream builds on. It is never rolled back by force; a copy that
@@ -333,6 +339,7 @@ class Storage(Protocol):
         Doing it twice is harmless.
 
         :raises DatasetBusy: the role is not OWNER, or the path is taken by something else.
+        :raises KeyUnavailable: it is encrypted and its key is not loaded.
         """
         ...
 
@@ -437,6 +444,7 @@ class Storage(Protocol):
         :raises DatasetDiverged: the dataset was written to since the snapshot that the stream builds on, or has
             newer ones; nothing was changed.
         :raises DatasetExists: it is a whole dataset, and one is here; nothing was changed.
+        :raises SnapshotExists: the dataset has another snapshot of the same name; nothing was changed.
         :raises ResumeRefused: it goes on with another partial receive than the one kept, or one is kept and it
             doesn't go on with it; nothing was changed.
         :raises DatasetBusy: it is mounted.
