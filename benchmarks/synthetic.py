@@ -9,10 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import NoReturn
-from uuid import UUID
+from collections.abc import Iterable
 
 from pyrsistent import PMap, pmap, pvector
 
@@ -43,7 +40,6 @@ class SyntheticStorage:
     As much of ``Storage`` as a transfer uses. Each snapshot's stream has the size that was written before it.
 
     :param random: whether streams are random bytes; zeros if not.
-    :param memory: where received streams are read to: what a backend would do with them costs nothing here.
     """
 
     def __init__(self, *, random: bool = False) -> None:
@@ -52,8 +48,6 @@ class SyntheticStorage:
         self._datasets: dict[DatasetId, StoredDataset] = {}
         self._sizes: dict[Guid, int] = {}
         self._unsent_bytes: dict[DatasetId, int] = {}
-        self._partial: dict[DatasetId, tuple[Guid, Guid, int]] = {}
-        self.snapshot_seconds = 0.0
 
     @property
     def capabilities(self) -> Capabilities:
@@ -80,7 +74,12 @@ class SyntheticStorage:
         return 1 << 50
 
     def create(
-        self, dataset_id: DatasetId, *, role: Role, epoch: int, maximum_size_bytes: int | None = None
+        self,
+        dataset_id: DatasetId,
+        *,
+        role: Role,
+        epoch: int,
+        maximum_size_bytes: int | None = None,  # noqa: ARG002  # as the protocol has it
     ) -> StoredDataset:
         with self._lock:
             self._datasets[dataset_id] = StoredDataset(dataset_id=dataset_id, role=role, epoch=epoch)
@@ -115,7 +114,7 @@ class SyntheticStorage:
     def release(self, dataset_id: DatasetId, guids: Iterable[Guid], tag: str) -> None:
         pass
 
-    def bookmarks(self, dataset_id: DatasetId) -> PMap[str, Guid]:
+    def bookmarks(self, dataset_id: DatasetId) -> PMap[str, Guid]:  # noqa: ARG002  # as the protocol has it
         return pmap()
 
     def send_estimate_bytes(self, dataset_id: DatasetId, plan: SendPlan) -> int:
@@ -154,12 +153,11 @@ class SyntheticStorage:
             got = os.readv(stream, [buffer[: min(left, _CHUNK_BYTES)]])
             if not got:
                 with self._lock:
-                    self._keep_partial(dataset_id, to_guid, from_guid, offset)
+                    self._keep_partial(dataset_id, to_guid, offset)
                 raise StreamCut(f"{left} bytes are missing")
             left -= got
             offset += got
         with self._lock:
-            self._partial.pop(dataset_id, None)
             if dataset_id not in self._datasets:
                 self._datasets[dataset_id] = StoredDataset(dataset_id=dataset_id, role=Role.REPLICA, epoch=0)
                 self._unsent_bytes[dataset_id] = 0
@@ -215,7 +213,7 @@ class SyntheticStorage:
                 raise DatasetDiverged(f"newest is {newest}, the stream builds on {from_guid}")
             return 0
 
-    def _keep_partial(self, dataset_id: DatasetId, to_guid: Guid, from_guid: Guid, offset: int) -> None:
+    def _keep_partial(self, dataset_id: DatasetId, to_guid: Guid, offset: int) -> None:
         token = f"{to_guid}-{offset}"
         stored = self._datasets.get(dataset_id)
         if stored is None:

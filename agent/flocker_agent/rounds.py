@@ -25,6 +25,8 @@ _MOST_ROUNDS = 120
 # What a cut-over takes beside snapshot and transfer, as far as it is ours: unmounting, writing roles, control's
 # commit and mounting, each some tens of milliseconds on an idle host.
 _HAND_OVER_SECONDS = 0.2
+# What a link carries in next to no time, so that the rest is the round's fixed cost.
+_SMALL_BYTES = 1 << 20
 # Between rounds that only keep the last delta small. Each costs the pool a forced transaction group.
 _PAUSE_SECONDS = 1.0
 _NONE = type(None)
@@ -75,10 +77,8 @@ def outlook(rounds: Sequence[Round], max_downtime_seconds: float) -> Outlook:
     last = rounds[-1]
     cycle_seconds = last.snapshot_seconds + last.transfer_seconds
     fixed_seconds = _HAND_OVER_SECONDS + last.snapshot_seconds
-    # However little there is to send, it takes as long as the fastest round did.
-    least_seconds = min(
-        (one.transfer_seconds for one in rounds if one.gathered_seconds is not None and one.size_bytes), default=0.0
-    )
+    # However little there is to send, it takes as long as the fastest of the small rounds did.
+    least_seconds = min((one.transfer_seconds for one in rounds if 0 < one.size_bytes <= _SMALL_BYTES), default=0.0)
 
     def predicted(pause_seconds: float) -> float:
         return fixed_seconds + max(least_seconds, burden * (cycle_seconds + pause_seconds))
