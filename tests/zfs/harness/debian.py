@@ -91,6 +91,9 @@ def prepare_sources(component: str, log: Path) -> None:
     release = codename()
     suite = f"{release}-backports"
     if _indexed(release, component) and _indexed(suite, component):
+        # An index of last month names files that the archive no longer has.
+        if os.geteuid() == 0:
+            _update(log)
         return
     if os.geteuid() != 0:
         raise PackagesMissing(
@@ -195,7 +198,9 @@ def _archive_uris() -> set[str]:
 
 
 def _indexed(suite: str, component: str) -> bool:
-    return f"Debian|{suite}|{component}" in _index_targets("$(ORIGIN)|$(CODENAME)|$(COMPONENT)")
+    rows = _index_targets("$(CODENAME)|$(COMPONENT)|$(ORIGIN)")
+    # The backports' origin is "Debian Backports".
+    return any(row.startswith(f"{suite}|{component}|Debian") for row in rows)
 
 
 def _update(log: Path) -> None:
