@@ -19,6 +19,7 @@ Each container has a supervisor, a process of its own that goes on while the age
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 import uuid
@@ -72,8 +73,11 @@ class ProcessRuntime:
         state_path = state_path.absolute()
         self._folders = state_path / "containers"
         self._logs = state_path / "logs"
+        self._trash = state_path / "trash"
         for folder in (state_path, self._folders, self._logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What an agent that was killed didn't finish removing.
+        shutil.rmtree(self._trash, ignore_errors=True)
         self._log_bytes = log_bytes
         self._kill_seconds = kill_seconds
         self._busy: dict[ContainerName, threading.Lock] = {}
@@ -135,16 +139,14 @@ class ProcessRuntime:
             log_path=self.log_path(container.name),
             log_bytes=self._log_bytes,
         )
-        folder = self._folder(container.name)
         with self._busy_lock(container.name):
             try:
-                folder.create()
                 failure = self._begin(container, run)
+                if failure is not None:
+                    self._settle(container.name, forget=True)
             except OSError as error:
                 failure = str(error)
             if failure is not None:
-                self._settle(container.name)
-                folder.clear()
                 raise ContainerStartFailed(f"Container {container.name!r}: {failure}")
 
     def stop(self, name: ContainerName, *, grace_seconds: float) -> None:
@@ -182,8 +184,7 @@ class ProcessRuntime:
             status = folder.status(run)
             if run is not None and folder.held() and (status is None or status.phase != process_files.EXITED):
                 raise ContainerStillRunning(f"Container {name!r} has not ended; stop it first")
-            self._settle(name)
-            folder.clear()
+            self._settle(name, forget=True)
 
     def watch(self, changed: Callable[[ContainerName], None]) -> Callable[[], None]:
         """
@@ -191,10 +192,14 @@ class ProcessRuntime:
 
         :returns: call it to be told no more.
         """
-        return watch_folders(self._folders, lambda folder: changed(container_name(folder)))
+
+        def tell(folder: str) -> None:
+            changed(container_name(folder))
+
+        return watch_folders(self._folders, tell, held=lambda folder: self._folder(container_name(folder)).held())
 
     def _folder(self, name: ContainerName) -> ProcessFolder:
-        return ProcessFolder(self._folders / folder_name(name))
+        return ProcessFolder(self._folders / folder_name(name), trash=self._trash)
 
     def _busy_lock(self, name: ContainerName) -> threading.Lock:
         with self._busy_guard:
@@ -211,6 +216,7 @@ class ProcessRuntime:
         grace_seconds = max(present.stop_grace_seconds, run.stop_grace_seconds)
         deadline = time.monotonic() + grace_seconds + 2 * self._kill_seconds
         while time.monotonic() < deadline:
+            folder.create()
             with folder.holding() as lock:
                 if lock is not None:
                     self._end_run(container.name, kill_seconds=self._kill_seconds)
@@ -278,24 +284,24 @@ class ProcessRuntime:
             finally:
                 busy.release()
 
-    def _settle(self, name: ContainerName, *, kill_seconds: float | None = None) -> None:
+    def _settle(self, name: ContainerName, *, kill_seconds: float | None = None, forget: bool = False) -> None:
         """
         Bring a container whose supervisor is gone or going to a state that stays: ended, or not there because it never
         ran. The caller is the only call for it.
 
+        :param forget: it is not there afterwards in any case.
         :raises ContainerStillRunning: it doesn't come to that.
         """
         folder = self._folder(name)
         if kill_seconds is None:
             kill_seconds = self._kill_seconds
         deadline = time.monotonic() + kill_seconds
-        while folder.definition() is not None:
+        while folder.exists():
             with folder.holding() as lock:
                 if lock is not None:
-                    if folder.status(folder.run()) is None:
+                    self._end_run(name, kill_seconds=kill_seconds)
+                    if forget or folder.definition() is None or folder.status(folder.run()) is None:
                         folder.clear()
-                    else:
-                        self._end_run(name, kill_seconds=kill_seconds)
                     return
             if time.monotonic() > deadline:
                 raise ContainerStillRunning(f"Container {name!r}: its supervisor does not end")

@@ -13,8 +13,9 @@ import struct
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flocker_agent.runtime.process_ending import process_handle, send
@@ -56,19 +57,26 @@ class ProcessFolder:
     The folder of one container, there or not.
 
     :param path: of the folder.
+    :param trash: a folder of the same file system, for what is being removed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, trash: Path) -> None:
         self._path = path
+        self._trash = trash
 
     def create(self) -> None:
         """
         Make it, with what does not change in it. Harmless if it is there.
         """
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        control = self._path / CONTROL_PIPE
-        if not control.exists():
-            os.mkfifo(control, 0o600)
+        with suppress(FileExistsError):
+            os.mkfifo(self._path / CONTROL_PIPE, 0o600)
+
+    def exists(self) -> bool:
+        """
+        Whether it is there, which doesn't mean that it holds a container.
+        """
+        return self._path.exists()
 
     def held(self) -> bool:
         """
@@ -104,7 +112,8 @@ class ProcessFolder:
             except BlockingIOError:
                 yield None
             else:
-                yield lock
+                # Whoever held it until now may have removed the folder.
+                yield lock if self._is_lock(lock) else None
         finally:
             os.close(lock)
 
@@ -240,11 +249,18 @@ class ProcessFolder:
 
     def clear(self) -> None:
         """
-        Remove it, the definition first: a folder without one holds no container. Harmless if it is not there.
+        Remove it, at one stroke. The caller holds the container.
         """
-        (self._path / DEFINITION_FILE).unlink(missing_ok=True)
-        if self._path.exists():
-            shutil.rmtree(self._path)
+        self._trash.mkdir(mode=0o700, exist_ok=True)
+        grave = self._trash / uuid.uuid4().hex
+        self._path.rename(grave)
+        shutil.rmtree(grave)
+
+    def _is_lock(self, lock: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(lock), (self._path / LOCK_FILE).stat())
+        except FileNotFoundError:
+            return False
 
     def _supervisor_ended(self, run: Run, *, timeout_seconds: float) -> bool:
         with self._supervisor(run) as handle:

@@ -18,8 +18,10 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 # signal(7)
 _SIGKILL = 9
+_SIGTERM = 15
 _HIGHEST_SIGNAL = 64
 _SIG_DFL = None
+_SIG_BLOCK = 0
 _SIG_SETMASK = 2
 _SIGNAL_SET_BYTES = 128
 
@@ -56,6 +58,15 @@ def adopt_orphans() -> None:
     Make all processes that come from this one its children when their parents end, however they detach themselves.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def block_termination() -> None:
+    """
+    Let a request of the system to end wait until somebody unblocks SIGTERM.
+    """
+    blocked = bytearray(_SIGNAL_SET_BYTES)
+    blocked[(_SIGTERM - 1) // 8] |= 1 << ((_SIGTERM - 1) % 8)
+    _libc.sigprocmask(_SIG_BLOCK, bytes(blocked), None)
 
 
 def show_as(name: str) -> None:

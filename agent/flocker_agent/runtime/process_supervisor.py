@@ -30,7 +30,7 @@ from flocker_agent.runtime.process_files import (
     Status,
     StopRequest,
 )
-from flocker_agent.runtime.process_launch import LaunchFailed, adopt_orphans, launch, show_as
+from flocker_agent.runtime.process_launch import LaunchFailed, adopt_orphans, block_termination, launch, show_as
 from flocker_agent.runtime.process_log import BoundedLog
 from flocker_agent.runtime.process_policy import next_wait_seconds, starts_again
 from flocker_agent.runtime.process_table import boot_id, descendants, process_entry, process_table
@@ -53,6 +53,8 @@ def main() -> None:
     os.set_inheritable(lock, False)
     if os.fork():
         os._exit(0)
+    block_termination()
+    os.umask(0o077)
     os.chdir(folder)
     show_as("flocker-run")
     adopt_orphans()
@@ -144,6 +146,7 @@ class _Supervisor:
         signal.signal(signal.SIGTERM, lambda *_: self._be_told_to_end())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         poll = select.poll()
         for descriptor in (wake, self._control, self._output):
             poll.register(descriptor, select.POLLIN)

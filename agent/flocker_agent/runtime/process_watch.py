@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flocker_agent.runtime.process_files import LOCK_FILE, STATUS_FILE
-from flocker_agent.runtime.process_folder import ProcessFolder
 from flocker_py.runtime import ContainerRuntimeError
 
 # <sys/inotify.h>
@@ -40,15 +39,16 @@ class WatchRefused(ContainerRuntimeError):
     """
 
 
-def watch_folders(root: Path, changed: Callable[[str], None]) -> Callable[[], None]:
+def watch_folders(root: Path, changed: Callable[[str], None], *, held: Callable[[str], bool]) -> Callable[[], None]:
     """
     Call back, from a thread of its own, with the name of a folder whose container may have changed.
 
     :param root: holds a folder per container, now or later.
+    :param held: answers whether the container of a folder is held.
     :returns: call it to end this; when it returns, there are no more calls back.
     :raises WatchRefused: the kernel has no more watches to give.
     """
-    watcher = _Watcher(root, changed)
+    watcher = _Watcher(root, changed, held)
     thread = threading.Thread(target=watcher.watch, name="watch containers", daemon=True)
     thread.start()
 
@@ -61,9 +61,10 @@ def watch_folders(root: Path, changed: Callable[[str], None]) -> Callable[[], No
 
 
 class _Watcher:
-    def __init__(self, root: Path, changed: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, changed: Callable[[str], None], held: Callable[[str], bool]) -> None:
         self._root = root
         self._changed = changed
+        self._held = held
         self._ended = False
         self._inotify = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         self._wake, self._wake_end = os.pipe2(os.O_CLOEXEC)
@@ -119,7 +120,7 @@ class _Watcher:
             return False
         # The kernel tells of the closing of a file an instant before it lets go of its locks.
         deadline = time.monotonic() + _LETTING_GO_SECONDS
-        while ProcessFolder(self._root / folder).held() and time.monotonic() < deadline:
+        while self._held(folder) and time.monotonic() < deadline:
             time.sleep(_BRIEFLY_SECONDS)
         return True
 
