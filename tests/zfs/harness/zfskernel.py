@@ -129,7 +129,7 @@ def _run(parsed: argparse.Namespace) -> int:
             say(reason)
             return _HARNESS_FAILED
         case TimedOut(timeout_seconds=timeout_seconds):
-            say(f"the command did not end within {timeout_seconds:g} s; it was ended with its guest")
+            say(f"the command did not end within {timeout_seconds:g} s; it was ended")
             return _TIMED_OUT
         case _:
             assert_never(outcome)
