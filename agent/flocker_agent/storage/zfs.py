@@ -1,0 +1,504 @@
+"""
+The storage backend for ZFS: libzfs_core for all that it can do, the `zfs` command for the rest.
+
+What is where in the pool, ``zfs_names`` says. A dataset's role and epoch are user properties of it; an OWNER has
+``readonly=off``, everything else inherits ``readonly=on``. Nothing is ever mounted but by ``mount``: neither at boot
+nor when the pool is imported.
+
+**Encrypted datasets.** Make ``POOL/flocker`` encrypted before the first use (``zfs create -o encryption=on
+-o keyformat=… -o mountpoint=legacy -o readonly=on POOL/flocker``), and everything created in it is. Streams then are
+raw: the data stays encrypted on its way, and can be kept by a node that doesn't have the key. A dataset that was
+received raw is its own encryption root: it does not inherit the key of the ``POOL/flocker`` that it is in, and its key
+is the one of the pool it was first created in, to be loaded by ``zfs load-key -L LOCATION POOL/flocker/ID`` before it
+is mounted. An unencrypted dataset can't be sent into an encrypted ``POOL/flocker``.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pyrsistent import PMap, pmap
+
+from flocker_agent.storage import zfs_command, zfs_mounts, zfs_names, zfs_transfer
+from flocker_agent.storage.zfs_binding import ZfsCore
+from flocker_agent.storage.zfs_listing import DatasetEntry, stored_snapshot
+from flocker_agent.storage.zfs_pool import CANMOUNT_NOAUTO, READONLY_OFF, READONLY_ON, ZfsPool, snapshot_in
+from flocker_py.model import DatasetId, Guid
+from flocker_py.storage import (
+    BackendUnavailable,
+    Capabilities,
+    DatasetBusy,
+    DatasetExists,
+    DatasetMissing,
+    KeyUnavailable,
+    LimitRefused,
+    Role,
+    SendPlan,
+    SnapshotExists,
+    SnapshotHeld,
+    SnapshotMissing,
+    StorageError,
+    StoredDataset,
+    StoredSnapshot,
+)
+
+_CAPABILITIES = Capabilities(
+    name="zfs", atomic_snapshots=True, enforces_limit=True, enforces_unmount=True, needs_root=True
+)
+_LARGEST_LIMIT_BYTES = (1 << 63) - 1
+
+
+class ZfsStorage:
+    """
+    The datasets of one ZFS pool: a ``flocker_py.storage.Storage``, where what is promised is written.
+
+    :param pool: its name. It need not be imported yet; calls raise ``PoolMissing`` until it is.
+    :param mount_root: the folder to mount datasets in, each under its id.
+    :raises BackendUnavailable: ZFS can't be used on this host; the message says what to install or load.
+    :raises NameRefused: no pool can have this name, or it leaves no room for names of ours.
+    """
+
+    def __init__(self, pool: str, mount_root: Path = Path("/flocker")) -> None:
+        self._pool = ZfsPool(ZfsCore(), pool)
+        self._core = self._pool.core
+        self._mount_root = mount_root
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """
+        As promised by ``Storage``.
+        """
+        return _CAPABILITIES
+
+    def datasets(self) -> PMap[DatasetId, StoredDataset]:
+        """
+        As promised by ``Storage``.
+        """
+        mounted: dict[str, str] = {}
+        for found in zfs_mounts.mounts():
+            if found.kind == "zfs":
+                mounted.setdefault(found.source, found.path)
+        datasets = {}
+        for name, entry in self._pool.entries().items():
+            dataset_id = zfs_names.dataset_id_of(self._pool.name, name)
+            if dataset_id is not None:
+                datasets[dataset_id] = entry.stored(dataset_id, mounted.get(name))
+        return pmap(datasets)
+
+    def dataset(self, dataset_id: DatasetId) -> StoredDataset:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id, snapshots=True)
+        return entry.stored(dataset_id, next(iter(zfs_mounts.mounts_of(entry.name)), None))
+
+    def free_bytes(self) -> int:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry_of(zfs_names.parent_name(self._pool.name)) or self._pool.entry_of(self._pool.name)
+        if entry is None:
+            raise StorageError(f"pool {self._pool.name} doesn't say how much is free")
+        return entry.available_bytes
+
+    def create(
+        self, dataset_id: DatasetId, *, role: Role, epoch: int, maximum_size_bytes: int | None = None
+    ) -> StoredDataset:
+        """
+        As promised by ``Storage``.
+        """
+        properties = _new_properties(role, epoch)
+        if maximum_size_bytes is not None:
+            properties[b"refquota"] = _checked_limit(maximum_size_bytes)
+        self._pool.ensure_parent()
+        name = zfs_names.dataset_name(self._pool.name, dataset_id)
+        self._core.call("lzc_create", name.encode(), props=properties, doing=f"creating {name}")
+        return self.dataset(dataset_id)
+
+    def destroy(self, dataset_id: DatasetId) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id)
+        _check_unmounted(entry)
+        self._pool.destroy(entry.name)
+
+    def set_role(self, dataset_id: DatasetId, *, role: Role, epoch: int) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id, whole=True)
+        marks = {zfs_names.ROLE: role.value, zfs_names.EPOCH: str(epoch)}
+        if role is Role.OWNER:
+            if entry.read_only:
+                zfs_command.set_properties(entry.name, {**marks, "readonly": "off"})
+            else:
+                self._pool.change(entry.name, marks)
+        else:
+            _check_unmounted(entry)
+            self._pool.change(entry.name, marks if entry.read_only else {"readonly": "", **marks})
+        self._check_role(dataset_id, role, epoch)
+
+    def _check_role(self, dataset_id: DatasetId, role: Role, epoch: int) -> None:
+        entry = self._pool.entry(dataset_id)
+        if role is not Role.OWNER and not entry.read_only:
+            # The parent no longer says so.
+            zfs_command.set_properties(entry.name, {"readonly": "on"})
+            entry = self._pool.entry(dataset_id)
+        if (entry.role, entry.epoch, entry.read_only) != (role, epoch, role is not Role.OWNER):
+            raise StorageError(
+                f"{entry.name} was given role {role.value} of epoch {epoch}, and reads as something else"
+            )
+
+    def set_properties(self, dataset_id: DatasetId, properties: Mapping[str, str]) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        self._pool.change(self._pool.entry(dataset_id).name, dict(zfs_names.property_changes(properties)))
+
+    def set_limit(self, dataset_id: DatasetId, maximum_size_bytes: int | None) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id, whole=True)
+        if maximum_size_bytes is not None:
+            limit_bytes = _checked_limit(maximum_size_bytes)
+            entry = self._synced(dataset_id, entry)
+            if entry.referenced_bytes > limit_bytes:
+                raise LimitRefused(f"{entry.name} holds {entry.referenced_bytes} bytes, more than {limit_bytes}")
+        zfs_command.set_properties(entry.name, {"refquota": str(maximum_size_bytes or "none")})
+
+    def mount(self, dataset_id: DatasetId) -> Path:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id, whole=True)
+        path = self._mount_root / str(dataset_id)
+        if entry.role is not Role.OWNER:
+            raise DatasetBusy(f"{entry.name} is {entry.role.value} here, not owner")
+        mounted = zfs_mounts.mounts()
+        for found in mounted:
+            if found.kind == "zfs" and found.source == entry.name:
+                if found.path == _real(path):
+                    return path
+                raise DatasetBusy(f"{entry.name} is mounted at {found.path}: unmount it there")
+        if not entry.key_loaded:
+            raise KeyUnavailable(f"{entry.name}: zfs load-key -L LOCATION {entry.name}")
+        if entry.read_only:
+            # Role and readonly were not written in one go, or it comes from a stash.
+            zfs_command.set_properties(entry.name, {"readonly": "off"})
+        _make_mount_point(path, [found.path for found in mounted])
+        try:
+            zfs_mounts.mount(entry.name, path)
+        except OSError as error:
+            _remove_mount_point(path)
+            raise _mount_error(error, entry.name, path) from error
+        return path
+
+    def unmount(self, dataset_id: DatasetId) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id)
+        path = self._mount_root / str(dataset_id)
+        own = _real(path)
+        mounted = zfs_mounts.mounts_of(entry.name)
+        elsewhere = [found for found in mounted if found != own]
+        if elsewhere:
+            raise DatasetBusy(f"{entry.name} is also mounted at {', '.join(elsewhere)}: unmount it there")
+        if mounted:
+            try:
+                zfs_mounts.unmount(own)
+            except OSError as error:
+                if zfs_mounts.is_busy(error):
+                    raise DatasetBusy(f"{own} is used by {zfs_mounts.users_of(own)}") from error
+                raise StorageError(f"{own} can't be unmounted: {error}") from error
+            holders = zfs_mounts.holders_elsewhere(entry.name)
+            if holders is not None:
+                zfs_mounts.mount(entry.name, path)
+                raise DatasetBusy(f"{own} is mounted in another mount namespace too, by {holders}")
+        _remove_mount_point(path)
+
+    def written_since_snapshot(self, dataset_id: DatasetId) -> bool:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id, snapshots=True)
+        if entry.inconsistent or not entry.snapshots:
+            return True
+        return self._synced(dataset_id, entry).written_bytes != 0
+
+    def _synced(self, dataset_id: DatasetId, entry: DatasetEntry) -> DatasetEntry:
+        """
+        The dataset once the pool counts all that has been written to it. Sizes don't count what was written to a
+        mounted dataset in the last seconds (measured); what is unmounted has been counted.
+        """
+        if not zfs_mounts.mounts_of(entry.name):
+            return entry
+        self._core.call("lzc_sync", self._pool.name.encode(), doing=f"syncing pool {self._pool.name}")
+        return self._pool.entry(dataset_id)
+
+    def snapshot(self, dataset_id: DatasetId, name: str) -> StoredSnapshot:
+        """
+        As promised by ``Storage``.
+        """
+        short = zfs_names.OURS + zfs_names.checked_label(name)
+        entry = self._pool.entry(dataset_id, whole=True)
+        full = f"{entry.name}@{short}"
+        self._core.call("lzc_snapshot", [full.encode()], doing=f"taking snapshot {full}")
+        taken = self._pool.entry_of(entry.name, snapshot=full)
+        if taken is None or not taken.snapshots:
+            raise SnapshotMissing(f"{full} was destroyed as soon as it was taken")
+        return stored_snapshot(taken.snapshots[0])
+
+    def destroy_snapshots(self, dataset_id: DatasetId, guids: Iterable[Guid]) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id, snapshots=True)
+        doomed = [snapshot_in(entry, guid) for guid in guids]
+        for snapshot in doomed:
+            if not snapshot.name.startswith(zfs_names.OURS):
+                raise SnapshotMissing(f"{entry.name}@{snapshot.name} is somebody else's")
+            if snapshot.holds:
+                raise SnapshotHeld(f"{entry.name}@{snapshot.name} is held: {', '.join(snapshot.holds)}")
+        if doomed:
+            self._core.call(
+                "lzc_destroy_snaps",
+                [f"{entry.name}@{snapshot.name}".encode() for snapshot in doomed],
+                False,
+                doing=f"destroying snapshots of {entry.name}",
+                # No hold was there a moment ago: it is being sent.
+                said={"SnapshotIsHeld": DatasetBusy},
+            )
+
+    def hold(self, dataset_id: DatasetId, guids: Iterable[Guid], tag: str) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        full_tag = zfs_names.OURS + zfs_names.checked_label(tag)
+        entry = self._pool.entry(dataset_id, snapshots=True)
+        snapshots = [snapshot_in(entry, guid) for guid in guids]
+        holds = {
+            f"{entry.name}@{snapshot.name}".encode(): full_tag.encode()
+            for snapshot in snapshots
+            if full_tag not in snapshot.holds
+        }
+        if holds:
+            missing = self._core.call("lzc_hold", holds, doing=f"holding snapshots of {entry.name}")
+            if missing:
+                raise SnapshotMissing(missing[0].decode())
+
+    def release(self, dataset_id: DatasetId, guids: Iterable[Guid], tag: str) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        full_tag = zfs_names.OURS + zfs_names.checked_label(tag)
+        entry = self._pool.entry(dataset_id, snapshots=True)
+        snapshots = [snapshot_in(entry, guid) for guid in guids]
+        holds = {
+            f"{entry.name}@{snapshot.name}".encode(): [full_tag.encode()]
+            for snapshot in snapshots
+            if full_tag in snapshot.holds
+        }
+        if holds:
+            self._core.call("lzc_release", holds, doing=f"releasing snapshots of {entry.name}")
+
+    def bookmark(self, dataset_id: DatasetId, guid: Guid, name: str) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        short = zfs_names.checked_label(name)
+        entry = self._pool.entry(dataset_id, snapshots=True)
+        snapshot = snapshot_in(entry, guid)
+        there = self.bookmarks(dataset_id).get(short)
+        if there == guid:
+            return
+        full = f"{entry.name}#{zfs_names.OURS}{short}"
+        if there is not None:
+            raise SnapshotExists(f"{full} is a bookmark of snapshot {there}")
+        source = f"{entry.name}@{snapshot.name}"
+        self._core.call("lzc_bookmark", {full.encode(): source.encode()}, doing=f"bookmarking {source}")
+
+    def bookmarks(self, dataset_id: DatasetId) -> PMap[str, Guid]:
+        """
+        As promised by ``Storage``.
+        """
+        name = self._pool.entry(dataset_id).name
+        found = self._core.call("lzc_get_bookmarks", name.encode(), [b"guid"], doing=f"listing the bookmarks of {name}")
+        return pmap(
+            {
+                short.decode().removeprefix(zfs_names.OURS): Guid(properties[b"guid"][b"value"])
+                for short, properties in found.items()
+                if short.startswith(zfs_names.OURS.encode())
+            }
+        )
+
+    def destroy_bookmarks(self, dataset_id: DatasetId, names: Iterable[str]) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        name = self._pool.entry(dataset_id).name
+        doomed = [f"{name}#{zfs_names.OURS}{zfs_names.checked_label(short)}".encode() for short in names]
+        if doomed:
+            self._core.call("lzc_destroy_bookmarks", doomed, doing=f"destroying bookmarks of {name}")
+
+    def send_estimate_bytes(self, dataset_id: DatasetId, plan: SendPlan) -> int:
+        """
+        As promised by ``Storage``.
+        """
+        return zfs_transfer.estimate_bytes(self._pool, dataset_id, plan)
+
+    def send(self, dataset_id: DatasetId, plan: SendPlan, stream: int) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        zfs_transfer.send(self._pool, dataset_id, plan, stream)
+
+    def receive(self, dataset_id: DatasetId, stream: int) -> StoredSnapshot:
+        """
+        As promised by ``Storage``.
+        """
+        return stored_snapshot(zfs_transfer.receive(self._pool, dataset_id, stream))
+
+    def abort_receive(self, dataset_id: DatasetId) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id)
+        if entry.inconsistent or entry.resume_token is not None:
+            self._pool.abort_receive(entry)
+
+    def stash(self, dataset_id: DatasetId, label: str) -> str:
+        """
+        As promised by ``Storage``.
+        """
+        name = zfs_names.stash_label(dataset_id, label)
+        entry = self._pool.entry(dataset_id, whole=True)
+        _check_unmounted(entry)
+        self._pool.ensure_stash_parent()
+        target = f"{zfs_names.stash_parent_name(self._pool.name)}/{name}"
+        if self._pool.entry_of(target) is not None:
+            raise DatasetExists(target)
+        if not entry.read_only:
+            # ``mount`` takes it back, should it be restored as an owner's.
+            self._pool.change(entry.name, {"readonly": ""})
+        self._rename(entry.name, target)
+        return name
+
+    def stashes(self) -> PMap[str, DatasetId]:
+        """
+        As promised by ``Storage``.
+        """
+        found = {}
+        for full in self._pool.children(zfs_names.stash_parent_name(self._pool.name)):
+            name = full.rpartition("/")[2]
+            dataset_id = zfs_names.stashed_id(name)
+            if dataset_id is not None:
+                found[name] = dataset_id
+        return pmap(found)
+
+    def restore_stash(self, name: str) -> DatasetId:
+        """
+        As promised by ``Storage``.
+        """
+        source, dataset_id = self._stash(name)
+        self._rename(source, zfs_names.dataset_name(self._pool.name, dataset_id))
+        return dataset_id
+
+    def destroy_stash(self, name: str) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        source, _ = self._stash(name)
+        self._pool.destroy(source)
+
+    def clone(self, dataset_id: DatasetId, guid: Guid, new_dataset_id: DatasetId, *, epoch: int) -> StoredDataset:
+        """
+        As promised by ``Storage``.
+        """
+        entry = self._pool.entry(dataset_id, snapshots=True, whole=True)
+        origin = f"{entry.name}@{snapshot_in(entry, guid).name}"
+        name = zfs_names.dataset_name(self._pool.name, new_dataset_id)
+        self._core.call(
+            "lzc_clone",
+            name.encode(),
+            origin.encode(),
+            props=_new_properties(Role.OWNER, epoch),
+            doing=f"cloning {origin} to {name}",
+        )
+        return self.dataset(new_dataset_id)
+
+    def _stash(self, name: str) -> tuple[str, DatasetId]:
+        dataset_id = zfs_names.stashed_id(name)
+        source = f"{zfs_names.stash_parent_name(self._pool.name)}/{name}"
+        if dataset_id is None or self._pool.entry_of(source) is None:
+            raise DatasetMissing(f"no stash {name!r} in pool {self._pool.name}")
+        return source, dataset_id
+
+    def _rename(self, source: str, target: str) -> None:
+        self._core.call("lzc_rename", source.encode(), target.encode(), doing=f"renaming {source} to {target}")
+
+
+def _new_properties(role: Role, epoch: int) -> dict[bytes, int | bytes]:
+    return {
+        b"readonly": READONLY_OFF if role is Role.OWNER else READONLY_ON,
+        b"canmount": CANMOUNT_NOAUTO,
+        zfs_names.ROLE.encode(): role.value.encode(),
+        zfs_names.EPOCH.encode(): str(epoch).encode(),
+    }
+
+
+def _checked_limit(maximum_size_bytes: int) -> int:
+    if not 0 < maximum_size_bytes <= _LARGEST_LIMIT_BYTES:
+        raise LimitRefused(f"{maximum_size_bytes} is not a size: 1 to {_LARGEST_LIMIT_BYTES} bytes are")
+    return maximum_size_bytes
+
+
+def _check_unmounted(entry: DatasetEntry) -> None:
+    mounted = zfs_mounts.mounts_of(entry.name)
+    if mounted:
+        raise DatasetBusy(f"{entry.name} is mounted at {', '.join(mounted)}")
+
+
+def _real(path: Path) -> str:
+    """
+    The path as mountinfo has it: links in the folders above resolved.
+    """
+    return str(path.parent.resolve() / path.name)
+
+
+def _make_mount_point(path: Path, mounted: Iterable[str]) -> None:
+    if _real(path) in mounted:
+        raise DatasetBusy(f"something else is mounted at {path}")
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        # Left over from a crash, if it is an empty folder.
+        if path.is_symlink() or not path.is_dir() or any(path.iterdir()):
+            raise DatasetBusy(f"{path} is taken: move away what is there") from None
+    except OSError as error:
+        raise StorageError(f"{path} can't be made: {error}") from error
+
+
+def _remove_mount_point(path: Path) -> None:
+    try:
+        path.rmdir()
+    except OSError:
+        # Not there, or somebody put something in it after the unmount: nothing of the dataset's either way.
+        pass
+
+
+def _mount_error(error: OSError, name: str, path: Path) -> StorageError:
+    doing = f"{name} can't be mounted at {path}: {error}"
+    match error.errno:
+        case errno.EBUSY:
+            return DatasetBusy(doing)
+        case errno.ENOENT:
+            return DatasetMissing(doing)
+        case errno.EPERM | errno.ENODEV:
+            return BackendUnavailable(doing)
+        case _:
+            return StorageError(doing)
