@@ -1,0 +1,297 @@
+"""
+How far a cluster is on its way to what a deployment asks for.
+
+Only what the deployment names is looked at: somebody else's trouble is not waited for.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+
+from pyrsistent import PVector
+
+from flocker_admin.views import ContainerView, DatasetView, MoveView
+from flocker_py.deployed import Deployment
+from flocker_py.model import MoveId, NodeId
+from flocker_py.records import Record, sequence, value
+from flocker_py.units import bytes_text, duration_text, rate_text
+
+
+class Standing(enum.Enum):
+    """
+    How one thing is doing.
+
+    FAILED: nothing more happens by itself. TROUBLED: something went wrong and is tried again.
+    """
+
+    DONE = "done"
+    WORKING = "working"
+    TROUBLED = "troubled"
+    FAILED = "failed"
+
+
+class Item(Record):
+    """
+    One volume or app, and how it is doing.
+
+    :param text: for people, changes with every look at a transfer; ``stage``: the same without numbers.
+    :param fraction: how much of the present round of a transfer is done, 0 .. 1; None: there is none.
+    """
+
+    kind: str = value(str)
+    name: str = value(str)
+    standing: Standing = value(Standing)
+    stage: str = value(str)
+    text: str = value(str)
+    fraction: float | None = value((float, int, type(None)), default=None)
+
+
+class Convergence(Record):
+    """
+    How all that a deployment names is doing.
+    """
+
+    items: PVector[Item] = sequence(Item, default=())
+
+    @property
+    def done(self) -> bool:
+        """
+        Whether everything is as wanted.
+        """
+        return all(item.standing is Standing.DONE for item in self.items)
+
+    @property
+    def failed(self) -> bool:
+        """
+        Whether waiting longer can't help.
+        """
+        return any(item.standing is Standing.FAILED for item in self.items) and not any(
+            item.standing is Standing.WORKING for item in self.items
+        )
+
+
+def convergence(
+    deployment: Deployment,
+    datasets: Iterable[DatasetView],
+    containers: Iterable[ContainerView],
+    node_names: Mapping[NodeId, str],
+) -> Convergence:
+    """
+    How all that a deployment names is doing.
+
+    :param datasets: and ``containers``: all of the cluster, as they are now.
+    """
+    by_name = _by_name(datasets)
+    by_id = {dataset.dataset_id: dataset for dataset in by_name.values()}
+    by_container = {container.name: container for container in containers}
+    items = []
+    for name, volume in sorted(deployment.volumes.items()):
+        dataset = by_name.get(name) if volume.dataset_id is None else by_id.get(volume.dataset_id, by_name.get(name))
+        items.append(dataset_item(name, dataset, node_names, deleted=volume.deleted))
+    for app_name, app in sorted(deployment.apps.items()):
+        items.append(container_item(app_name, by_container.get(app_name), node_names, deleted=app.deleted))
+    return Convergence(items=items)  # type: ignore[arg-type]  # becomes a PVector
+
+
+def dataset_item(name: str, dataset: DatasetView | None, node_names: Mapping[NodeId, str], *, deleted: bool) -> Item:
+    """
+    How one dataset is doing.
+
+    :param dataset: None: the control service knows none of that name.
+    """
+    standing, stage, detail, fraction = _dataset_story(dataset, node_names, deleted=deleted)
+    return Item(
+        kind="volume",
+        name=name,
+        standing=standing,
+        stage=stage,
+        text=f"{stage}{detail}",
+        fraction=fraction,
+    )
+
+
+def container_item(
+    name: str, container: ContainerView | None, node_names: Mapping[NodeId, str], *, deleted: bool
+) -> Item:
+    """
+    How one container is doing.
+
+    :param container: None: the control service knows none of that name.
+    """
+    standing, stage = _container_story(container, node_names, deleted=deleted)
+    return Item(kind="app", name=name, standing=standing, stage=stage, text=stage)
+
+
+def move_progress_text(move: MoveView) -> str:
+    """
+    The numbers of a move that is under way; empty where there are none yet.
+    """
+    return ", ".join(_move_numbers(move))
+
+
+def finished_move_text(name: str, move: MoveView, node_names: Mapping[NodeId, str]) -> str:
+    """
+    What a move that is over took, in a line.
+    """
+    way = f"{name} from {_node(move.source, node_names)} to {_node(move.target, node_names)}"
+    if move.outcome != "done":
+        return f"{way}: {move.outcome or 'not over'}{f', {move.reason}' if move.reason else ''}"
+    parts = []
+    if move.sent_bytes is not None:
+        rounds = "" if not move.round else f" in {move.round} {'round' if move.round == 1 else 'rounds'}"
+        parts.append(f"{bytes_text(move.sent_bytes)}{rounds}")
+    if move.started_at_seconds is not None and move.ended_at_seconds is not None:
+        seconds = max(0.0, move.ended_at_seconds - move.started_at_seconds)
+        parts.append(f"took {duration_text(seconds)}")
+        if move.sent_bytes and seconds:
+            parts.append(f"{rate_text(move.sent_bytes / seconds)} on average")
+    if move.downtime_seconds is not None:
+        parts.append(f"application stopped for {duration_text(move.downtime_seconds)}")
+    return f"{way}: {', '.join(parts) or 'done'}"
+
+
+def finished_moves(
+    datasets: Iterable[DatasetView], seen_before: Iterable[MoveId]
+) -> Iterator[tuple[DatasetView, MoveView]]:
+    """
+    The last moves of datasets, but for those that were over before.
+    """
+    known = set(seen_before)
+    for dataset in datasets:
+        move = dataset.last_move
+        if move is not None and move.move_id is not None and move.move_id not in known:
+            yield dataset, move
+
+
+_Story = tuple[Standing, str, str, float | None]
+
+
+def _dataset_story(dataset: DatasetView | None, node_names: Mapping[NodeId, str], *, deleted: bool) -> _Story:
+    if deleted:
+        return _deletion_story(dataset)
+    if dataset is None:
+        return Standing.WORKING, "not known yet", "", None
+    primary, owner = _node(dataset.primary, node_names), _node(dataset.owner, node_names)
+    if dataset.status == "ok":
+        used = "" if dataset.used_bytes is None else f", {bytes_text(dataset.used_bytes)} used"
+        return Standing.DONE, f"on {owner}", used, None
+    if dataset.move is not None:
+        return _move_story(dataset, dataset.move, node_names)
+    given_up = dataset.last_move
+    # A move that is wanted again waits for nothing; one that was given up waits for somebody.
+    if (
+        dataset.status == "waiting"
+        and dataset.waiting_for is not None
+        and dataset.primary != dataset.owner
+        and given_up is not None
+        and given_up.outcome in {"failed", "cancelled"}
+    ):
+        reason = f": {given_up.reason}" if given_up.reason else ""
+        return (
+            Standing.FAILED,
+            f"the move to {primary} was {_outcome(given_up.outcome)}{reason}; it is on {owner}",
+            "",
+            None,
+        )
+    if dataset.status in {"deleted", "deleting"}:
+        return Standing.FAILED, "somebody has deleted it", "", None
+    standing = Standing.TROUBLED if dataset.status in {"error", "unknown"} else Standing.WORKING
+    doing = f"is being made on {owner}" if dataset.status == "creating" else f"on {owner}, {dataset.status}"
+    return standing, f"{doing}{_because(dataset)}", "", None
+
+
+def _deletion_story(dataset: DatasetView | None) -> _Story:
+    if dataset is None or dataset.status == "deleted":
+        return Standing.DONE, "deleted", "", None
+    standing = Standing.TROUBLED if dataset.status == "error" else Standing.WORKING
+    return standing, f"is being deleted{_because(dataset)}", "", None
+
+
+def _move_story(dataset: DatasetView, move: MoveView, node_names: Mapping[NodeId, str]) -> _Story:
+    way = f"{_node(move.source, node_names)} to {_node(move.target, node_names)}"
+    stage = f"moving from {way}: {move.phase or 'about to begin'}"
+    waits = move.waiting_for or _reason(dataset)
+    if waits:
+        return Standing.TROUBLED, f"{stage}, waiting for {waits}", "", None
+    numbers = move_progress_text(move)
+    fraction = None
+    if move.phase == "copying" and move.round_bytes is not None and move.total_bytes:
+        fraction = min(1.0, move.round_bytes / move.total_bytes)
+    return Standing.WORKING, stage, f", {numbers}" if numbers else "", fraction
+
+
+def _move_numbers(move: MoveView) -> Iterator[str]:
+    if move.round:
+        yield f"round {move.round}"
+    if move.round_bytes is not None and move.total_bytes:
+        percent = min(100, int(100 * move.round_bytes / move.total_bytes))
+        yield f"{bytes_text(move.round_bytes)} of {bytes_text(move.total_bytes)} ({percent} %)"
+    if move.rate_bytes_per_second:
+        yield rate_text(move.rate_bytes_per_second)
+    if move.eta_seconds is not None:
+        yield f"{duration_text(move.eta_seconds)} left in this round"
+    if move.predicted_downtime_seconds is not None:
+        yield f"would stop the application for {duration_text(move.predicted_downtime_seconds)}"
+
+
+def _container_story(
+    container: ContainerView | None, node_names: Mapping[NodeId, str], *, deleted: bool
+) -> tuple[Standing, str]:
+    if deleted:
+        if container is None:
+            return Standing.DONE, "removed"
+        return Standing.WORKING, f"is being removed from {_node(container.runs_on or container.node_id, node_names)}"
+    if container is None:
+        return Standing.WORKING, "not known yet"
+    wanted = _node(container.node_id, node_names)
+    if container.state == "running" and container.runs_on == container.node_id:
+        return Standing.DONE, f"running on {wanted}"
+    if container.state == "exited" and container.runs_on == container.node_id:
+        return _ended_story(container, wanted)
+    if container.state == "running" and container.runs_on is not None:
+        return Standing.WORKING, f"running on {_node(container.runs_on, node_names)}, wanted on {wanted}"
+    waits = container.waiting_for or (None if container.last_error is None else container.last_error.text)
+    standing = Standing.WORKING if container.last_error is None else Standing.TROUBLED
+    return standing, f"{container.state} on {wanted}{f', waiting for {waits}' if waits else ''}"
+
+
+def _ended_story(container: ContainerView, node: str) -> tuple[Standing, str]:
+    policy = "never" if container.restart is None else container.restart.name
+    ended = f"ended on {node} with exit status {container.exit_status}"
+    if container.exit_status == 0 and policy in {"never", "on-failure"}:
+        return Standing.DONE, ended
+    most = None if container.restart is None else container.restart.maximum_retry_count
+    exhausted = most is not None and (container.restarts or 0) >= most
+    if policy == "never" or (policy == "on-failure" and exhausted):
+        return Standing.FAILED, f"{ended}, and its policy does not start it again"
+    return Standing.WORKING, f"{ended}, and is started again"
+
+
+def _by_name(datasets: Iterable[DatasetView]) -> dict[str, DatasetView]:
+    result: dict[str, DatasetView] = {}
+    for dataset in datasets:
+        key = dataset.name or str(dataset.dataset_id)
+        # A name can be used again once the dataset that had it is deleted.
+        if key not in result or result[key].deleted:
+            result[key] = dataset
+    return result
+
+
+def _because(dataset: DatasetView) -> str:
+    reason = _reason(dataset)
+    return f", waiting for {reason}" if reason else ""
+
+
+def _reason(dataset: DatasetView) -> str | None:
+    if dataset.waiting_for:
+        return dataset.waiting_for
+    return None if dataset.last_error is None else dataset.last_error.text
+
+
+def _outcome(outcome: str) -> str:
+    return "given up" if outcome == "failed" else outcome
+
+
+def _node(node_id: NodeId, node_names: Mapping[NodeId, str]) -> str:
+    return node_names.get(node_id, str(node_id))

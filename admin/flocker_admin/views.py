@@ -1,0 +1,285 @@
+"""
+What the control service answers under ``/v2``, as records.
+
+Reading is forbearing where it is safe: what a newer service says in addition is passed over, and what may be null may
+be missing. Everything else that doesn't fit is an error.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pyrsistent import PMap, PVector
+
+from flocker_py.documents import Complaint
+from flocker_py.model import ContainerName, DatasetId, MoveId, NodeId
+from flocker_py.records import Record, mapping, sequence, value
+from flocker_py.wire import TYPE_KEY, decode, record_hints, union_members
+
+R = TypeVar("R", bound=Record)
+
+_NONE = type(None)
+_NUMBER = (int, float)
+
+
+class ErrorView(Record):
+    """
+    The last thing that went wrong with something, for a user to read.
+    """
+
+    code: str = value(str)
+    text: str = value(str)
+    at_seconds: float = value(_NUMBER)
+    node_id: NodeId | None = value((UUID, _NONE), default=None)
+
+
+class FailureView(Record):
+    """
+    The last thing that went wrong on a node.
+
+    :param about: id of a dataset or name of a container.
+    """
+
+    about: str = value(str)
+    code: str = value(str)
+    text: str = value(str)
+    at_seconds: float = value(_NUMBER)
+
+
+class NodeView(Record):
+    """
+    A node; what only its agent knows is None while that is away.
+    """
+
+    node_id: NodeId = value(UUID)
+    name: str | None = value((str, _NONE), default=None)
+    address: str | None = value((str, _NONE), default=None)
+    connected: bool = value(bool)
+    storage: str | None = value((str, _NONE), default=None)
+    runtime: str | None = value((str, _NONE), default=None)
+    free_bytes: int | None = value((int, _NONE), default=None)
+    version: str | None = value((str, _NONE), default=None)
+    failures: PVector[FailureView] = sequence(FailureView, default=())
+
+
+class NodesView(Record):
+    """
+    All nodes, at a revision.
+    """
+
+    revision: int = value(int)
+    nodes: PVector[NodeView] = sequence(NodeView, default=())
+
+
+class MoveView(Record):
+    """
+    A move that is wanted, under way, or over.
+
+    :param move_id: None: it has not begun yet.
+    :param phase: None where it isn't under way; ``outcome``: None until it is over.
+    """
+
+    move_id: MoveId | None = value((UUID, _NONE), default=None)
+    dataset_id: DatasetId = value(UUID)
+    source: NodeId = value(UUID)
+    target: NodeId = value(UUID)
+    phase: str | None = value((str, _NONE), default=None)
+    outcome: str | None = value((str, _NONE), default=None)
+    reason: str | None = value((str, _NONE), default=None)
+    round: int | None = value((int, _NONE), default=None)
+    sent_bytes: int | None = value((int, _NONE), default=None)
+    round_bytes: int | None = value((int, _NONE), default=None)
+    total_bytes: int | None = value((int, _NONE), default=None)
+    rate_bytes_per_second: float | None = value((*_NUMBER, _NONE), default=None)
+    eta_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    predicted_downtime_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    started_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    ended_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    downtime_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    waiting_for: str | None = value((str, _NONE), default=None)
+
+
+class MovesView(Record):
+    """
+    Moves, at a revision.
+    """
+
+    revision: int = value(int)
+    moves: PVector[MoveView] = sequence(MoveView, default=())
+
+
+class DatasetView(Record):
+    """
+    A dataset, as wanted and as it is.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    name: str | None = value((str, _NONE), default=None)
+    primary: NodeId = value(UUID)
+    owner: NodeId = value(UUID)
+    epoch: int = value(int)
+    created: bool = value(bool)
+    deleted: bool = value(bool)
+    maximum_size_bytes: int | None = value((int, _NONE), default=None)
+    metadata: PMap[str, str] = mapping(str, str, default={})
+    move: MoveView | None = value((MoveView, _NONE), default=None)
+    last_move: MoveView | None = value((MoveView, _NONE), default=None)
+    status: str = value(str)
+    waiting_for: str | None = value((str, _NONE), default=None)
+    last_error: ErrorView | None = value((ErrorView, _NONE), default=None)
+    used_bytes: int | None = value((int, _NONE), default=None)
+    path: str | None = value((str, _NONE), default=None)
+    settling: PVector[NodeId] = sequence(UUID, default=())
+
+
+class DatasetsView(Record):
+    """
+    All datasets, at a revision.
+    """
+
+    revision: int = value(int)
+    datasets: PVector[DatasetView] = sequence(DatasetView, default=())
+
+
+class MountView(Record):
+    """
+    A dataset that a container uses.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    name: str | None = value((str, _NONE), default=None)
+    path: str | None = value((str, _NONE), default=None)
+
+
+class RestartView(Record):
+    """
+    When a container is started again.
+    """
+
+    name: str = value(str)
+    maximum_retry_count: int | None = value((int, _NONE), default=None)
+
+
+class ContainerView(Record):
+    """
+    A container, as wanted and as it is.
+    """
+
+    name: ContainerName = value(str)
+    node_id: NodeId = value(UUID)
+    runs_on: NodeId | None = value((UUID, _NONE), default=None)
+    state: str = value(str)
+    exit_status: int | None = value((int, _NONE), default=None)
+    restarts: int | None = value((int, _NONE), default=None)
+    waiting_for: str | None = value((str, _NONE), default=None)
+    last_error: ErrorView | None = value((ErrorView, _NONE), default=None)
+    image: str | None = value((str, _NONE), default=None)
+    command: PVector[str] = sequence(str, default=())
+    mounts: PVector[MountView] = sequence(MountView, default=())
+    restart: RestartView | None = value((RestartView, _NONE), default=None)
+
+
+class ContainersView(Record):
+    """
+    All containers, at a revision.
+    """
+
+    revision: int = value(int)
+    containers: PVector[ContainerView] = sequence(ContainerView, default=())
+
+
+class StepView(Record):
+    """
+    One thing that applying a deployment changes.
+
+    :param action: ``create``, ``resize``, ``move``, ``delete``, ``start``, ``stop``, ``restart``, ``update`` or
+        ``name-node``.
+    :param kind: ``dataset``, ``container`` or ``node``.
+    """
+
+    action: str = value(str)
+    kind: str = value(str)
+    name: str = value(str)
+    text: str = value(str)
+
+
+class UnmanagedView(Record):
+    """
+    Something that is there and not in the deployment. It stays.
+    """
+
+    kind: str = value(str)
+    name: str = value(str)
+    text: str = value(str)
+
+
+class PlanView(Record):
+    """
+    What applying a deployment would change, seen from a revision.
+    """
+
+    revision: int = value(int)
+    steps: PVector[StepView] = sequence(StepView, default=())
+    unmanaged: PVector[UnmanagedView] = sequence(UnmanagedView, default=())
+    warnings: PVector[str] = sequence(str, default=())
+
+
+class AppliedView(Record):
+    """
+    What applying a deployment changed; ``revision`` is the one after it.
+    """
+
+    revision: int = value(int)
+    steps: PVector[StepView] = sequence(StepView, default=())
+
+
+class ExplanationView(Record):
+    """
+    The whole story of one dataset.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    converged: bool = value(bool)
+    lines: PVector[str] = sequence(str, default=())
+
+
+def view(kind: type[R], data: object) -> R:
+    """
+    An answer as a record.
+
+    :raises flocker_py.wire.WireError: it is not such an answer.
+    """
+    known = _known(kind, data)
+    return decode(kind, {TYPE_KEY: kind.__name__, **known} if isinstance(known, dict) else known)
+
+
+def complaints(data: object) -> list[Complaint]:
+    """
+    The ``errors`` of an error's JSON object that point into what was sent; what isn't such a list gives none.
+    """
+    errors = data.get("errors") if isinstance(data, dict) else None
+    result = []
+    for error in errors if isinstance(errors, list) else []:
+        match error:
+            case {"pointer": [*pointer], "text": str(text)} if all(type(step) in {str, int} for step in pointer):
+                result.append(Complaint(pointer=tuple(pointer), text=text))
+            case _:
+                pass
+    return result
+
+
+def _known(hint: Any, data: object) -> Any:
+    for member in union_members(hint):
+        arguments = typing.get_args(member)
+        if typing.get_origin(member) is PVector and isinstance(data, list):
+            return [_known(arguments[0], item) for item in data]
+        if isinstance(member, type) and issubclass(member, Record) and isinstance(data, dict):
+            return {
+                name: _known(field, data.get(name))
+                for name, field in record_hints(member).items()
+                if name in data or types.NoneType in union_members(field)
+            }
+    return data
