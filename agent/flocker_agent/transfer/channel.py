@@ -27,7 +27,8 @@ from flocker_py.streams import (
     message,
 )
 
-# Four times in the silence that the other side allows, so that one lost second does no harm.
+# Once a second, for the other side may be less patient than this one; if this one is impatient itself, more often.
+_ALIVE_SECONDS = 1.0
 _ALIVE_PER_SILENCE = 4
 
 
@@ -79,7 +80,7 @@ class Channel:
         self._wake = wake
         self._check = check
         self._silence_seconds = silence_seconds
-        self._alive_seconds = silence_seconds / _ALIVE_PER_SILENCE
+        self._alive_seconds = min(_ALIVE_SECONDS, silence_seconds / _ALIVE_PER_SILENCE)
         self._clock = clock
         self._new_piece = new_piece
         self._poll = select.poll()

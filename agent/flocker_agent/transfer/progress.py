@@ -62,7 +62,8 @@ class Progress:
         """
         The target has re-read a snapshot from its own pool.
         """
-        self._sample(self._clock())
+        if self._in_round:
+            self._sample(self._clock())
         self._in_round = False
         self._total_bytes = self._round_bytes
         self.acknowledged_guid = guid

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from eliot import log_message, write_traceback
+from eliot import log_message
 
 from flocker_agent.transfer.admission import Admission, Admitted, Refused
-from flocker_agent.transfer.causes import continued
+from flocker_agent.transfer.causes import continued, log_failure
 from flocker_agent.transfer.channel import Channel
 from flocker_agent.transfer.connecting import Patience, answered
 from flocker_agent.transfer.errors import (
@@ -224,8 +224,8 @@ class ReceiveService:
         """
         try:
             self._on_change(news)
-        except Exception:  # noqa: BLE001  # a listener's mistake must not end a transfer
-            write_traceback()
+        except Exception as error:  # noqa: BLE001  # a listener's mistake must not end a transfer
+            log_failure(error)
 
 
 class _Call:
@@ -283,8 +283,8 @@ class _Call:
             log_message(
                 "flocker:transfer:caller_turned_away", caller=self._caller, code=code(error), reason=explanation(error)
             )
-        except Exception:  # noqa: BLE001  # a thread has nobody else to tell
-            write_traceback()
+        except Exception as error:  # noqa: BLE001  # a thread has nobody else to tell
+            log_failure(error)
         finally:
             self._service.forget(self)
             self._over.set()

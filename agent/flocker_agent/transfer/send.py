@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from uuid import UUID
 
-from eliot import log_message, start_action, write_traceback
+from eliot import log_message, start_action
 
 from flocker_agent.pacing import Pacer
 from flocker_agent.rounds import HOLD_TAG, SNAPSHOT_PREFIX, Round, needless, outlook, snapshot_name
-from flocker_agent.transfer.causes import continued, task_id
+from flocker_agent.transfer.causes import continued, log_failure, task_id
 from flocker_agent.transfer.channel import Channel
 from flocker_agent.transfer.connecting import Patience, called
 from flocker_agent.transfer.conversation import Conversation
@@ -157,8 +157,8 @@ class SendSession:
         except FlockerError as raised:
             error = raised
         except Exception as raised:  # noqa: BLE001  # a thread has nobody else to tell
-            write_traceback()
             error = raised
+            log_failure(raised)
         finally:
             self._wake.close()
         self._tell(
@@ -174,8 +174,8 @@ class SendSession:
     def _tell(self, news: SendProgress | SessionEnded) -> None:
         try:
             self._on_change(news)
-        except Exception:  # noqa: BLE001  # a listener's mistake must not end a transfer
-            write_traceback()
+        except Exception as error:  # noqa: BLE001  # a listener's mistake must not end a transfer
+            log_failure(error)
 
     def _check(self) -> None:
         if self._cancelled:
