@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from eliot import FileDestination, add_destinations, log_message, remove_destination
+from eliot import FileDestination, add_destinations, log_message
 from eliot.logwriter import ThreadedWriter
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogBeginner
 from zope.interface import implementer
@@ -65,12 +65,11 @@ def start_logging(
         logging.config.dictConfig(dict(python_logging))
         add_destinations(_to_python_logging)
     writer = ThreadedWriter(FileDestination(file=file), reactor)
+    # It adds itself to eliot's destinations, and removes itself when it is stopped.
     writer.startService()
-    add_destinations(writer)
     globalLogBeginner.beginLoggingTo([_FromTwisted()], redirectStandardIO=False, discardBuffer=True)
 
     def stop() -> None:
-        remove_destination(writer)
         writer.stopService()
 
     return stop
