@@ -1,0 +1,3 @@
+"""
+The demonstration: a writing application that moves between two nodes, and a witness that remembers every record.
+"""

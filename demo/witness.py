@@ -1,0 +1,147 @@
+"""
+The witness: listens to the ledger, outside of its volume and of the cluster, and remembers what it said and when.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from demo.testimony import Testimony
+
+_MOST_LINE_BYTES = 4096
+_READ_BYTES = 65536
+
+
+class _Speaker:
+    """
+    One connection.
+
+    :ivar writer: which run of the ledger it is; None until it has said hello.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.unread = b""
+        self.writer: int | None = None
+
+
+class Witness:
+    """
+    Listens at a socket in a thread of its own, from ``with`` on to its end.
+
+    :param path: of the socket; who can reach it is trusted, so it belongs in a private folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._testimony = Testimony()
+        self._changed = threading.Condition()
+        self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._stopping, self._stop = socket.socketpair()
+        self._speakers: list[_Speaker] = []
+        self._thread = threading.Thread(target=self._listen, name="witness", daemon=True)
+
+    def __enter__(self) -> Witness:
+        self._listening.bind(str(self._path))
+        self._listening.listen()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.close()
+        self._thread.join()
+        for each in (self._listening, self._stopping, *(speaker.connection for speaker in self._speakers)):
+            each.close()
+        self._path.unlink(missing_ok=True)
+
+    def ask(self, question: Callable[[Testimony], object]) -> object:
+        """
+        The answer to a question about what is known so far, which doesn't change meanwhile.
+        """
+        with self._changed:
+            return question(self._testimony)
+
+    @property
+    def last(self) -> int:
+        """
+        The highest number that was ever acknowledged.
+        """
+        with self._changed:
+            return self._testimony.last
+
+    def wait(self, happened: Callable[[Testimony], bool], *, timeout_seconds: float) -> bool:
+        """
+        Wait until something has happened.
+
+        :returns: whether it has, in time.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: happened(self._testimony), timeout_seconds)
+
+    def testimony(self) -> Testimony:
+        """
+        All of it. The witness must have ended.
+        """
+        return self._testimony
+
+    def _listen(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listening, selectors.EVENT_READ)
+            selector.register(self._stopping, selectors.EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select()}
+                # The oldest first, and to its end: a run that has ended is heard out before the next one.
+                for speaker in list(self._speakers):
+                    if speaker.connection in ready and not self._heard(speaker):
+                        selector.unregister(speaker.connection)
+                        speaker.connection.close()
+                        self._speakers.remove(speaker)
+                if self._listening in ready:
+                    connection, _ = self._listening.accept()
+                    connection.setblocking(False)
+                    self._speakers.append(_Speaker(connection))
+                    selector.register(connection, selectors.EVENT_READ)
+                if self._stopping in ready:
+                    return
+
+    def _heard(self, speaker: _Speaker) -> bool:
+        """
+        Take in all that was said; False: nothing more will be.
+        """
+        while True:
+            try:
+                data = speaker.connection.recv(_READ_BYTES)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not data:
+                return False
+            now = time.monotonic()
+            *lines, speaker.unread = (speaker.unread + data).split(b"\n")
+            with self._changed:
+                for line in lines:
+                    self._take(speaker, line, now)
+                if len(speaker.unread) > _MOST_LINE_BYTES:
+                    self._testimony.complaints.append("somebody spoke to the witness without making sense")
+                    return False
+                self._changed.notify_all()
+
+    def _take(self, speaker: _Speaker, line: bytes, now: float) -> None:
+        with contextlib.suppress(ValueError):
+            word, *fields = line.decode("ascii").split()
+            if word == "hello" and speaker.writer is None:
+                _, last, torn_bytes = (int(field) for field in fields)
+                speaker.writer = self._testimony.hello(last, torn_bytes)
+                return
+            if word == "ack" and speaker.writer is not None:
+                first, last, checksum = int(fields[0]), int(fields[1]), int(fields[2], 16)
+                self._testimony.acknowledge(speaker.writer, first, last, checksum, now)
+                return
+        self._testimony.complaints.append(f"the witness heard what makes no sense: {line[:80]!r}")
