@@ -11,6 +11,7 @@ swap a dataset or a port in one ``ApplyAll``.
 - An external port belongs to one container of a node.
 - The names of nodes are unique, and so are those of datasets that are not deleted.
 - A container asks for nothing that the runtime of its node can't do.
+- A dataset isn't sent where there is no room for it, as far as the nodes have told.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from uuid import UUID
 
 from pyrsistent import PMap, PVector, pmap
 
-from flocker_control.consistency import inconsistency
+from flocker_control.consistency import inconsistencies
 from flocker_control.limits import (
     address_complaint,
     container_complaint,
@@ -201,7 +202,19 @@ def decide(state: State, command: Command, observed: PMap[NodeId, NodeObservatio
         return changes
     changes = _effective(state, changes)
     after = changed(state, changes, revision=state.revision)
-    return inconsistency(state, after, changes, observed) or changes
+    return next(inconsistencies(state, after, changes, observed), changes)
+
+
+def refusals(state: State, command: Command, observed: PMap[NodeId, NodeObservation]) -> tuple[Refusal, ...]:
+    """
+    Everything that stands in the way of a command; nothing if ``decide`` accepts it.
+    """
+    changes = _applied(state, command)
+    if isinstance(changes, Refusal):
+        return (changes,)
+    changes = _effective(state, changes)
+    after = changed(state, changes, revision=state.revision)
+    return tuple(inconsistencies(state, after, changes, observed))
 
 
 def _effective(state: State, changes: Changes) -> Changes:

@@ -12,29 +12,24 @@ from collections.abc import Iterator
 from pyrsistent import PMap
 
 from flocker_control.refusals import Refusal, RefusalCode
-from flocker_control.state import Changes, State
+from flocker_control.state import Changes, State, key_of
 from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId
 from flocker_py.observed import NodeObservation
 from flocker_py.records import field_names
+from flocker_py.units import bytes_text
 
 _FREE_FIELDS = ("name", "node_id", "restart")
 """What every runtime can do."""
 
 
-def inconsistency(
+def inconsistencies(
     before: State, after: State, changes: Changes, observed: PMap[NodeId, NodeObservation]
-) -> Refusal | None:
+) -> Iterator[Refusal]:
     """
-    The first rule that changes would break; None: they break none.
+    Every rule that changes would break.
 
     :param before: the state, and ``after``, the same with the changes made.
     """
-    return next(_inconsistencies(before, after, changes, observed), None)
-
-
-def _inconsistencies(
-    before: State, after: State, changes: Changes, observed: PMap[NodeId, NodeObservation]
-) -> Iterator[Refusal]:
     put_datasets = [record for record in changes.puts.values() if isinstance(record, Dataset)]
     put_containers = [record for record in changes.puts.values() if isinstance(record, Container)]
     for record in changes.puts.values():
@@ -42,6 +37,7 @@ def _inconsistencies(
             yield from _node_complaints(after, record)
     for dataset in put_datasets:
         yield from _name_complaints(after, dataset)
+        yield from _room_complaints(before, after, dataset, observed)
     touched = {dataset.dataset_id for dataset in put_datasets}
     touched |= {mount.dataset_id for container in put_containers for mount in container.mounts}
     yield from _mount_complaints(after, touched)
@@ -57,7 +53,9 @@ def _inconsistencies(
 def _node_complaints(state: State, node: Node) -> Iterator[Refusal]:
     for other in state.nodes.values():
         if other.node_id != node.node_id and node.name is not None and other.name == node.name:
-            yield Refusal.of(RefusalCode.NAME_IN_USE, f"node {other.node_id} is called {node.name} already")
+            yield Refusal.of(
+                RefusalCode.NAME_IN_USE, f"node {other.node_id} is called {node.name} already", key_of(node)
+            )
 
 
 def _name_complaints(state: State, dataset: Dataset) -> Iterator[Refusal]:
@@ -65,7 +63,30 @@ def _name_complaints(state: State, dataset: Dataset) -> Iterator[Refusal]:
         return
     for other in state.datasets.values():
         if other.dataset_id != dataset.dataset_id and other.name == dataset.name and not other.deleted:
-            yield Refusal.of(RefusalCode.NAME_IN_USE, f"dataset {other.dataset_id} is called {dataset.name} already")
+            yield Refusal.of(
+                RefusalCode.NAME_IN_USE, f"dataset {other.dataset_id} is called {dataset.name} already", key_of(dataset)
+            )
+
+
+def _room_complaints(
+    before: State, after: State, dataset: Dataset, observed: PMap[NodeId, NodeObservation]
+) -> Iterator[Refusal]:
+    known, ownership = before.datasets.get(dataset.dataset_id), after.ownerships.get(dataset.dataset_id)
+    if known is None or ownership is None or dataset.primary in (known.primary, ownership.owner):
+        return
+    owner, target = observed.get(ownership.owner), observed.get(dataset.primary)
+    seen = None if owner is None else owner.datasets.get(dataset.dataset_id)
+    # A target that holds a copy already needs less, and how much less is known to the pools alone.
+    if seen is None or target is None or dataset.dataset_id in target.datasets:
+        return
+    if seen.used_bytes > target.free_bytes:
+        yield Refusal.of(
+            RefusalCode.TARGET_WITHOUT_ROOM,
+            f"the dataset {_called(after, dataset.dataset_id)} holds {bytes_text(seen.used_bytes)}, and node"
+            f" {_node_called(after, dataset.primary)} has room for {bytes_text(target.free_bytes)} only: make room"
+            " there, or choose another node",
+            key_of(dataset),
+        )
 
 
 def _mount_complaints(state: State, touched: set[DatasetId]) -> Iterator[Refusal]:
@@ -81,6 +102,7 @@ def _mount_complaints(state: State, touched: set[DatasetId]) -> Iterator[Refusal
                     RefusalCode.DATASET_IN_USE,
                     f"the dataset {_called(state, mount.dataset_id)} can't be used by the containers {other}"
                     f" and {container.name} at once",
+                    key_of(container),
                 )
 
 
@@ -88,13 +110,16 @@ def _use_complaints(state: State, container: Container, dataset_id: DatasetId) -
     dataset = state.datasets.get(dataset_id)
     if dataset is None:
         yield Refusal.of(
-            RefusalCode.DATASET_UNKNOWN, f"container {container.name} mounts {dataset_id}, and there is no such dataset"
+            RefusalCode.DATASET_UNKNOWN,
+            f"container {container.name} mounts {dataset_id}, and there is no such dataset",
+            key_of(container),
         )
     elif dataset.deleted:
         yield Refusal.of(
             RefusalCode.DATASET_IN_USE,
             f"the container {container.name} uses the dataset {_called(state, dataset_id)}, which can therefore not be"
             " deleted, or has been: remove the container first, or let it use another dataset",
+            key_of(dataset),
         )
     elif dataset.primary != container.node_id:
         yield Refusal.of(
@@ -102,6 +127,7 @@ def _use_complaints(state: State, container: Container, dataset_id: DatasetId) -
             f"the container {container.name} is wanted on node {_node_called(state, container.node_id)}, but the"
             f" dataset {_called(state, dataset_id)} that it uses on node {_node_called(state, dataset.primary)}:"
             " move them together",
+            key_of(dataset),
         )
 
 
@@ -119,6 +145,7 @@ def _port_complaints(state: State, container: Container) -> Iterator[Refusal]:
                     f"the external port {port.external}/{port.protocol} of node"
                     f" {_node_called(state, container.node_id)} is used by container {other.name}, and can't be used by"
                     f" container {container.name} too",
+                    key_of(container),
                 )
 
 
@@ -133,6 +160,7 @@ def _field_complaints(
             RefusalCode.FIELD_NOT_SUPPORTED,
             f"container {container.name}: {field} can't be done by the runtime {node.runtime} of node"
             f" {_node_called(state, container.node_id)}; leave it out, or choose another node",
+            key_of(container),
         )
 
 

@@ -27,6 +27,7 @@ class RefusalCode(enum.Enum):
     DATASET_ELSEWHERE = ("DatasetElsewhere", 409)
     PORT_IN_USE = ("PortInUse", 409)
     FIELD_NOT_SUPPORTED = ("FieldNotSupported", 409)
+    TARGET_WITHOUT_ROOM = ("TargetWithoutRoom", 409)
     ALREADY_THERE = ("AlreadyThere", 409)
     MOVE_COMMITTED = ("MoveCommitted", 409)
     MOVE_ENDED = ("MoveEnded", 409)
@@ -51,14 +52,16 @@ class Refusal(Record):
     A command that can't be done. Nothing was changed.
 
     :param text: what is wrong, where, and what to do.
+    :param about: the key of the record that can't be so; empty where it isn't one alone.
     """
 
     code: RefusalCode = value(RefusalCode)
     text: str = value(str)
+    about: str = value(str, default="")
 
     @classmethod
-    def of(cls, code: RefusalCode, text: str) -> Self:
+    def of(cls, code: RefusalCode, text: str, about: str = "") -> Self:
         """
         A refusal, in short.
         """
-        return cls(code=code, text=text)
+        return cls(code=code, text=text, about=about)

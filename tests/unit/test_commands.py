@@ -49,7 +49,8 @@ from flocker_py.model import (
     RestartName,
     RestartPolicy,
 )
-from flocker_py.observed import NodeObservation
+from flocker_py.observed import DatasetObservation, NodeObservation
+from flocker_py.storage import Role
 
 A, B, C = (NodeId(UUID(int=number)) for number in (0xA, 0xB, 0xC))
 D1, D2, D3 = (DatasetId(UUID(int=number)) for number in (0xD1, 0xD2, 0xD3))
@@ -102,17 +103,30 @@ def decide(
     """
     The decision, where node A is there and its runtime can do these fields.
     """
-    node = NodeObservation(
-        node_id=A,
+    return commands.decide(present, command, pmap({A: node_report(A).set(container_fields=pvector(fields))}))
+
+
+def node_report(node_id: NodeId, *datasets: DatasetObservation) -> NodeObservation:
+    """
+    A node that has these datasets.
+    """
+    return NodeObservation(
+        node_id=node_id,
         era=UUID(int=1),
         address="192.0.2.1",
         transfer_port=4525,
         version="1",
         storage="memory",
         runtime="process",
-        container_fields=pvector(fields),
+        datasets=pmap({dataset.dataset_id: dataset for dataset in datasets}),
     )
-    return commands.decide(present, command, pmap({A: node}))
+
+
+def observation(dataset_id: DatasetId, used_bytes: int) -> DatasetObservation:
+    """
+    A dataset as its owner reports it.
+    """
+    return DatasetObservation(dataset_id=dataset_id, role=Role.OWNER, epoch=1, used_bytes=used_bytes)
 
 
 def refusal(present: State, command: Command) -> tuple[RefusalCode, str]:
@@ -680,6 +694,22 @@ class TestStartMove:
         """
         assert RefusalCode.NODE_UNKNOWN == refusal(state(*OWNED), StartMove(dataset_id=D1, target=C))[0]
 
+    @pytest.mark.parametrize(
+        ("used_bytes", "copies", "refused"),
+        [(1001, (), True), (1000, (), False), (1001, (D1,), False)],
+        ids=["full", "just fits", "has a copy"],
+    )
+    def test_room(self, used_bytes: int, copies: tuple[DatasetId, ...], refused: bool) -> None:
+        """
+        A dataset doesn't move to a node that has no room for it, unless that has a copy already.
+        """
+        source = node_report(A, observation(D1, used_bytes))
+        target = node_report(B, *(observation(copy, 0) for copy in copies)).set(free_bytes=1000)
+
+        decision = commands.decide(state(*OWNED), StartMove(dataset_id=D1, target=B), pmap({A: source, B: target}))
+        code = decision.code if isinstance(decision, Refusal) else None
+        assert (RefusalCode.TARGET_WITHOUT_ROOM if refused else None) == code
+
     def test_container_cannot_follow(self) -> None:
         """
         A dataset doesn't move to a node whose runtime can't run its container.
@@ -854,3 +884,40 @@ class TestApplyAll:
         No commands change nothing.
         """
         assert Changes() == decide(state(), ApplyAll())
+
+
+class TestRefusals:
+    """
+    Everything that stands in the way.
+    """
+
+    def test_accepted(self) -> None:
+        """
+        What is accepted has no refusals.
+        """
+        assert () == commands.refusals(state(*OWNED), StartMove(dataset_id=D1, target=B), pmap())
+
+    def test_of_a_part(self) -> None:
+        """
+        A part that can't be applied is the only refusal: what would follow from it is not known.
+        """
+        command = ApplyAll(commands=pvector([DeleteDataset(dataset_id=D2), PutNode(node_id=C, name="alpha")]))
+
+        codes = [refused.code for refused in commands.refusals(state(), command, pmap())]
+        assert [RefusalCode.DATASET_UNKNOWN] == codes
+
+    def test_of_the_whole(self) -> None:
+        """
+        Of what has to hold between records, every breach is named, each with the record that it is about.
+        """
+        parts: list[Command] = [PutNode(node_id=C, name="alpha"), PutContainer(container=container("web", A, D1))]
+
+        found = commands.refusals(state(), ApplyAll(commands=pvector(parts)), pmap())
+        assert {f"node/{C}", "container/web"} == {refused.about for refused in found}
+
+    def test_codes_are_different(self) -> None:
+        """
+        No two refusals have the same name, and each is an error to HTTP.
+        """
+        assert len(RefusalCode) == len({code.text for code in RefusalCode})
+        assert all(400 <= code.status < 500 for code in RefusalCode)

@@ -29,6 +29,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from flocker_control.http.answers import Answer, RequestRefused
+from flocker_control.http.events import EVENT_ROUTES
 from flocker_control.http.openapi import document
 from flocker_control.http.rendering import rendering, write_answer
 from flocker_control.http.request import ApiSite, HttpRequest
@@ -37,6 +38,10 @@ from flocker_control.http.schemas import ERROR
 from flocker_control.http.schemas_v1 import V1_SCHEMAS
 from flocker_control.http.schemas_v2 import V2_SCHEMAS
 from flocker_control.http.v1 import V1_ROUTES
+from flocker_control.http.v2_containers import CONTAINER_ROUTES
+from flocker_control.http.v2_datasets import DATASET_ROUTES
+from flocker_control.http.v2_deployments import DEPLOYMENT_ROUTES
+from flocker_control.http.v2_moves import MOVE_ROUTES
 from flocker_control.http.validation import Schemas
 from flocker_control.service import ControlService
 from flocker_py.clock import Clock
@@ -53,6 +58,11 @@ async def openapi(_api: Api, _call: Call) -> Answer:
 
 ROUTES: tuple[Route, ...] = (
     *V1_ROUTES,
+    *DATASET_ROUTES,
+    *CONTAINER_ROUTES,
+    *MOVE_ROUTES,
+    *DEPLOYMENT_ROUTES,
+    *EVENT_ROUTES,
     route("GET", "/v2/openapi.json", openapi, {200: "OpenAPI"}, summary="This document"),
 )
 
