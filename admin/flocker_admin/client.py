@@ -63,12 +63,13 @@ RETRY_WAITS_SECONDS = (0.1, 0.4, 1.0)
 
 class ControlUnreachable(FlockerError):
     """
-    The control service can't be reached there. Look whether it runs, and whether --control and the network are right.
-
-    :param arrived: whether the request may have been done all the same.
+    The control service can't be reached. Look whether it runs, and whether --control and the network are right.
     """
 
     def __init__(self, message: str, *, arrived: bool) -> None:
+        """
+        :param arrived: whether the request may have been done all the same.
+        """
         super().__init__(message)
         self.arrived = arrived
 
@@ -85,14 +86,15 @@ class ControlNotTrusted(FlockerError):
 class RequestRefused(FlockerError):
     """
     The control service refused. Nothing was changed.
-
-    :param code: stable, machine-readable.
-    :param status: of HTTP.
     """
 
     lasting = True
 
     def __init__(self, status: int, code: str, description: str) -> None:
+        """
+        :param status: of HTTP.
+        :param code: stable, machine-readable.
+        """
         super().__init__(description.rstrip("."))
         self.status = status
         self.code = code
@@ -116,11 +118,12 @@ class RevisionChanged(RequestRefused):
 class DeploymentRefused(RequestRefused):
     """
     The deployment can't be done as it is written. Nothing was changed.
-
-    :param complaints: with pointers into the document.
     """
 
     def __init__(self, status: int, code: str, description: str, found: list[Complaint]) -> None:
+        """
+        :param found: with pointers into the document.
+        """
         super().__init__(status, code, description)
         self.complaints = found
 
@@ -134,11 +137,12 @@ class EventsGone(RequestRefused):
 class ControlFailed(FlockerError):
     """
     Something went wrong in the control service. Its log has the whole story under the incident's id.
-
-    :param incident: None where it didn't say.
     """
 
     def __init__(self, status: int, description: str, incident: str | None) -> None:
+        """
+        :param incident: None where it didn't say.
+        """
         super().__init__(f"{description.rstrip('.')} (status {status}{f', incident {incident}' if incident else ''})")
         self.status = status
         self.incident = incident

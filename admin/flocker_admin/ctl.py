@@ -1,0 +1,352 @@
+"""
+``flockerctl``: look at a cluster, and move volumes in it.
+
+The exit statuses are in ``flocker_admin.exits``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import click
+from twisted.internet.task import deferLater
+
+from flocker_admin.client import ControlClient, ControlUnreachable, NotFound
+from flocker_admin.connecting import CONTROL_VARIABLE, ControlAddress, connection_options, user_credential
+from flocker_admin.convergence import Standing, dataset_item, finished_move_text
+from flocker_admin.exits import HELP, Exit
+from flocker_admin.listings import container_lines, dataset_lines, move_lines, node_lines, node_names
+from flocker_admin.running import run, tell
+from flocker_admin.sse import Event
+from flocker_admin.views import ContainersView, DatasetsView, MovesView, MoveView, NodesView, view
+from flocker_py import __version__
+from flocker_py.errors import FlockerError
+from flocker_py.model import DatasetId, NodeId
+from flocker_py.wire import TYPE_KEY, WireError, encode, json_text, json_value
+
+LOOK_EVERY_SECONDS = 0.5
+FOLLOW_AGAIN_SECONDS = 1.0
+
+Command = Callable[[Any, ControlClient], Awaitable[int]]
+
+
+class Session:
+    """
+    What all commands share: how to get at the cluster, and how to tell.
+    """
+
+    def __init__(self, options: dict[str, Any], *, directory_given: bool) -> None:
+        self._options = options
+        self._directory_given = directory_given
+
+    def run(self, command: Command, *, as_json: bool) -> None:
+        """
+        Run a command with a client, and exit with its status.
+        """
+        address: ControlAddress | None = self._options["control"]
+        if address is None:
+            raise click.UsageError(f"Where is the control service? Give --control, or set {CONTROL_VARIABLE}.")
+        files = {name: self._options[name] for name in ("certificates_directory", "user", "cacert", "cert", "key")}
+        try:
+            credential = user_credential(**files, directory_given=self._directory_given)
+        except FlockerError as error:
+            sys.exit(tell(error, as_json=as_json))
+
+        async def connected(reactor: Any) -> int:
+            client = ControlClient(reactor, credential, address.host, address.port)
+            try:
+                return await command(reactor, client)
+            finally:
+                await client.close()
+
+        sys.exit(run(connected, as_json=as_json))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=HELP)
+@click.version_option(__version__, prog_name="flockerctl")
+@connection_options
+@click.pass_context
+def main(context: click.Context, /, **options: Any) -> None:
+    """
+    Look at a cluster, and move volumes in it.
+    """
+    given = context.get_parameter_source("certificates_directory") is click.core.ParameterSource.COMMANDLINE
+    context.obj = Session(options, directory_given=given)
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+
+
+@main.command()
+@_json_option
+@click.pass_obj
+def nodes(session: Session, as_json: bool) -> None:
+    """
+    List the nodes, and what goes wrong on them.
+    """
+
+    async def command(_reactor: Any, client: ControlClient) -> int:
+        raw = await client.answer("GET", "/v2/nodes", harmless=True)
+        if as_json:
+            return _told(raw)
+        return _listed(node_lines(view(NodesView, raw).nodes))
+
+    session.run(command, as_json=as_json)
+
+
+@main.command()
+@_json_option
+@click.pass_obj
+def datasets(session: Session, as_json: bool) -> None:
+    """
+    List the datasets, which deployment files call volumes.
+    """
+
+    async def command(_reactor: Any, client: ControlClient) -> int:
+        raw = await client.answer("GET", "/v2/datasets", harmless=True)
+        if as_json:
+            return _told(raw)
+        return _listed(dataset_lines(view(DatasetsView, raw).datasets, await _node_names(client)))
+
+    session.run(command, as_json=as_json)
+
+
+@main.command()
+@_json_option
+@click.pass_obj
+def apps(session: Session, as_json: bool) -> None:
+    """
+    List the apps, and where they run.
+    """
+
+    async def command(_reactor: Any, client: ControlClient) -> int:
+        raw = await client.answer("GET", "/v2/containers", harmless=True)
+        if as_json:
+            return _told(raw)
+        return _listed(container_lines(view(ContainersView, raw).containers, await _node_names(client)))
+
+    session.run(command, as_json=as_json)
+
+
+@main.command()
+@_json_option
+@click.pass_obj
+def moves(session: Session, as_json: bool) -> None:
+    """
+    List the moves under way, and of each dataset the one that ended last.
+    """
+
+    async def command(_reactor: Any, client: ControlClient) -> int:
+        raw = await client.answer("GET", "/v2/moves", harmless=True)
+        if as_json:
+            return _told(raw)
+        found = view(MovesView, raw).moves
+        return _listed(move_lines(found, await _node_names(client), await _dataset_names(client)))
+
+    session.run(command, as_json=as_json)
+
+
+@main.command()
+@click.argument("dataset")
+@click.argument("node")
+@click.option("--wait", is_flag=True, help="Follow the move to its end.")
+@_json_option
+@click.pass_obj
+def move(session: Session, dataset: str, node: str, wait: bool, as_json: bool) -> None:
+    """
+    Move DATASET, with the app that uses it, to NODE. Both by name or id.
+    """
+
+    async def command(reactor: Any, client: ControlClient) -> int:
+        known = await client.dataset(dataset)
+        before = None if known.last_move is None else known.last_move.move_id
+        started = await client.start_move(dataset, node)
+        names = await _node_names(client)
+        if not wait:
+            way = f"from {_named(started.source, names)} to {_named(started.target, names)}"
+            waits = f", waiting for {started.waiting_for}" if started.waiting_for else ""
+            return _told_of_move(started, f"{dataset} moves {way}{waits}.", as_json=as_json)
+        return await _followed(reactor, client, str(known.dataset_id), before, names, as_json=as_json)
+
+    session.run(command, as_json=as_json)
+
+
+@main.command()
+@click.argument("dataset_or_move")
+@_json_option
+@click.pass_obj
+def cancel(session: Session, dataset_or_move: str, as_json: bool) -> None:
+    """
+    Let a dataset stay where it is: cancel its move. By the name or id of the dataset, or the id of the move.
+    """
+
+    async def command(_reactor: Any, client: ControlClient) -> int:
+        found = await _move_to_cancel(client, dataset_or_move)
+        if found is None or found.move_id is None:
+            click.echo(f"Error: {dataset_or_move} is not moving.", err=True)
+            return Exit.FAILED
+        cancelled = await client.cancel_move(found.move_id)
+        names = await _node_names(client)
+        text = f"The move to {_named(cancelled.target, names)} is cancelled; {_named(cancelled.source, names)} goes on."
+        return _told_of_move(cancelled, text, as_json=as_json)
+
+    session.run(command, as_json=as_json)
+
+
+@main.command()
+@click.argument("dataset")
+@_json_option
+@click.pass_obj
+def explain(session: Session, dataset: str, as_json: bool) -> None:
+    """
+    Say why DATASET is not yet where it should be.
+    """
+
+    async def command(_reactor: Any, client: ControlClient) -> int:
+        explanation = await client.explanation(dataset)
+        if as_json:
+            return _told(
+                {
+                    "dataset_id": str(explanation.dataset_id),
+                    "converged": explanation.converged,
+                    "lines": list(explanation.lines),
+                }
+            )
+        return _listed(list(explanation.lines))
+
+    session.run(command, as_json=as_json)
+
+
+@main.command()
+@click.option("--from", "begun_at", type=click.IntRange(min=0), help="From this revision on.  [default: from now on]")
+@_json_option
+@click.pass_obj
+def events(session: Session, begun_at: int | None, as_json: bool) -> None:
+    """
+    Follow what happens, until interrupted.
+    """
+
+    async def command(reactor: Any, client: ControlClient) -> int:
+        revision = begun_at
+        if revision is None:
+            revision = (await client.nodes()).revision
+        away = False
+        while True:
+            try:
+                async for event in client.events(revision):
+                    away = False
+                    if event.event_id.isdigit():
+                        revision = int(event.event_id)
+                    _tell_event(event, as_json=as_json)
+            except ControlUnreachable as error:
+                if not away:
+                    click.echo(f"{error}: trying again", err=True)
+                away = True
+            await deferLater(reactor, FOLLOW_AGAIN_SECONDS)
+
+    session.run(command, as_json=as_json)
+
+
+async def _node_names(client: ControlClient) -> dict[NodeId, str]:
+    return node_names((await client.nodes()).nodes)
+
+
+async def _dataset_names(client: ControlClient) -> dict[DatasetId, str]:
+    found = (await client.datasets()).datasets
+    return {dataset.dataset_id: dataset.name for dataset in found if dataset.name is not None}
+
+
+def _named(node_id: NodeId, names: dict[NodeId, str]) -> str:
+    return names.get(node_id, str(node_id))
+
+
+def _told(data: object) -> int:
+    click.echo(json.dumps(data, indent=1))
+    return Exit.DONE
+
+
+def _listed(lines: list[str]) -> int:
+    for line in lines:
+        click.echo(line)
+    return Exit.DONE
+
+
+def _told_of_move(moved: MoveView, text: str, *, as_json: bool) -> int:
+    if as_json:
+        click.echo(json_text(_move_data(moved)))
+    else:
+        click.echo(text)
+    return Exit.DONE
+
+
+def _move_data(moved: MoveView) -> dict[str, Any]:
+    return {name: found for name, found in encode(moved).items() if name != TYPE_KEY}
+
+
+async def _move_to_cancel(client: ControlClient, text: str) -> MoveView | None:
+    try:
+        move_id = UUID(text)
+    except ValueError:
+        return (await client.dataset(text)).move
+    known = {found.move_id: found for found in (await client.moves()).moves}
+    if move_id in known:
+        return known[move_id]  # type: ignore[index]  # any UUID may be asked for
+    try:
+        return (await client.dataset(text)).move
+    except NotFound as error:
+        raise NotFound(error.status, error.code, f"there is no move and no dataset {text}") from error
+
+
+async def _followed(
+    reactor: Any, client: ControlClient, dataset: str, before: Any, names: dict[NodeId, str], *, as_json: bool
+) -> int:
+    told = ""
+    while True:
+        try:
+            seen = await client.dataset(dataset)
+        except ControlUnreachable as error:
+            click.echo(f"{error}: trying again", err=True)
+            await deferLater(reactor, FOLLOW_AGAIN_SECONDS)
+            continue
+        name = seen.name or dataset
+        ended = seen.last_move
+        if seen.move is None and ended is not None and ended.move_id != before:
+            status = Exit.DONE if ended.outcome == "done" else Exit.FAILED
+            _told_of_move(ended, f"Move of {finished_move_text(name, ended, names)}", as_json=as_json)
+            return status
+        item = dataset_item(name, seen, names, deleted=False)
+        if item.standing is Standing.FAILED:
+            click.echo(f"Error: {item.text}", err=True)
+            return Exit.FAILED
+        if item.text != told:
+            told = item.text
+            if as_json and seen.move is not None:
+                click.echo(json_text(_move_data(seen.move)))
+            elif not as_json:
+                click.echo(item.text)
+        await deferLater(reactor, LOOK_EVERY_SECONDS)
+
+
+def _tell_event(event: Event, *, as_json: bool) -> None:
+    try:
+        data = json_value(event.data)
+    except WireError:
+        data = event.data
+    if as_json:
+        click.echo(json_text({"event": event.name, "revision": event.event_id or None, "data": data}))
+        return
+    changes = data.get("changes") if isinstance(data, dict) else None
+    if isinstance(changes, list):
+        for change in changes:
+            text = change.get("text") if isinstance(change, dict) else change
+            click.echo(f"{event.event_id}  {text}")
+    elif isinstance(data, dict) and "connected" in data:
+        click.echo(
+            f"{'':>{len(event.event_id)}}  node {data.get('node_id')} {'reported' if data['connected'] else 'is away'}"
+        )
+    else:
+        click.echo(f"{event.event_id}  {event.name}: {event.data}")

@@ -1,0 +1,248 @@
+"""
+``flocker-deploy``: from ``cluster.yml`` to a cluster that is so.
+
+The exit statuses are in ``flocker_admin.exits``.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pyrsistent import pvector
+from twisted.internet.defer import CancelledError
+
+from flocker_admin.client import ControlClient, ControlUnreachable, DeploymentRefused, RevisionChanged
+from flocker_admin.connecting import ControlAddress, connection_options, user_credential
+from flocker_admin.convergence import finished_move_text
+from flocker_admin.exits import HELP, Exit
+from flocker_admin.following import Look, follow, look
+from flocker_admin.manifest import ManifestDeployment, Mistake, deployment, mistake_text, mistakes
+from flocker_admin.reporting import Ending, MoveEnding, Report, report_for
+from flocker_admin.running import run, tell
+from flocker_admin.views import AppliedView, DatasetView, MoveView, PlanView
+from flocker_py import __version__
+from flocker_py.credentials import Credential
+from flocker_py.errors import FlockerError
+from flocker_py.model import MoveId
+from flocker_py.records import Record, value
+from flocker_py.units import DurationUnreadable, duration_seconds, duration_text
+from flocker_py.wire import json_text
+
+PLANS = 5
+"""How often the plan is made again when the cluster has changed, but not in what concerns it."""
+SETTLE_SECONDS = 1.0
+
+
+class _Options(Record):
+    file: str = value(str)
+    credential: Credential = value(Credential)
+    address: ControlAddress = value(ControlAddress)
+    dry_run: bool = value(bool)
+    wait: bool = value(bool)
+    timeout_seconds: float | None = value((float, type(None)))
+    as_json: bool = value(bool)
+
+
+def _timeout(_context: click.Context, _parameter: click.Parameter, text: str) -> float | None:
+    try:
+        return duration_seconds(text) or None
+    except DurationUnreadable as error:
+        raise click.BadParameter(f"{error}. {' '.join((DurationUnreadable.__doc__ or '').split())}") from error
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=HELP)
+@click.version_option(__version__, prog_name="flocker-deploy")
+@click.argument("file", metavar="CLUSTER.YML", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@connection_options
+@click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
+@click.option("--no-wait", is_flag=True, help="Don't wait until everything is as the file says.")
+@click.option(
+    "--timeout",
+    default="1h",
+    show_default=True,
+    callback=_timeout,
+    help="Wait at most so long; 0: as long as it takes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON objects, one a line.")
+@click.pass_context
+def main(
+    context: click.Context,
+    *,
+    file: Path,
+    control: ControlAddress | None,
+    certificates_directory: Path | None,
+    user: str | None,
+    cacert: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    dry_run: bool,
+    no_wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """
+    Make a cluster what CLUSTER.YML says: show what would change, change it, and follow it to the end.
+
+    What the file doesn't name stays as it is. Doing it again when nothing is to be changed only watches.
+    """
+    read = deployment(_text(file))
+    if isinstance(read, list):
+        sys.exit(_tell_mistakes(str(file), read, as_json=as_json))
+    in_file = read.deployment.control
+    address = control or (None if in_file is None else ControlAddress(host=in_file.host, port=in_file.api_port))
+    if address is None:
+        raise click.UsageError("Where is the control service? Give --control, or cluster.control.host in the file.")
+    given = context.get_parameter_source("certificates_directory") is click.core.ParameterSource.COMMANDLINE
+    try:
+        credential = user_credential(certificates_directory, user, cacert, cert, key, directory_given=given)
+    except FlockerError as error:
+        sys.exit(tell(error, as_json=as_json))
+    options = _Options(
+        file=str(file),
+        credential=credential,
+        address=address,
+        dry_run=dry_run,
+        wait=not no_wait,
+        timeout_seconds=timeout,
+        as_json=as_json,
+    )
+    sys.exit(run(lambda reactor: _deploy(reactor, options, read), as_json=as_json))
+
+
+def _text(file: Path) -> str:
+    try:
+        with click.open_file(str(file), encoding="utf-8", errors="surrogateescape") as stream:
+            return str(stream.read())
+    except OSError as error:
+        raise click.BadParameter(f"{file}: {error.strerror or error}", param_hint="CLUSTER.YML") from error
+
+
+async def _deploy(reactor: Any, options: _Options, read: ManifestDeployment) -> int:
+    client = ControlClient(reactor, options.credential, options.address.host, options.address.port)
+    report = report_for(reactor.seconds, as_json=options.as_json)
+    try:
+        return await _planned(reactor, client, report, options, read)
+    except DeploymentRefused as refusal:
+        found = mistakes(read.manifest, refusal.complaints)
+        if not found:
+            raise
+        return _tell_mistakes(options.file, found, as_json=options.as_json)
+    finally:
+        await client.close()
+
+
+async def _planned(
+    reactor: Any, client: ControlClient, report: Report, options: _Options, read: ManifestDeployment
+) -> int:
+    plan = await client.plan(read.manifest.data)
+    report.plan(plan)
+    if options.dry_run:
+        report.end(Ending(outcome="planned", text="Nothing was changed: this was a dry run.", good=True))
+        return Exit.DONE
+    before = await look(client, read.deployment)
+    ended_before = [
+        dataset.last_move.move_id
+        for dataset in before.datasets
+        if dataset.last_move is not None and dataset.last_move.move_id is not None
+    ]
+    if plan.steps:
+        try:
+            report.applied(await _applied(client, read.manifest.data, plan))
+        except CancelledError:
+            text = f"Interrupted while applying: it may have been done. To see, and to watch: {_again(options)}"
+            report.end(Ending(outcome="interrupted", text=text, good=False))
+            raise
+    if not options.wait:
+        report.end(Ending(outcome="applied", text="Not waiting for the cluster to be so.", good=True))
+        return Exit.DONE
+    try:
+        # What is changed in place looks as before until its agent has stopped it.
+        settle_seconds = SETTLE_SECONDS if plan.steps else 0.0
+        seen = await follow(
+            reactor,
+            client,
+            read.deployment,
+            report,
+            timeout_seconds=options.timeout_seconds,
+            settle_seconds=settle_seconds,
+        )
+    except CancelledError:
+        text = (
+            "Interrupted: no longer watching. The cluster goes on by itself; nothing is left half done. "
+            f"To watch again: {_again(options)}"
+        )
+        report.end(Ending(outcome="interrupted", text=text, good=False))
+        raise
+    return _ended(report, options, seen, ended_before)
+
+
+async def _applied(client: ControlClient, data: object, plan: PlanView) -> AppliedView:
+    """
+    Apply what was shown. The revision grows with whatever happens in the cluster; as long as that leaves the same
+    changes to be made, they are what the user has seen.
+    """
+    revision = plan.revision
+    for left in reversed(range(PLANS)):
+        try:
+            return await client.apply(data, revision)
+        except RevisionChanged:
+            again = await client.plan(data)
+            if left == 0 or again.steps != plan.steps:
+                raise
+            revision = again.revision
+        except ControlUnreachable as error:
+            if not error.arrived:
+                raise
+            # The answer was lost: if nothing is left to change, it was done.
+            again = await client.plan(data)
+            if not again.steps:
+                return AppliedView(revision=again.revision, steps=plan.steps)
+            if again.steps != plan.steps or left == 0:
+                raise
+            revision = again.revision
+    raise AssertionError("the last round returns or raises")
+
+
+def _ended(report: Report, options: _Options, seen: Look | None, ended_before: list[MoveId]) -> int:
+    if seen is None:
+        text = (
+            f"Not done after {duration_text(options.timeout_seconds or 0.0)}; the cluster goes on by itself. "
+            f"To watch again: {_again(options)}. Why a volume waits: flockerctl explain VOLUME"
+        )
+        report.end(Ending(outcome="timeout", text=text, good=False))
+        return Exit.TIMEOUT
+    moves = pvector(_moved(seen, dataset, move) for dataset, move in seen.moves_since(ended_before))
+    if seen.convergence.done:
+        report.end(Ending(outcome="converged", text="Everything is as the file says.", good=True, moves=moves))
+        return Exit.DONE
+    text = "Not everything is as the file says, and waiting does not help: see above."
+    report.end(Ending(outcome="failed", text=text, good=False, moves=moves))
+    return Exit.FAILED
+
+
+def _moved(seen: Look, dataset: DatasetView, move: MoveView) -> MoveEnding:
+    name = dataset.name or str(dataset.dataset_id)
+    return MoveEnding(name=name, text=f"Move of {finished_move_text(name, move, seen.node_names)}", move=move)
+
+
+def _again(options: _Options) -> str:
+    return f"flocker-deploy {shlex.quote(options.file)}"
+
+
+def _tell_mistakes(file: str, found: list[Mistake], *, as_json: bool) -> int:
+    if as_json:
+        listed = [
+            {"line": one.position.line, "column": one.position.column, "path": one.path, "text": one.text}
+            for one in found
+        ]
+        click.echo(json_text({"event": "mistakes", "file": file, "mistakes": listed, "exit_status": int(Exit.USAGE)}))
+        return Exit.USAGE
+    for one in found:
+        click.echo(mistake_text(file, one), err=True)
+    count = len(found)
+    click.echo(f"{count} {'mistake' if count == 1 else 'mistakes'}; nothing was changed.", err=True)
+    return Exit.USAGE

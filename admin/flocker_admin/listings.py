@@ -1,0 +1,130 @@
+"""
+What there is, as tables of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from flocker_admin.convergence import container_item, dataset_item, finished_move_text, move_progress_text
+from flocker_admin.views import ContainerView, DatasetView, MoveView, NodeView
+from flocker_py.model import DatasetId, NodeId
+from flocker_py.units import bytes_text
+
+Row = Sequence[str]
+
+
+def aligned(header: Row, rows: Iterable[Row]) -> list[str]:
+    """
+    A table of text: columns as wide as their widest cell, two spaces between them.
+    """
+    table = [header, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def node_names(nodes: Iterable[NodeView]) -> dict[NodeId, str]:
+    """
+    What to call each node: its name, or else its address, or else its id.
+    """
+    return {node.node_id: node.name or node.address or str(node.node_id) for node in nodes}
+
+
+def node_lines(nodes: Iterable[NodeView]) -> list[str]:
+    """
+    Nodes, and below them what goes wrong on them.
+    """
+    listed = sorted(nodes, key=lambda node: (node.name or "~", str(node.node_id)))
+    header = ("NAME", "ADDRESS", "STATE", "STORAGE", "RUNTIME", "FREE", "VERSION", "ID")
+    rows = [
+        (
+            node.name or "-",
+            node.address or "-",
+            "connected" if node.connected else "away",
+            node.storage or "-",
+            node.runtime or "-",
+            "-" if node.free_bytes is None else bytes_text(node.free_bytes),
+            node.version or "-",
+            str(node.node_id),
+        )
+        for node in listed
+    ]
+    troubles = [
+        f"{node.name or node.node_id}: {failure.about}: {failure.text} ({failure.code})"
+        for node in listed
+        for failure in node.failures
+    ]
+    return [*aligned(header, rows), *troubles]
+
+
+def dataset_lines(datasets: Iterable[DatasetView], names: Mapping[NodeId, str]) -> list[str]:
+    """
+    Datasets, those that are gone left out.
+    """
+    header = ("NAME", "OWNER", "STATUS", "USED", "LIMIT", "ID", "DETAILS")
+    rows = [
+        (
+            dataset.name or "-",
+            names.get(dataset.owner, str(dataset.owner)),
+            dataset.status,
+            "-" if dataset.used_bytes is None else bytes_text(dataset.used_bytes),
+            "-" if dataset.maximum_size_bytes is None else bytes_text(dataset.maximum_size_bytes),
+            str(dataset.dataset_id),
+            _details(dataset, names),
+        )
+        for dataset in sorted(datasets, key=lambda dataset: (dataset.name or "~", str(dataset.dataset_id)))
+        if dataset.status != "deleted"
+    ]
+    return aligned(header, rows)
+
+
+def container_lines(containers: Iterable[ContainerView], names: Mapping[NodeId, str]) -> list[str]:
+    """
+    Containers, and where they run.
+    """
+    header = ("NAME", "STATE", "NODE", "RESTARTS", "VOLUMES", "DETAILS")
+    rows = [
+        (
+            container.name,
+            container.state,
+            names.get(container.runs_on or container.node_id, str(container.runs_on or container.node_id)),
+            str(container.restarts or 0),
+            ",".join(mount.name or str(mount.dataset_id) for mount in container.mounts) or "-",
+            container_item(container.name, container, names, deleted=False).text,
+        )
+        for container in sorted(containers, key=lambda container: container.name)
+    ]
+    return aligned(header, rows)
+
+
+def move_lines(
+    moves: Iterable[MoveView], names: Mapping[NodeId, str], dataset_names: Mapping[DatasetId, str]
+) -> list[str]:
+    """
+    Moves: those under way first, then what the others took.
+    """
+    listed = list(moves)
+    header = ("VOLUME", "FROM", "TO", "PHASE", "MOVE", "DETAILS")
+    rows = [
+        (
+            dataset_names.get(move.dataset_id, str(move.dataset_id)),
+            names.get(move.source, str(move.source)),
+            names.get(move.target, str(move.target)),
+            move.phase or "-",
+            "-" if move.move_id is None else str(move.move_id),
+            f"waiting for {move.waiting_for}" if move.waiting_for else move_progress_text(move),
+        )
+        for move in listed
+        if move.outcome is None
+    ]
+    ended = [
+        finished_move_text(dataset_names.get(move.dataset_id, str(move.dataset_id)), move, names)
+        for move in sorted(listed, key=lambda move: move.ended_at_seconds or 0.0, reverse=True)
+        if move.outcome is not None
+    ]
+    under_way = aligned(header, rows) if rows else ["No move is under way."]
+    return [*under_way, *(["", "Ended:", *ended] if ended else [])]
+
+
+def _details(dataset: DatasetView, names: Mapping[NodeId, str]) -> str:
+    return dataset_item(dataset.name or "", dataset, names, deleted=dataset.deleted).text
