@@ -97,6 +97,7 @@ class Run:
                 repr(self.log_bytes),
                 repr(len(self.command)),
                 *self.command,
+                repr(len(self.environment)),
                 *(f"{name}={value}" for name, value in sorted(self.environment.items())),
             ]
         )
@@ -110,6 +111,9 @@ class Run:
         try:
             token, folder, policy, retries, grace, log_path, log_bytes, words = fields[:8]
             command_end = 8 + int(words)
+            command, (variables, *environment) = fields[8:command_end], fields[command_end:]
+            if int(variables) != len(environment):
+                raise ValueError(f"{len(environment)} variables instead of {variables}")
             return cls(
                 token=token,
                 folder=folder,
@@ -118,8 +122,8 @@ class Run:
                 stop_grace_seconds=float(grace),
                 log_path=log_path,
                 log_bytes=int(log_bytes),
-                command=fields[8:command_end],
-                environment=dict(_pair(entry) for entry in fields[command_end:]),
+                command=command,
+                environment=dict(_pair(entry) for entry in environment),
             )
         except ValueError as error:
             raise FileDamaged(f"no description of a run: {error}") from None

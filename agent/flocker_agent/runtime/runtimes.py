@@ -40,14 +40,16 @@ class RuntimeSettingsWrong(FlockerError):
     lasting = True
 
 
-def opened_runtime(settings: Mapping[str, Any] | None) -> Runtime:
+def opened_runtime(settings: object) -> Runtime:
     """
     The runtime that the part ``runtime`` of ``agent.yml`` asks for.
 
-    :param settings: None: all by default.
+    :param settings: whatever is written there; None: nothing is.
     :raises RuntimeSettingsWrong: naming the key, what is wrong with it, and what it may be.
     :raises OSError: its folder can't be made.
     """
+    if settings is not None and not isinstance(settings, Mapping):
+        raise RuntimeSettingsWrong(f"runtime: must be a mapping with the key backend, not {settings!r}")
     rest = dict(settings or {})
     backend = rest.pop("backend", DEFAULT_BACKEND)
     if not isinstance(backend, str) or backend not in RUNTIMES:
