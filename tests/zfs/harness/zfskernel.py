@@ -103,7 +103,7 @@ def main(words: list[str]) -> int:
         return 128 + interrupted.number
     except BrokenPipeError:
         return _READER_GONE
-    except (NotDebian, PackagesMissing, StepFailed, UnusableFolder) as failure:
+    except (NotDebian, PackagesMissing, StepFailed, UnusableFolder, OSError) as failure:
         say(str(failure))
         return _HARNESS_FAILED
 
