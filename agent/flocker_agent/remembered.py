@@ -46,6 +46,13 @@ def remembered(path: Path, node_id: NodeId) -> NodeAssignment | None:
     if assignment.node_id != node_id:
         log_message(message_type="flocker:agent:assignment-of-another-node", path=str(path))
         return None
+    return trusted(assignment)
+
+
+def trusted(assignment: NodeAssignment) -> NodeAssignment:
+    """
+    What may still be gone by of an old assignment.
+    """
     datasets = assignment.datasets
     for dataset_id, asked in datasets.items():
         if isinstance(asked, Own) and asked.may_create:

@@ -77,7 +77,7 @@ def _room_complaints(
     owner, target = observed.get(ownership.owner), observed.get(dataset.primary)
     seen = None if owner is None else owner.datasets.get(dataset.dataset_id)
     # A target that holds a copy already needs less, and how much less is known to the pools alone.
-    if seen is None or target is None or dataset.dataset_id in target.datasets:
+    if seen is None or target is None or not target.storage_known or dataset.dataset_id in target.datasets:
         return
     if seen.used_bytes > target.free_bytes:
         yield Refusal.of(

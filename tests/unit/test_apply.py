@@ -49,6 +49,7 @@ def node_report(node_id: NodeId, *datasets: DatasetObservation, free_bytes: int 
         storage="memory",
         runtime="process",
         free_bytes=free_bytes,
+        storage_known=True,
         container_fields=pvector(["command", "mounts", "ports", "environment"]),
         datasets=pmap({dataset.dataset_id: dataset for dataset in datasets}),
     )

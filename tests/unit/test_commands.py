@@ -704,7 +704,7 @@ class TestStartMove:
         A dataset doesn't move to a node that has no room for it, unless that has a copy already.
         """
         source = node_report(A, observation(D1, used_bytes))
-        target = node_report(B, *(observation(copy, 0) for copy in copies)).set(free_bytes=1000)
+        target = node_report(B, *(observation(copy, 0) for copy in copies)).set(free_bytes=1000, storage_known=True)
 
         decision = commands.decide(state(*OWNED), StartMove(dataset_id=D1, target=B), pmap({A: source, B: target}))
         code = decision.code if isinstance(decision, Refusal) else None
