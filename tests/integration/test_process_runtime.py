@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from uuid import UUID
@@ -235,6 +236,16 @@ class TestEnvironment:
         (host.volume / "executable").chmod(0o755)
         with pytest.raises(ContainerStartFailed, match=reason):
             host.start("", command=pvector(command))
+
+    def test_no_supervisor(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A host that can't even run a supervisor is an error of the start that says where to look, and nothing is left.
+        """
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(ContainerStartFailed, match=str(host.runtime.log_path(NAME))):
+            host.start("exec sleep 1000")
+
+        assert pmap() == host.runtime.containers()
 
     def test_volume_is_not_there(self, host: Host) -> None:
         """
@@ -653,6 +664,76 @@ class TestDamage:
         before = host.runtime.containers()
 
         assert (pmap(), "one\ntwo\n") == (before, host.run_to_end("echo two"))
+
+
+class TestFullDisk:
+    """
+    There is no room where the runtime keeps what it knows.
+    """
+
+    @pytest.fixture
+    def full(self, tmp_path: Path, require: Require) -> Iterator[Host]:
+        """
+        A host whose state folder is a file system of its own, as yet not full.
+        """
+        require("root")
+        state = tmp_path / "state"
+        state.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(state)], check=True)
+        made = Host(tmp_path)
+        yield made
+        (state / "ballast").unlink(missing_ok=True)
+        for name in made.runtime.containers():
+            made.runtime.stop(name, grace_seconds=0)
+        subprocess.run(["umount", str(state)], check=True)
+
+    def fill(self, host: Host) -> None:
+        with (host.state / "ballast").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    def test_start(self, full: Host) -> None:
+        """
+        A container that can't be written down isn't started, and nothing of it is left.
+        """
+        self.fill(full)
+        with pytest.raises(ContainerStartFailed, match="No space left"):
+            full.start("exec sleep 1000")
+
+        assert (pmap(), []) == (full.runtime.containers(), living(full))
+
+    def test_stop(self, full: Host) -> None:
+        """
+        A container is stopped in order, and its end is known, though there is no room to write anything new.
+        """
+        full.start("trap 'touch bye; exit 7' TERM; echo $$ >pid; while :; do sleep 0.01; done")
+        full.written_pid("pid")
+        self.fill(full)
+        full.runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+
+        assert (True, 7) == ((full.volume / "bye").exists(), full.seen.exit_status)
+
+    def test_killed_supervisor(self, full: Host) -> None:
+        """
+        The end of a container whose supervisor was killed is known, too.
+        """
+        full.start("exec sleep 1000")
+        self.fill(full)
+        supervisor = full.status.supervisor
+        os.kill(supervisor, signal.SIGKILL)
+        eventually(lambda: not lives(supervisor))
+
+        assert (ContainerPhase.EXITED, []) == (full.seen.phase, living(full))
+
+    def test_remove(self, full: Host) -> None:
+        """
+        A container can be removed.
+        """
+        full.run_to_end("true")
+        self.fill(full)
+        full.runtime.remove(NAME)
+
+        assert pmap() == full.runtime.containers()
 
 
 class TestKilledAgent:

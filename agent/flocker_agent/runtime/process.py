@@ -29,7 +29,7 @@ from pathlib import Path
 from pyrsistent import PMap, pmap, pvector
 
 from flocker_agent.runtime import process_files, process_spec
-from flocker_agent.runtime.process_files import Run, Status, StopRequest
+from flocker_agent.runtime.process_files import Run, Status
 from flocker_agent.runtime.process_folder import ProcessFolder
 from flocker_agent.runtime.process_leftovers import end_leftovers
 from flocker_agent.runtime.process_spec import container_name, folder_name, run_of, same_run
@@ -74,10 +74,11 @@ class ProcessRuntime:
         self._folders = state_path / "containers"
         self._logs = state_path / "logs"
         self._trash = state_path / "trash"
-        for folder in (state_path, self._folders, self._logs):
+        for folder in (state_path, self._folders, self._logs, self._trash):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # What an agent that was killed didn't finish removing.
-        shutil.rmtree(self._trash, ignore_errors=True)
+        for removed in self._trash.iterdir():
+            shutil.rmtree(removed, ignore_errors=True)
         self._log_bytes = log_bytes
         self._kill_seconds = kill_seconds
         self._busy: dict[ContainerName, threading.Lock] = {}
@@ -164,7 +165,7 @@ class ProcessRuntime:
             if run is None or folder.definition() is None:
                 raise ContainerMissing(f"No container {name!r}")
             if folder.held():
-                folder.ask_to_stop(StopRequest(token=run.token, grace_seconds=grace_seconds))
+                folder.ask_to_stop(run, grace_seconds=grace_seconds)
                 in_time = folder.released(run, timeout_seconds=grace_seconds + self._kill_seconds)
                 if not in_time and not folder.kill_silent_supervisor(run):
                     raise ContainerStillRunning(

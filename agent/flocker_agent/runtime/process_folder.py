@@ -4,6 +4,7 @@ The folder of one container: who holds it, how its run is going, and the supervi
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -35,8 +36,8 @@ from flocker_agent.runtime.process_files import (
     StopRequest,
 )
 from flocker_agent.runtime.process_table import SUSPENDED, boot_id, process_entry
+from flocker_agent.runtime.process_writing import overwrite_text, replace_text
 from flocker_py.model import Container
-from flocker_py.runtime import ContainerRuntimeError
 from flocker_py.wire import WireError, from_text, to_text
 
 # Where the package flocker_agent is found: the supervisor's Python looks nowhere else but in its own library.
@@ -155,7 +156,7 @@ class ProcessFolder:
         """
         Write down how a run ended whose supervisor can't.
         """
-        self._replace(STATUS_FILE, status.to_text())
+        overwrite_text(str(self._path / STATUS_FILE), status.to_text())
 
     def spawn(self, container: Container, run: Run, lock: int) -> str | None:
         """
@@ -163,7 +164,7 @@ class ProcessFolder:
 
         :param lock: holds the container, and is handed on.
         :returns: None, or why the application could not be executed.
-        :raises ContainerRuntimeError: the supervisor ended before it could tell.
+        :raises OSError: there is no room for what the supervisor needs to know, or the host can't run it.
         """
         # The definition comes last: only with it is there a container.
         self._replace(RUN_FILE, run.to_text())
@@ -188,17 +189,22 @@ class ProcessFolder:
             return None
         if report.startswith(_FAILED):
             return report.removeprefix(_FAILED).decode(errors="surrogateescape")
-        raise ContainerRuntimeError(f"The supervisor of {container.name!r} did not start; see {run.log_path}")
+        return f"its supervisor ended before it could say more than is in {run.log_path}"
 
-    def ask_to_stop(self, request: StopRequest) -> None:
+    def ask_to_stop(self, run: Run, *, grace_seconds: float) -> None:
         """
-        Let the supervisor, if there is one, end its run.
+        Let the supervisor, if there is one, end this run.
         """
-        self._replace(STOP_FILE, request.to_text())
+        request = StopRequest(token=run.token, grace_seconds=grace_seconds)
         try:
+            self._replace(STOP_FILE, request.to_text())
             control = os.open(self._path / CONTROL_PIPE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return  # nobody reads it: a supervisor looks at the request as soon as it does
+        except OSError as error:
+            # ENXIO: nobody reads the pipe yet; who begins to, looks at the request first. Otherwise the disk is full. A
+            # signal needs no room; it says no grace period, which is the definition's then.
+            if error.errno != errno.ENXIO:
+                self._signal_supervisor(run, signal.SIGTERM)
+            return
         try:
             os.write(control, b"\n")
         except BlockingIOError:
@@ -243,15 +249,13 @@ class ProcessFolder:
         entry = process_entry(status.supervisor)
         if status.phase in (EXITED, STOPPING) and entry is not None and entry.state not in SUSPENDED:
             return False
-        if status.boot == boot_id():
-            send(status.supervisor, status.supervisor_ticks, (signal.SIGKILL,))
+        self._signal_supervisor(run, signal.SIGKILL)
         return True
 
     def clear(self) -> None:
         """
         Remove it, at one stroke. The caller holds the container.
         """
-        self._trash.mkdir(mode=0o700, exist_ok=True)
         grave = self._trash / uuid.uuid4().hex
         self._path.rename(grave)
         shutil.rmtree(grave)
@@ -261,6 +265,11 @@ class ProcessFolder:
             return os.path.samestat(os.fstat(lock), (self._path / LOCK_FILE).stat())
         except FileNotFoundError:
             return False
+
+    def _signal_supervisor(self, run: Run, number: signal.Signals) -> None:
+        status = self.status(run)
+        if status is not None and status.boot == boot_id():
+            send(status.supervisor, status.supervisor_ticks, (number,))
 
     def _supervisor_ended(self, run: Run, *, timeout_seconds: float) -> bool:
         with self._supervisor(run) as handle:
@@ -290,10 +299,7 @@ class ProcessFolder:
             return None
 
     def _replace(self, name: str, text: str) -> None:
-        temporary = self._path / f"{name}.new"
-        with os.fdopen(_open_private(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-            file.write(text.encode(errors="surrogateescape"))
-        temporary.replace(self._path / name)
+        replace_text(str(self._path / name), text)
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -34,6 +34,7 @@ from flocker_agent.runtime.process_launch import LaunchFailed, adopt_orphans, bl
 from flocker_agent.runtime.process_log import BoundedLog
 from flocker_agent.runtime.process_policy import next_wait_seconds, starts_again
 from flocker_agent.runtime.process_table import boot_id, descendants, process_entry, process_table
+from flocker_agent.runtime.process_writing import overwrite_text
 
 _READ_BYTES = 1 << 16
 # Between two looks for processes that escaped a kill by being made meanwhile; doubled each time, as one may hang in
@@ -314,14 +315,11 @@ class _Supervisor:
         self._told_to_end = True
 
     def _write_status(self) -> None:
-        temporary = f"{STATUS_FILE}.new"
         try:
-            with open(temporary, "w", encoding="utf-8") as file:  # noqa: PTH123
-                file.write(self._status.to_text())
-            os.rename(temporary, STATUS_FILE)  # noqa: PTH104
+            overwrite_text(STATUS_FILE, self._status.to_text())
             self._status_unwritten = False
         except OSError:
-            # A full disk is no reason to end an application. It is tried again until there is room.
+            # A disk that fails is no reason to end an application. It is tried again.
             self._status_unwritten = True
 
 
