@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from demo.testimony import Testimony
+from demo.testimony import Pause, Testimony
 
 _MOST_LINE_BYTES = 4096
 _READ_BYTES = 65536
@@ -60,13 +60,6 @@ class Witness:
             each.close()
         self._path.unlink(missing_ok=True)
 
-    def ask(self, question: Callable[[Testimony], object]) -> object:
-        """
-        The answer to a question about what is known so far, which doesn't change meanwhile.
-        """
-        with self._changed:
-            return question(self._testimony)
-
     @property
     def last(self) -> int:
         """
@@ -74,6 +67,13 @@ class Witness:
         """
         with self._changed:
             return self._testimony.last
+
+    def pauses(self) -> list[Pause]:
+        """
+        The pauses so far, one for each change from one run of the ledger to the next.
+        """
+        with self._changed:
+            return self._testimony.pauses
 
     def wait(self, happened: Callable[[Testimony], bool], *, timeout_seconds: float) -> bool:
         """
@@ -86,7 +86,7 @@ class Witness:
 
     def testimony(self) -> Testimony:
         """
-        All of it. The witness must have ended.
+        All of it. The ledger must have ended.
         """
         return self._testimony
 
