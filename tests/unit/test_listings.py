@@ -1,0 +1,137 @@
+"""
+Tables of what there is.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pyrsistent import pvector
+
+from flocker_admin.listings import aligned, container_lines, dataset_lines, move_lines, node_lines, node_names
+from flocker_admin.views import ContainerView, DatasetView, FailureView, MountView, MoveView, NodeView
+from flocker_py.model import ContainerName, DatasetId, MoveId, NodeId
+
+N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
+N2 = NodeId(UUID("22222222-2222-4222-8222-222222222222"))
+PG = DatasetId(UUID("dddddddd-dddd-4ddd-8ddd-dddddddddddd"))
+MOVE = MoveId(UUID("33333333-3333-4333-8333-333333333333"))
+NAMES = {N1: "n1", N2: "n2"}
+
+
+def dataset(name: str | None = "pg", status: str = "ok", used_bytes: int | None = 1024) -> DatasetView:
+    return DatasetView(
+        dataset_id=PG,
+        name=name,
+        primary=N1,
+        owner=N1,
+        epoch=1,
+        created=True,
+        deleted=False,
+        status=status,
+        used_bytes=used_bytes,
+        maximum_size_bytes=None if used_bytes is None else 2**30,
+    )
+
+
+def test_columns_are_as_wide_as_needed() -> None:
+    """
+    Columns line up, and no line ends in blanks.
+    """
+    assert aligned(("A", "LONG"), [("xyz", "1"), ("x", "")]) == ["A    LONG", "xyz  1", "x"]
+
+
+def test_nodes() -> None:
+    """
+    Nodes are listed by name, and below them what goes wrong on them.
+    """
+    failure = FailureView(about="db", code="PoolFull", text="no room", at_seconds=1.0)
+    here = NodeView(
+        node_id=N1,
+        name="n1",
+        address="192.0.2.1",
+        connected=True,
+        storage="zfs",
+        runtime="process",
+        free_bytes=2**30,
+        version="0.1.0",
+        failures=pvector([failure]),
+    )
+    nameless = NodeView(node_id=N2, connected=False)
+
+    assert node_lines([nameless, here]) == [
+        "NAME  ADDRESS    STATE      STORAGE  RUNTIME  FREE   VERSION  ID",
+        f"n1    192.0.2.1  connected  zfs      process  1 GiB  0.1.0    {N1}",
+        f"-     -          away       -        -        -      -        {N2}",
+        "n1: db: no room (PoolFull)",
+    ]
+
+
+def test_name_of_a_node() -> None:
+    """
+    A node without a name is called by its address, and without that by its id.
+    """
+    nodes = [
+        NodeView(node_id=N1, address="192.0.2.1", connected=True),
+        NodeView(node_id=N2, connected=False),
+    ]
+
+    assert node_names(nodes) == {N1: "192.0.2.1", N2: str(N2)}
+
+
+def test_datasets() -> None:
+    """
+    Datasets are listed by name, but for those that are gone.
+    """
+    assert dataset_lines([dataset(None, "creating", None), dataset(), dataset("old", "deleted")], NAMES) == [
+        f"NAME  OWNER  STATUS    USED   LIMIT  {'ID':36}  DETAILS",
+        f"pg    n1     ok        1 KiB  1 GiB  {PG}  on n1, 1 KiB used",
+        f"-     n1     creating  -      -      {PG}  is being made on n1",
+    ]
+
+
+def test_containers() -> None:
+    """
+    Containers are listed with where they run and what they mount.
+    """
+    db = ContainerView(
+        name=ContainerName("db"),
+        node_id=N1,
+        runs_on=N1,
+        state="running",
+        mounts=pvector([MountView(dataset_id=PG, name="pg"), MountView(dataset_id=PG)]),
+    )
+    web = ContainerView(name=ContainerName("web"), node_id=N2, state="waiting")
+
+    assert container_lines([web, db], NAMES) == [
+        f"NAME  STATE    NODE  RESTARTS  {'VOLUMES':39}  DETAILS",
+        f"db    running  n1    0         pg,{PG}  running on n1",
+        f"web   waiting  n2    0         {'-':39}  waiting on n2",
+    ]
+
+
+def test_moves() -> None:
+    """
+    Moves under way come first, then those that ended, the newest first.
+    """
+    moves = [
+        MoveView(move_id=MOVE, dataset_id=PG, source=N2, target=N1, outcome="cancelled", ended_at_seconds=1.0),
+        MoveView(move_id=MOVE, dataset_id=PG, source=N1, target=N2, phase="copying", round=1),
+        MoveView(dataset_id=PG, source=N1, target=N2, waiting_for="node n2"),
+    ]
+
+    assert move_lines(moves, NAMES, {PG: "pg"}) == [
+        f"VOLUME  FROM  TO  PHASE    {'MOVE':36}  DETAILS",
+        f"pg      n1    n2  copying  {MOVE}  round 1",
+        f"pg      n1    n2  -        {'-':36}  waiting for node n2",
+        "",
+        "Ended:",
+        "pg from n2 to n1: cancelled",
+    ]
+
+
+def test_no_moves() -> None:
+    """
+    No move is said in words.
+    """
+    assert move_lines([], NAMES, {}) == ["No move is under way."]
