@@ -18,8 +18,9 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.python.failure import Failure
 
 from flocker_control import codec, slices
-from flocker_control.commands import Command, Refusal, decide
+from flocker_control.commands import Command, decide
 from flocker_control.ownership import transition
+from flocker_control.refusals import Refusal
 from flocker_control.situation import Situation
 from flocker_control.state import Changes, State, changed
 from flocker_control.store import RevisionConflict, Store, StoreError
