@@ -17,8 +17,8 @@ from rich.console import Console
 from demo import ledger
 from demo.cluster_file import LEDGER, deployment_text, with_node, without_ledger
 from demo.deploying import deploy
+from demo.evidence import Evidence
 from demo.report import MoveFigures
-from demo.testimony import Testimony
 from demo.witness import Witness
 from flocker_admin.devcluster_api import answered
 from flocker_admin.devcluster_cluster import bring_up, programs, take_down
@@ -195,8 +195,8 @@ class Demonstration:
         deploy(self._file, environment(cluster, self._folder), say=self.say, timeout_seconds=_DEPLOY_SECONDS)
 
     def _await_writer(self, writers: int, timeout_seconds: float) -> None:
-        def writes(testimony: Testimony) -> bool:
-            return bool(testimony.groups) and testimony.groups[-1].writer >= writers - 1
+        def writes(evidence: Evidence) -> bool:
+            return bool(evidence.groups) and evidence.groups[-1].writer >= writers - 1
 
         if not self._witness.wait(writes, timeout_seconds=timeout_seconds):
             raise DemoFailed(f"no record was acknowledged for {duration_text(timeout_seconds)}")
@@ -204,7 +204,7 @@ class Demonstration:
     def _let_it_write(self, rate: int) -> None:
         wanted = self._witness.last + int(rate * _CALM_SECONDS)
         # On a slow disk there are fewer; that it goes on is what matters.
-        self._witness.wait(lambda testimony: testimony.last >= wanted, timeout_seconds=2 * _CALM_SECONDS)
+        self._witness.wait(lambda evidence: evidence.last >= wanted, timeout_seconds=2 * _CALM_SECONDS)
 
     def _dataset(self, cluster: DevCluster) -> dict[str, Any]:
         datasets = answered(cluster, self._folder, "/v2/datasets")["datasets"]

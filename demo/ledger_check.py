@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from demo.evidence import Group
 from demo.ledger import (
     BALLAST_FOLDER,
     BALLAST_SUMS_FILE,
@@ -19,7 +20,6 @@ from demo.ledger import (
     LedgerDamaged,
     record_number,
 )
-from demo.testimony import Group
 
 _MOST_COMPLAINTS = 20
 

@@ -58,12 +58,12 @@ def main(*, backend: str, moves: int, ballast_mb: int, rate: int, keep: bool, js
                     demonstration.move(cluster, number % 2, (number + 1) % 2, rate)
                 volume = demonstration.end(cluster, moves % 2)
                 demonstration.say(f"reading {volume}")
-                testimony = witness.testimony()
-                finding = check_volume(volume, testimony.groups)
+                evidence = witness.evidence()
+                finding = check_volume(volume, evidence.groups)
                 records = finding.records
-                complaints = [*testimony.complaints, *finding.complaints]
-                if testimony.writers != moves + 1:
-                    complaints.append(f"the ledger was started {testimony.writers} times for {moves} moves")
+                complaints = [*evidence.complaints, *finding.complaints]
+                if evidence.writers != moves + 1:
+                    complaints.append(f"the ledger was started {evidence.writers} times for {moves} moves")
             except (FlockerError, OSError) as error:
                 complaints.append(explanation(error))
             except KeyboardInterrupt:

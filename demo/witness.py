@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from demo.testimony import Pause, Testimony
+from demo.evidence import Evidence, Pause
 
 _MOST_LINE_BYTES = 4096
 _READ_BYTES = 65536
@@ -40,7 +40,7 @@ class Witness:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._testimony = Testimony()
+        self._evidence = Evidence()
         self._changed = threading.Condition()
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._stopping, self._stop = socket.socketpair()
@@ -66,29 +66,29 @@ class Witness:
         The highest number that was ever acknowledged.
         """
         with self._changed:
-            return self._testimony.last
+            return self._evidence.last
 
     def pauses(self) -> list[Pause]:
         """
         The pauses so far, one for each change from one run of the ledger to the next.
         """
         with self._changed:
-            return self._testimony.pauses
+            return self._evidence.pauses
 
-    def wait(self, happened: Callable[[Testimony], bool], *, timeout_seconds: float) -> bool:
+    def wait(self, happened: Callable[[Evidence], bool], *, timeout_seconds: float) -> bool:
         """
         Wait until something has happened.
 
         :returns: whether it has, in time.
         """
         with self._changed:
-            return self._changed.wait_for(lambda: happened(self._testimony), timeout_seconds)
+            return self._changed.wait_for(lambda: happened(self._evidence), timeout_seconds)
 
-    def testimony(self) -> Testimony:
+    def evidence(self) -> Evidence:
         """
         All of it. The ledger must have ended.
         """
-        return self._testimony
+        return self._evidence
 
     def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -129,7 +129,7 @@ class Witness:
                 for line in lines:
                     self._take(speaker, line, now)
                 if len(speaker.unread) > _MOST_LINE_BYTES:
-                    self._testimony.complaints.append("somebody spoke to the witness without making sense")
+                    self._evidence.complaints.append("somebody spoke to the witness without making sense")
                     return False
                 self._changed.notify_all()
 
@@ -138,10 +138,10 @@ class Witness:
             word, *fields = line.decode("ascii").split()
             if word == "hello" and speaker.writer is None:
                 _, last, torn_bytes = (int(field) for field in fields)
-                speaker.writer = self._testimony.hello(last, torn_bytes)
+                speaker.writer = self._evidence.hello(last, torn_bytes)
                 return
             if word == "ack" and speaker.writer is not None:
                 first, last, checksum = int(fields[0]), int(fields[1]), int(fields[2], 16)
-                self._testimony.acknowledge(speaker.writer, first, last, checksum, now)
+                self._evidence.acknowledge(speaker.writer, first, last, checksum, now)
                 return
-        self._testimony.complaints.append(f"the witness heard what makes no sense: {line[:80]!r}")
+        self._evidence.complaints.append(f"the witness heard what makes no sense: {line[:80]!r}")

@@ -34,7 +34,7 @@ class Pause(NamedTuple):
     seconds: float
 
 
-class Testimony:
+class Evidence:
     """
     Everything that the ledger acknowledged, in the order in which the witness heard of it.
     """
