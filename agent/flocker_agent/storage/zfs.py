@@ -10,7 +10,7 @@ nor when the pool is imported.
 raw: the data stays encrypted on its way, and can be kept by a node that doesn't have the key. A dataset that was
 received raw is its own encryption root: it does not inherit the key of the ``POOL/flocker`` that it is in, and its key
 is the one of the pool it was first created in, to be loaded by ``zfs load-key -L LOCATION POOL/flocker/ID`` before it
-is mounted. An unencrypted dataset can't be sent into an encrypted ``POOL/flocker``.
+is mounted. Encrypt the datasets of all nodes or of none: ZFS doesn't build a raw increment on a base that wasn't.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class ZfsPool:
         answer = self._ask(zfs_listing.CHILDREN, {b"parent": parent.encode()}, f"listing {parent}")
         return [name.decode() for name in answer]
 
-    def ensure_parent(self) -> DatasetEntry:
+    def ensure_parent(self) -> None:
         """
         Make the parent of all our datasets, if it isn't there, and see that it keeps them from being mounted or written
         by accident.
@@ -124,17 +124,12 @@ class ZfsPool:
         name = names.parent_name(self.name)
         parent = self.entry_of(name)
         if parent is None:
-            self._create_parent(name)
-            parent = self.entry_of(name)
+            self._create(name, _PARENT_NUMBERS)
         elif not (parent.read_only and parent.mount_point in ("legacy", "none")):
             if self.children(name):
                 command = " ".join(f"{key}={content}" for key, content in _PARENT_WORDS.items())
                 raise BackendUnavailable(f"{name} is not set up for its children to be safe: zfs set {command} {name}")
             zfs_command.set_properties(name, _PARENT_WORDS)
-            parent = self.entry_of(name)
-        if parent is None:
-            raise StorageError(f"{name} was destroyed as soon as it was made")
-        return parent
 
     def ensure_stash_parent(self) -> None:
         """
@@ -144,9 +139,6 @@ class ZfsPool:
         name = names.stash_parent_name(self.name)
         if self.entry_of(name) is None:
             self._create(name, {b"canmount": CANMOUNT_OFF})
-
-    def _create_parent(self, name: str) -> None:
-        self._create(name, _PARENT_NUMBERS)
 
     def _create(self, name: str, properties: Mapping[bytes, int | bytes]) -> None:
         try:

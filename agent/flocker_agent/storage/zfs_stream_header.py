@@ -18,7 +18,7 @@ _MAGIC = 0x2F5BACBAC
 _BEGIN = 0
 _SUBSTREAM = 1
 _FILE_SYSTEM = 2
-_EMBEDDED, _RESUMING, _RAW = 1 << 16, 1 << 20, 1 << 24
+_RESUMING, _RAW = 1 << 20, 1 << 24
 _BEGINNINGS = tuple(struct.pack(f"{order}Q", _MAGIC) for order in "<>")
 
 
@@ -30,7 +30,6 @@ class StreamHeader(Record):
     :param to_name: what the sender called the snapshot, pool and dataset included.
     :param resuming: it goes on with a receive that was cut.
     :param raw: it carries encrypted data as it lay in the pool.
-    :param embedded: small blocks come inside their pointers, which an encrypted pool can't take.
     """
 
     to_guid: Guid = value(int)
@@ -38,7 +37,6 @@ class StreamHeader(Record):
     to_name: str = value(str)
     resuming: bool = value(bool, default=False)
     raw: bool = value(bool, default=False)
-    embedded: bool = value(bool, default=False)
 
 
 def could_begin(start: bytes) -> bool:
@@ -74,5 +72,4 @@ def decoded(header: bytes) -> StreamHeader:
         to_name=name.partition(b"\0")[0].decode(errors="replace"),
         resuming=bool(features & _RESUMING),
         raw=bool(features & _RAW),
-        embedded=bool(features & _EMBEDDED),
     )
