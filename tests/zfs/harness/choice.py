@@ -15,12 +15,12 @@ from typing import Literal, assert_never
 
 from tests.zfs.harness import debian
 from tests.zfs.harness.debian import NotDebian, PackagesMissing
+from tests.zfs.harness.job import Exited, Failed, Request, TimedOut, UnusableFolder, checked_folders
 from tests.zfs.harness.kernelcache import Built, cache_folder, newest_built, recipe_hash
 from tests.zfs.harness.progress import StepFailed, say, step
 from tests.zfs.harness.qemubuild import TOOLS as QEMU_TOOLS
 from tests.zfs.harness.qemubuild import qemu_build
 from tests.zfs.harness.qemuguest import run_in_qemu
-from tests.zfs.harness.session import Exited, Failed, Request, TimedOut, UnusableFolder, checked_folders
 from tests.zfs.harness.umlbuild import uml_build
 from tests.zfs.harness.umlguest import run_in_uml
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.zfs.harness.job import Exited, Failed, Request, TimedOut, job_of, kernel_words, run_folder
 from tests.zfs.harness.kernelcache import Built, in_use
 from tests.zfs.harness.progress import say
-from tests.zfs.harness.session import Exited, Failed, Request, TimedOut, job_of, kernel_words, run_folder, run_guest
+from tests.zfs.harness.session import run_guest
 
 _BOOT_SECONDS = 240.0
 _HERE = Path(__file__).resolve().parent

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.zfs.harness.job import Exited, Failed, Request, TimedOut, job_of, kernel_words, run_folder
 from tests.zfs.harness.kernelcache import Built, in_use
 from tests.zfs.harness.progress import say
-from tests.zfs.harness.session import Exited, Failed, Request, TimedOut, job_of, kernel_words, run_folder, run_guest
+from tests.zfs.harness.session import run_guest
 
 _BOOT_SECONDS = 60.0
 # Programs for the guest come from here, not from the run's folder: the kernel's own /dev hides /dev/shm.

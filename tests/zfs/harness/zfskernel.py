@@ -32,8 +32,9 @@ if __name__ == "__main__":
 
 from tests.zfs.harness.choice import doctor, ensure_built, run_auto, run_on  # noqa: E402
 from tests.zfs.harness.debian import NotDebian, PackagesMissing  # noqa: E402
+from tests.zfs.harness.job import Exited, Failed, Request, TimedOut, UnusableFolder  # noqa: E402
 from tests.zfs.harness.progress import StepFailed, say  # noqa: E402
-from tests.zfs.harness.session import Exited, Failed, Interrupted, Request, TimedOut, UnusableFolder, signals_raised  # noqa: E402
+from tests.zfs.harness.session import Interrupted, signals_raised  # noqa: E402
 
 _TIMED_OUT = 124
 _HARNESS_FAILED = 125
