@@ -190,7 +190,7 @@ def _set_metadata(full_path: bytes, entry: TreeEntry) -> None:
         uid, gid = (-1 if owner is None else owner for owner in (entry.uid, entry.gid))
         os.chown(full_path, uid, gid, follow_symlinks=False)
     # A folder that was there stays, with what it had.
-    for name in set(os.listxattr(full_path, follow_symlinks=False)) - entry.xattrs.keys():
+    for name in set(os.listxattr(full_path, follow_symlinks=False)) - set(entry.xattrs):
         if not name.startswith("security."):
             os.removexattr(full_path, name, follow_symlinks=False)
     if entry.kind is not EntryKind.SYMLINK:
