@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from pyrsistent import pmap, pvector
 from treq.client import HTTPClient
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from flocker_control.http.site import api_site
@@ -182,22 +182,12 @@ class RestCluster:
         """
         Wait until the service has got so far.
 
-        :raises AssertionError: it hasn't, after ten seconds.
+        :raises twisted.internet.defer.TimeoutError: it hasn't, after ten seconds.
         """
 
         async def reached() -> None:
-            news: Deferred[None] = Deferred()
-
-            def look(_event: object) -> None:
-                if condition() and not news.called:
-                    news.callback(None)
-
-            stop = self.service.watch(look)
-            try:
-                look(None)
-                await news
-            finally:
-                stop()
+            while not condition():
+                await deferLater(REACTOR, 0.01)
 
         in_reactor(reached, timeout_seconds=10)
 
@@ -227,14 +217,15 @@ def rest_cluster(
     """
     A control service that listens on loopback until the end of the block.
 
-    :param directory: where certificates are made.
+    :param directory: where certificates are made, unless there are some.
+    :param options: of the site.
     """
     certificates = make_cluster(directory) if certificates is None else certificates
     known = certificates
 
     async def begin() -> tuple[RestCluster, Any]:
         service = await opened(MemoryStore() if store is None else store, clock=REACTOR, new_id=uuid4)
-        site = api_site(service, clock=REACTOR, uuid4=uuid4, validate_answers=True, **options)
+        site = api_site(service, uuid4=uuid4, validate_answers=True, **{"clock": REACTOR, **options})
         port = REACTOR.listenSSL(0, site, api_server_options(known.control), interface="127.0.0.1")
         return RestCluster(service, port.getHost().port, user_client(known)), port
 

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from eliot import log_message
 from klein import Klein
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
@@ -90,6 +91,7 @@ def api_site(
             rendering(api, each, SCHEMAS, validate_answers=validate_answers)
         )
     app.handle_errors(HTTPException)(_unroutable)
+    app.handle_errors(Exception)(_failed)
     return ApiSite(_ApiResource(app.resource()), clock)
 
 
@@ -110,7 +112,7 @@ class _ApiResource(Resource):
         """
         asked: Any = request
         try:
-            asked.path.decode("utf-8")
+            b"/".join(asked.postpath).decode("utf-8")
             asked.method.decode("ascii")
             return self._routed.render(asked)
         except (UnicodeError, HTTPException):
@@ -119,6 +121,15 @@ class _ApiResource(Resource):
             write_answer(asked, refusal.answer())
             asked.finish()
             return NOT_DONE_YET
+
+
+def _failed(request: HttpRequest, failure: Failure) -> bytes:
+    """
+    The last resort: something went wrong in telling what went wrong.
+    """
+    log_message(message_type="flocker:api:failure", reason=failure.getTraceback())
+    write_answer(request, RequestRefused(500, "InternalError", "Something went wrong. See the log.").answer())
+    return b""
 
 
 def _unroutable(request: HttpRequest, failure: Failure) -> bytes:

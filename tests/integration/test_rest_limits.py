@@ -1,0 +1,341 @@
+"""
+The REST API under bad clients, a bad store, and bad luck.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from eliot import add_destinations, remove_destination
+from pyrsistent import PVector
+from twisted.internet.task import Clock
+
+from flocker_control.commands import CreateDataset
+from flocker_control.http.request import DISCARDED_BYTES, REQUEST_SECONDS
+from flocker_control.memory_store import MemoryStore
+from flocker_control.store import Commit, StoreFull
+from flocker_py.credentials import Credential
+from flocker_py.identity import UserIdentity
+from flocker_py.model import DatasetId
+from flocker_py.testing.certificates import ClusterCertificates, install, make_cluster
+from flocker_py.testing.reactor_thread import in_reactor
+from tests.integration.rest import A, RestCluster, rest_cluster
+
+CREATE = CreateDataset(dataset_id=DatasetId(UUID(int=7)), primary=A)
+DATASETS = "/v1/configuration/datasets"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> ClusterCertificates:
+    """
+    Certificates for all tests here.
+    """
+    return make_cluster(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, certificates: ClusterCertificates) -> Iterator[RestCluster]:
+    """
+    A control service.
+    """
+    with rest_cluster(tmp_path, certificates=certificates) as running:
+        yield running
+
+
+@contextmanager
+def connected(cluster: RestCluster, credential: Credential) -> Iterator[ssl.SSLSocket]:
+    """
+    A connection, for bytes that no client sends.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(credential.ca_path)
+    context.load_cert_chain(credential.certificate_path, credential.key_path)
+    with (
+        socket.create_connection(("127.0.0.1", cluster.port), timeout=30) as plain,
+        context.wrap_socket(plain) as secured,
+    ):
+        yield secured
+
+
+def answered(connection: ssl.SSLSocket) -> bytes:
+    """
+    All that comes back until the other side closes.
+    """
+    received = b""
+    while True:
+        try:
+            part = connection.recv(65536)
+        except (ConnectionError, ssl.SSLEOFError):
+            return received
+        if not part:
+            return received
+        received += part
+
+
+class FullStore(MemoryStore):
+    """
+    A store on a full disk.
+    """
+
+    async def commit(self, revision: int, puts: Mapping[str, str], deletes: Set[str]) -> int:
+        """
+        Refused.
+        """
+        raise StoreFull("/data/store.sqlite: database or disk is full")
+
+
+class BrokenStore(MemoryStore):
+    """
+    A store with a mistake in it.
+    """
+
+    async def commit(self, revision: int, puts: Mapping[str, str], deletes: Set[str]) -> int:
+        """
+        A mistake.
+        """
+        raise ZeroDivisionError("a mistake")
+
+    async def commits_after(self, revision: int) -> PVector[Commit]:
+        """
+        Another.
+        """
+        raise ZeroDivisionError("a mistake")
+
+
+class TestWhoMayCome:
+    """
+    Certificates.
+    """
+
+    def test_node_is_turned_away(self, cluster: RestCluster, certificates: ClusterCertificates) -> None:
+        """
+        A node's certificate doesn't open the users' port.
+        """
+        with pytest.raises((ssl.SSLError, ConnectionError)), connected(cluster, certificates.nodes[0]) as connection:
+            connection.sendall(b"GET /v1/version HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"" == connection.recv(1000)
+            raise ConnectionError("closed without a word")
+
+    def test_plain_text_is_turned_away(self, cluster: RestCluster) -> None:
+        """
+        Without TLS there is no answer, and the service goes on.
+        """
+        with socket.create_connection(("127.0.0.1", cluster.port), timeout=30) as plain:
+            plain.sendall(b"GET /v1/version HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"HTTP" not in plain.recv(1000)
+        assert 200 == cluster.get("/v1/version").status
+
+    def test_name_is_logged(self, tmp_path: Path, certificates: ClusterCertificates, cluster: RestCluster) -> None:
+        """
+        The log says which user asked, as which task, and how it ended.
+        """
+        messages: list[dict[str, Any]] = []
+        add_destinations(messages.append)
+        task = "7a6f3f0e-6f4f-4b0e-8f0e-0f0f0f0f0f0f"
+        try:
+            cluster.get("/v1/version", headers={"X-Eliot-Task-Id": f"{task}@/3"})
+        finally:
+            remove_destination(messages.append)
+
+        ours = [message for message in messages if message["task_uuid"] == task]
+        assert ["testing", None] == [message.get("user") for message in ours]
+        assert ([3, 1], 200) == (ours[0]["task_level"], ours[1]["status"])
+
+    def test_any_user_of_the_cluster(
+        self, tmp_path: Path, certificates: ClusterCertificates, cluster: RestCluster
+    ) -> None:
+        """
+        Every user that the cluster's authority has signed is let in.
+        """
+        other = install(tmp_path / "other", certificates.authority, UserIdentity(name="other"))
+
+        with connected(cluster, other) as connection:
+            connection.sendall(b"GET /v1/version HTTP/1.0\r\n\r\n")
+            assert b'{"flocker":"1.15.0"}' in answered(connection)
+
+
+class TestRawRequests:
+    """
+    Requests that no client sends.
+    """
+
+    @pytest.mark.parametrize(
+        ("request_bytes", "status"),
+        [
+            (b"GET /v1/version HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n", 200),
+            (b"GET /v1/version HTTP/1.1\r\nConnection: close\r\n\r\n", 200),
+            (b"GET /v1/version HTTP/1.1\r\nHost: \xff\xfe\r\nConnection: close\r\n\r\n", 400),
+            (b"GET /v1/version HTTP/1.1\r\nHost: " + b"a" * 70 + b".x\r\nConnection: close\r\n\r\n", 400),
+            (b"GET /v1/%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
+            (b"GET /v1/\xff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
+            (b"G\xffT /v1/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400),
+            (b"BREW /v1/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405),
+            (b"GET /v1/version?%ff=%ff&x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200),
+            (b"nonsense\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        ],
+        ids=range(12),
+    )
+    def test_answered(
+        self, cluster: RestCluster, certificates: ClusterCertificates, request_bytes: bytes, status: int
+    ) -> None:
+        """
+        Whatever comes is answered with a status that fits, and never with a 500.
+        """
+        with connected(cluster, certificates.user) as connection:
+            connection.sendall(request_bytes)
+            answer = answered(connection)
+
+        assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:200]
+
+    def test_host_that_is_none(self, cluster: RestCluster, certificates: ClusterCertificates) -> None:
+        """
+        A host name that can't be is refused in JSON.
+        """
+        with connected(cluster, certificates.user) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: " + b"a" * 70 + b"\xc3\xa9.x\r\nConnection: close\r\n\r\n")
+            body = answered(connection).partition(b"\r\n\r\n")[2]
+
+        assert "RequestRefused" == json.loads(body)["code"]
+
+    def test_endless_body(self, cluster: RestCluster, certificates: ClusterCertificates) -> None:
+        """
+        Who goes on sending a body far beyond what is allowed is cut off.
+        """
+        chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+        with connected(cluster, certificates.user) as connection:
+            connection.sendall(b"POST /v1/version HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            with pytest.raises((ConnectionError, ssl.SSLError)):
+                for _ in range(2 * DISCARDED_BYTES // 0x100000):
+                    connection.sendall(chunk)
+
+        assert 200 == cluster.get("/v1/version").status
+
+    def test_many_requests_on_one_connection(self, cluster: RestCluster, certificates: ClusterCertificates) -> None:
+        """
+        A connection serves one request after the other, also when they all come at once.
+        """
+        asked = b"GET /v1/version HTTP/1.1\r\nHost: x\r\n\r\n" * 49
+        with connected(cluster, certificates.user) as connection:
+            connection.sendall(asked + b"GET /v1/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+            assert 50 == answered(connection).count(b'{"flocker":"1.15.0"}')
+
+
+def due(clock: Clock) -> list[float]:
+    """
+    When the clock's calls are due.
+    """
+    return [call.getTime() for call in clock.getDelayedCalls()]
+
+
+def advance(clock: Clock, seconds: float) -> None:
+    """
+    Let time go by for the service.
+    """
+
+    async def advanced() -> None:
+        clock.advance(seconds)
+
+    in_reactor(advanced)
+
+
+class TestTime:
+    """
+    Clients that take their time.
+    """
+
+    def test_trickle(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
+        """
+        A request that doesn't arrive in a minute is cut off, however busily it trickles in.
+        """
+        clock = Clock()
+        with (
+            rest_cluster(tmp_path, certificates=certificates, clock=clock) as cluster,
+            connected(cluster, certificates.user) as connection,
+        ):
+            connection.sendall(b"POST /v1/configuration/datasets HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+            connection.sendall(b"12345")
+            cluster.until(lambda: REQUEST_SECONDS in due(clock))
+            advance(clock, REQUEST_SECONDS - 1)
+            connection.sendall(b"6")
+            # A connection that is silent for a minute is closed, too; this one isn't.
+            cluster.until(lambda: 2 * REQUEST_SECONDS - 1 in due(clock))
+            advance(clock, 1)
+            assert b"" == answered(connection)
+
+    def test_client_goes_away(self, cluster: RestCluster, certificates: ClusterCertificates) -> None:
+        """
+        What a client asked for before it went is done all the same, wholly.
+        """
+        body = json.dumps({"primary": str(A)}).encode("ascii")
+        head = b"POST /v1/configuration/datasets HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        with connected(cluster, certificates.user) as connection:
+            connection.sendall(head + body)
+
+        cluster.until(lambda: len(cluster.service.state.datasets) == 1)
+        assert 201 == cluster.post(DATASETS, {"primary": str(A)}).status
+
+
+class TestStoreTrouble:
+    """
+    A store that fails.
+    """
+
+    def test_full(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
+        """
+        While the store's disk is full nothing is changed, and the answer says what to do.
+        """
+        with rest_cluster(tmp_path, store=FullStore(), certificates=certificates) as cluster:
+            reply = cluster.post(DATASETS, {"primary": str(A)})
+            listed = cluster.get(DATASETS).body
+
+        assert (503, "StoreFull", []) == (reply.status, reply.body["code"], listed)
+        assert "make room" in reply.body["description"]
+
+    def test_mistake(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
+        """
+        What we didn't think of is a 500 with the number of the incident, under which the log has the whole story.
+        """
+        messages: list[dict[str, Any]] = []
+        add_destinations(messages.append)
+        try:
+            with rest_cluster(tmp_path, store=BrokenStore(), certificates=certificates) as cluster:
+                reply = cluster.post(DATASETS, {"primary": str(A)})
+        finally:
+            remove_destination(messages.append)
+
+        assert (500, "InternalError") == (reply.status, reply.body["code"])
+        incident = reply.body["incident"].partition("@")[0]
+        story = [message.get("message_type") for message in messages if message["task_uuid"] == incident]
+        assert "eliot:traceback" in story
+
+    def test_answer_that_does_not_fit(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
+        """
+        Under test, an answer that breaks its own schema is a mistake.
+        """
+        with rest_cluster(tmp_path, certificates=certificates, mount_root="/flocker") as cluster:
+
+            async def wrong() -> None:
+                dataset = (await cluster.service.submit(CREATE)).datasets
+                cluster.service.state = cluster.service.state.set(
+                    datasets=dataset.transform([_only(dataset), "metadata"], lambda found: found.set("x", "y" * 300))
+                )
+
+            in_reactor(wrong)
+            assert 500 == cluster.get(DATASETS).status
+            assert 200 == cluster.get("/v1/version").status
+
+
+def _only(found: Mapping[Any, Any]) -> Any:
+    return next(iter(found))
