@@ -28,6 +28,7 @@ from flocker_py.errors import FlockerError, explanation
 
 # unix(7): 108 bytes with the final zero, and a name of ours.
 _LONGEST_SOCKET_FOLDER = 90
+_TABLE_WIDTH = 90
 INTERRUPTED = 130
 
 
@@ -43,6 +44,8 @@ def main(*, backend: str, moves: int, ballast_mb: int, rate: int, keep: bool, js
     Move a writing application between two nodes, and see that nothing is lost.
     """
     console = Console()
+    # The table rather breaks lines on a narrow terminal than leave figures out.
+    console.width = max(console.width, _TABLE_WIDTH)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _own_folder(keep=keep) as folder, _socket_folder(folder) as socket_folder:
         socket_path = socket_folder / "witness"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from rich import box
 from rich.table import Table
 
 from flocker_py.units import bytes_text, duration_text, rate_text
@@ -50,10 +51,18 @@ def moves_table(moves: list[MoveFigures], backend: str) -> Table:
     """
     A row for each move.
     """
-    table = Table(title=f"Moves of a running application, on {backend}")
-    for column in ("move", "sent", "rounds", "took", "average rate", "app stood still", "control says"):
-        table.add_column(column, justify="left" if column == "move" else "right", no_wrap=True)
-    table.add_column("written meanwhile", justify="right")
+    table = Table(title=f"Moves of a running application, on {backend}", box=box.SIMPLE_HEAD)
+    table.add_column("move", no_wrap=True)
+    for column in (
+        "sent",
+        "rounds",
+        "took",
+        "average\nrate",
+        "app stood\nstill",
+        "control\nsays",
+        "records\nmeanwhile",
+    ):
+        table.add_column(column, justify="right", no_wrap=True)
     for move in moves:
         control_seconds = move.control_downtime_seconds
         table.add_row(
@@ -64,7 +73,7 @@ def moves_table(moves: list[MoveFigures], backend: str) -> Table:
             rate_text(move.sent_bytes / move.seconds) if move.seconds > 0 else "",
             duration_text(move.seen_downtime_seconds),
             "" if control_seconds is None else duration_text(control_seconds),
-            f"{move.written_meanwhile:,} records",
+            f"{move.written_meanwhile:,}",
         )
     return table
 

@@ -15,6 +15,7 @@ from flocker_admin.devcluster_api import ControlSilent, connected_nodes
 from flocker_admin.devcluster_files import ClusterMissing, locked, read_cluster, remove_files, write_cluster
 from flocker_admin.devcluster_layout import (
     CONTROL,
+    DEPLOYMENT_FILE,
     POOL_FILE,
     RUNTIME_FOLDER,
     DevCluster,
@@ -95,9 +96,12 @@ def bring_up(folder: Path, wishes: Wishes, *, say: Say, timeout_seconds: float) 
     :param say: is told about the progress, a line at a time.
     :raises FlockerError: which of them tells what to do; run again, it goes on from there.
     """
+    added: list[str] = []
     with locked(folder):
         try:
-            cluster = grown(read_cluster(folder), wishes)
+            present = read_cluster(folder)
+            cluster = grown(present, wishes)
+            added = [f"{node.name}: {{uuid: {node.node_id}}}" for node in cluster.nodes[len(present.nodes) :]]
         except ClusterMissing:
             cluster = new_cluster(wishes, say)
         with turn(timeout_seconds=timeout_seconds):
@@ -109,6 +113,8 @@ def bring_up(folder: Path, wishes: Wishes, *, say: Say, timeout_seconds: float) 
             write_cluster(cluster, folder)
             _open_pools(cluster, folder, wishes.pool_bytes, say)
             _start(cluster, folder, say, time.monotonic() + timeout_seconds)
+    if added:
+        say(f"to name what is new, add to nodes in {folder / DEPLOYMENT_FILE}: {', '.join(added)}")
     return cluster
 
 
