@@ -98,15 +98,12 @@ class TakeFinalSnapshot(Change):
 
 class BecomeReplica(Change):
     """
-    Turn a copy that was laid down, or came in, into a replica under the epoch of its source.
-
-    :param former_owner: it was owned here, so it must not have been written since its newest snapshot.
+    Turn a copy that was laid down into a replica, if nothing was written since its newest snapshot.
     """
 
     kind = "flocker:agent:become-replica"
     dataset_id: DatasetId = value(UUID)
     epoch: int = value(int)
-    former_owner: bool = value(bool)
 
 
 class StartSending(Change):

@@ -154,7 +154,7 @@ class DatasetWork:
         if isinstance(answer, Refused):
             return answer
         stored = self._view.stored(dataset_id)
-        unready = stored is not None and (stored.role is not Role.REPLICA or stored.epoch not in (0, epoch))
+        unready = stored is not None and (stored.role is not Role.REPLICA or stored.epoch > epoch)
         if not self._view.looked or unready or dataset_id in self._changing:
             return Refused(code="DatasetBusy", text=f"dataset {dataset_id} is not ready to receive yet; in a moment")
         self._view.receiving.add(dataset_id)

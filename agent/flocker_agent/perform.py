@@ -71,8 +71,7 @@ def perform(change: StorageChange, storage: Storage) -> None:
             snapshot = storage.snapshot(change.dataset_id, final_name(change.epoch))
             storage.hold(change.dataset_id, [snapshot.guid], MOVE_TAG)
         case BecomeReplica():
-            if change.former_owner:
-                _refuse_if_written(storage, change.dataset_id)
+            _refuse_if_written(storage, change.dataset_id)
             storage.set_role(change.dataset_id, role=Role.REPLICA, epoch=change.epoch)
         case AbortReceive():
             storage.abort_receive(change.dataset_id)

@@ -263,11 +263,9 @@ def _receive(asked: Receive, local: Local) -> Step:
                 return StopSending(dataset_id=asked.dataset_id)
             if stored.mounted_at is not None:
                 return UnmountDataset(dataset_id=asked.dataset_id)
-            return BecomeReplica(dataset_id=asked.dataset_id, epoch=asked.epoch, former_owner=True)
+            return BecomeReplica(dataset_id=asked.dataset_id, epoch=asked.epoch)
         case Role.REPLICA:
-            if stored.epoch == asked.epoch:
-                return Nothing()
-            return BecomeReplica(dataset_id=asked.dataset_id, epoch=asked.epoch, former_owner=False)
+            return Nothing()
         case _:
             assert_never(stored.role)
 

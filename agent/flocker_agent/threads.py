@@ -5,9 +5,9 @@ The boundary between the reactor and everything that blocks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from eliot import preserve_context
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -63,7 +63,10 @@ class Threads:
         """
         See ``Blocking``.
         """
-        result: Deferred[_T] = deferToThreadPool(self._reactor, self._pool, preserve_context(function), *args, **kwargs)
+        # In a copy of the context, so that what is logged in the thread belongs to the action that waits for it.
+        result: Deferred[_T] = deferToThreadPool(
+            self._reactor, self._pool, copy_context().run, function, *args, **kwargs
+        )
         return await result
 
     def report(self, function: Callable[..., Any], *args: Any) -> None:

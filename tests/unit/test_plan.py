@@ -226,13 +226,12 @@ CASES: dict[str, tuple[DatasetAssignment | None, Local, Step | type[Step]]] = {
     "receive: the first stream is in": (
         RECEIVE,
         here(stored(Role.REPLICA, 0)),
-        BecomeReplica(dataset_id=DATASET, epoch=3, former_owner=False),
+        Nothing(),
     ),
-    "receive: a replica of this epoch": (RECEIVE, here(stored(Role.REPLICA, 3)), Nothing()),
     "receive: laid down here earlier": (
         RECEIVE,
         here(LAID_DOWN),
-        BecomeReplica(dataset_id=DATASET, epoch=3, former_owner=True),
+        BecomeReplica(dataset_id=DATASET, epoch=3),
     ),
     "receive: laid down, but mounted by hand": (RECEIVE, here(LAID_DOWN.set(mounted_at="/x")), UNMOUNT),
     "receive: an old session still sends": (RECEIVE, here(LAID_DOWN, sending=sending()), STOP),

@@ -24,6 +24,7 @@ class Opening(Record):
     :param to_name: what the snapshot is called where it comes from.
     :param resume_position: where in its data the stream goes on; None: it begins.
     :param data_bytes: how much data the whole stream has.
+    :param key: tells streams apart that bring the same snapshot in different ways.
     """
 
     backend: str = value(str)
@@ -32,6 +33,7 @@ class Opening(Record):
     from_guid: Guid | None = value((int, _NONE), default=None)
     resume_position: int | None = value((int, _NONE), default=None)
     data_bytes: int = value(int)
+    key: int = value(int, default=0)
 
 
 def opening_bytes(opening: Opening) -> bytes:

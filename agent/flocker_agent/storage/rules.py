@@ -33,11 +33,13 @@ class Kept(Record):
     """
     How far a partial receive is.
 
+    :param key: tells streams apart that bring the same snapshot in different ways.
     :param position: how many bytes of the stream's data are kept.
     """
 
     to_guid: Guid = value(int)
     from_guid: Guid | None = value((int, _NONE), default=None)
+    key: int = value(int, default=0)
     position: int = value(int)
 
 
@@ -118,7 +120,10 @@ def admit(
     if kept is not None and opening.resume_position is None:
         raise ResumeRefused(f"{dataset_id}: the stream begins anew, but part of a receive is kept here")
     if kept is not None and kept != Kept(
-        to_guid=opening.to_guid, from_guid=opening.from_guid, position=opening.resume_position or 0
+        to_guid=opening.to_guid,
+        from_guid=opening.from_guid,
+        key=opening.key,
+        position=opening.resume_position or 0,
     ):
         raise ResumeRefused(f"{dataset_id}: the stream goes on with another receive than the one kept here")
     if present is None or present.partial:
