@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# Before they are imported: a contract that fails shall say what it saw.
+pytest.register_assert_rewrite("flocker_py.testing")
+
 REQUIRE_VARIABLE = "FLOCKER_REQUIRE"
 
 Require = Callable[..., None]

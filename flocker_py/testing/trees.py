@@ -195,6 +195,9 @@ def _set_metadata(full_path: bytes, entry: TreeEntry) -> None:
             os.removexattr(full_path, name, follow_symlinks=False)
     if entry.kind is not EntryKind.SYMLINK:
         os.chmod(full_path, entry.mode)
+    for name in os.listxattr(full_path, follow_symlinks=False):
+        if not name.startswith("security.") and name not in entry.xattrs:
+            os.removexattr(full_path, name, follow_symlinks=False)
     for name, content in entry.xattrs.items():
         os.setxattr(full_path, name, content, follow_symlinks=False)
     if entry.mtime_ns is not None:

@@ -5,16 +5,21 @@ The storage contract, on every backend that works on any machine.
 from __future__ import annotations
 
 import pickle
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from flocker_agent.storage.directory import DirectoryStorage
 from flocker_agent.storage.memory import MemoryPool, MemoryStorage
 from flocker_py.model import DatasetId
 from flocker_py.testing.storage_contract import NewPool, StorageContract
-from flocker_py.testing.storage_pools import MEBIBYTE
+from flocker_py.testing.storage_pools import MEBIBYTE, MountedFiles
 from flocker_py.testing.trees import Tree, TreeEntry
 
 POOL_BYTES = 96 * MEBIBYTE
+Require = Callable[..., None]
 
 
 class MemoryFiles:
@@ -87,6 +92,67 @@ class MemoryUnderTest:
         As promised by ``PoolUnderTest``.
         """
         self.storage = MemoryStorage(self._pool)
+
+
+class DirectoryUnderTest:
+    """
+    A pool of the directory backend.
+    """
+
+    def __init__(self, folder: Path, size_bytes: int | None) -> None:
+        self._folder = folder
+        self.size_bytes = size_bytes
+        self.mount_root = folder / "mounts"
+        self.storage = self._opened()
+        self.files = MountedFiles(lambda: self.storage)
+
+    def _opened(self) -> DirectoryStorage:
+        return DirectoryStorage(self._folder / "pool", self.mount_root)
+
+    def reopen(self) -> None:
+        """
+        As promised by ``PoolUnderTest``.
+        """
+        self.storage.close()
+        self.storage = self._opened()
+
+
+class TestDirectoryStorage(StorageContract):
+    """
+    The directory backend, on the file system that tests have their temporary files on.
+    """
+
+    @pytest.fixture
+    def new_pool(self, tmp_path_factory: pytest.TempPathFactory) -> NewPool:
+        """
+        Pools without an end.
+        """
+        return lambda: DirectoryUnderTest(tmp_path_factory.mktemp("pool"), None)
+
+
+class TestSmallDirectoryStorage(StorageContract):
+    """
+    The directory backend on file systems of 96 MiB in memory, where times don't tell that a file was changed.
+    """
+
+    @pytest.fixture
+    def new_pool(self, tmp_path: Path, require: Require) -> Iterator[NewPool]:
+        """
+        Pools on tmpfs.
+        """
+        require("root")
+        folders: list[Path] = []
+
+        def made() -> DirectoryUnderTest:
+            folder = tmp_path / str(len(folders))
+            folder.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={POOL_BYTES}", "tmpfs", folder], check=True)
+            folders.append(folder)
+            return DirectoryUnderTest(folder, POOL_BYTES)
+
+        yield made
+        for folder in folders:
+            subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 class TestMemoryStorage(StorageContract):

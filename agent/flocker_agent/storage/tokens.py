@@ -41,9 +41,7 @@ def resume_position(plan: SendPlan, data_bytes: int, key: int = 0) -> int | None
             f"The token is of the stream from {found[1]} to {found[0]}, not from {plan.from_guid} to {plan.to_guid}"
         )
     if found_key != key:
-        raise ResumeRefused(
-            f"The token is of a stream to {plan.to_guid} that was made in another way than this host does"
-        )
+        raise ResumeRefused(f"The token is of a stream to {plan.to_guid} that another host made in another way")
     if type(position) is not int or not 0 <= position <= data_bytes:
         raise ResumeRefused(f"The token goes on at {position!r}, but the stream has {data_bytes} bytes of data")
     return position
