@@ -64,8 +64,9 @@ class Threads:
         See ``Blocking``.
         """
         # In a copy of the context, so that what is logged in the thread belongs to the action that waits for it.
+        context = copy_context()
         result: Deferred[_T] = deferToThreadPool(
-            self._reactor, self._pool, copy_context().run, function, *args, **kwargs
+            self._reactor, self._pool, lambda: context.run(function, *args, **kwargs)
         )
         return await result
 
