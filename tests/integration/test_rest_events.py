@@ -17,9 +17,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from flocker_control.commands import ApplyAll, ChangeMetadata, CreateDataset, PutContainer, PutNode, RemoveContainer
-from flocker_control.http.events import HEARTBEAT_SECONDS
+from flocker_control.http.events import HEARTBEAT_SECONDS, WAITING_EVENTS
 from flocker_control.memory_store import MemoryStore
-from flocker_control.service import Committed
+from flocker_control.service import Committed, Observed
 from flocker_control.state import Changes
 from flocker_py.model import Container, ContainerName, DatasetId, Node
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster
@@ -380,3 +380,32 @@ def test_slow_reader(cluster: RestCluster, certificates: ClusterCertificates) ->
     assert list(range(state.revision + 1, state.revision + 1 + len(found))) == found
     assert len(found) < 5000
     cluster.until(lambda: watchers(cluster) == 0)
+
+
+def test_slow_reader_catches_up(cluster: RestCluster, certificates: ClusterCertificates) -> None:
+    """
+    A reader that falls behind, but not too far, gets every commit, and of each node only the newest report.
+    """
+    submit(cluster, CREATE)
+    state = cluster.service.state
+    node = Node(node_id=B, name="x" * 30_000)
+
+    async def burst() -> None:
+        for number in range(WAITING_EVENTS):
+            revision = state.revision + 1 + number
+            cluster.service._tell(Committed(revision=revision, changes=Changes().put(node)))
+            cluster.service._tell(Observed(node_id=B))
+
+    with feed(cluster, certificates) as reader:
+        events = reader.events()
+        next(events)
+        in_reactor(burst)
+        reports = 0
+        revisions: list[int] = []
+        while len(revisions) < WAITING_EVENTS or not reports:
+            event = next(events)
+            reports += event.get("event") == "observed"
+            revisions += [int(event["id"])] if "id" in event else []
+
+    assert list(range(state.revision + 1, state.revision + 1 + WAITING_EVENTS)) == revisions
+    assert reports < WAITING_EVENTS / 2

@@ -16,9 +16,10 @@ from uuid import UUID
 import pytest
 from eliot import add_destinations, remove_destination
 from pyrsistent import PVector
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
 
-from flocker_control.commands import CreateDataset
+from flocker_control.commands import Command, CreateDataset, PutNode
 from flocker_control.http.request import DISCARDED_BYTES, REQUEST_SECONDS
 from flocker_control.memory_store import MemoryStore
 from flocker_control.store import Commit, StoreFull
@@ -27,7 +28,7 @@ from flocker_py.identity import UserIdentity
 from flocker_py.model import DatasetId
 from flocker_py.testing.certificates import ClusterCertificates, install, make_cluster
 from flocker_py.testing.reactor_thread import in_reactor
-from tests.integration.rest import A, RestCluster, rest_cluster
+from tests.integration.rest import REACTOR, A, RestCluster, rest_cluster
 
 CREATE = CreateDataset(dataset_id=DatasetId(UUID(int=7)), primary=A)
 DATASETS = "/v1/configuration/datasets"
@@ -91,6 +92,35 @@ class FullStore(MemoryStore):
         Refused.
         """
         raise StoreFull("/data/store.sqlite: database or disk is full")
+
+
+class GatedStore(MemoryStore):
+    """
+    A store whose commits wait until they are let through.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Deferred[None]] = []
+        self.gated = False
+
+    async def commit(self, revision: int, puts: Mapping[str, str], deletes: Set[str]) -> int:
+        """
+        Wait, and commit.
+        """
+        if self.gated:
+            gate: Deferred[None] = Deferred()
+            self.waiting.append(gate)
+            await gate
+        return await super().commit(revision, puts, deletes)
+
+    def let_through(self) -> None:
+        """
+        Wait no more.
+        """
+        self.gated = False
+        for gate in self.waiting:
+            gate.callback(None)
 
 
 class BrokenStore(MemoryStore):
@@ -266,7 +296,7 @@ class TestTime:
         ):
             connection.sendall(b"POST /v1/configuration/datasets HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
             connection.sendall(b"12345")
-            cluster.until(lambda: REQUEST_SECONDS in due(clock))
+            cluster.until(lambda: due(clock).count(REQUEST_SECONDS) == 2)
             advance(clock, REQUEST_SECONDS - 1)
             connection.sendall(b"6")
             # A connection that is silent for a minute is closed, too; this one isn't.
@@ -285,6 +315,60 @@ class TestTime:
 
         cluster.until(lambda: len(cluster.service.state.datasets) == 1)
         assert 201 == cluster.post(DATASETS, {"primary": str(A)}).status
+
+
+class TestAtOnce:
+    """
+    Things that happen at the same time.
+    """
+
+    @pytest.mark.parametrize("disturbing", [False, True], ids=["unrelated", "related"])
+    def test_condition_and_commit(self, tmp_path: Path, certificates: ClusterCertificates, disturbing: bool) -> None:
+        """
+        A conditional request that overlaps another commit is refused only if that changed what is wanted of datasets.
+        """
+        store = GatedStore()
+        with rest_cluster(tmp_path, store=store, certificates=certificates) as cluster:
+            tag = cluster.get(DATASETS).headers["x-configuration-tag"][0]
+
+            async def both() -> int:
+                store.gated = True
+                command: Command = CREATE if disturbing else PutNode(node_id=A, name="alpha")
+                first = Deferred.fromCoroutine(cluster.service.submit(command))
+                body = json.dumps({"primary": str(A)}).encode("ascii")
+                headers: Any = {"X-If-Configuration-Matches": tag}
+                second = cluster.client.post(cluster.url(DATASETS), data=body, headers=headers)
+                # The request has arrived once it waits behind the first commit.
+                while not cluster.service._lock.waiting:  # nothing else shows it
+                    await deferLater(REACTOR, 0.01)
+                store.let_through()
+                await first
+                response: Any = await second
+                await response.content()
+                return int(response.code)
+
+            assert (412 if disturbing else 201) == in_reactor(both)
+
+    def test_client_goes_during_the_commit(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
+        """
+        A commit that is under way when its client goes is neither lost nor in the way of the next one.
+        """
+        store = GatedStore()
+        with rest_cluster(tmp_path, store=store, certificates=certificates) as cluster:
+            store.gated = True
+            body = json.dumps({"primary": str(A)}).encode("ascii")
+            head = b"POST /v1/configuration/datasets HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            with connected(cluster, certificates.user) as connection:
+                connection.sendall(head + body)
+                cluster.until(lambda: len(store.waiting) == 1)
+            cluster.get("/v1/version")
+
+            async def let_through() -> None:
+                store.let_through()
+
+            in_reactor(let_through)
+            cluster.until(lambda: len(cluster.service.state.datasets) == 1)
+            assert 201 == cluster.post(DATASETS, {"primary": str(A)}).status
 
 
 class TestStoreTrouble:

@@ -184,7 +184,7 @@ class TestDatasets:
 
         assert str(dataset_id) == cluster.get(f"/v2/datasets/{path}").body["dataset_id"]
 
-    @pytest.mark.parametrize("path", ["nothing", str(UUID(int=1))])
+    @pytest.mark.parametrize("path", ["nothing", str(UUID(int=1)), "x" * 36])
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
     def test_unknown(self, cluster: RestCluster, method: str, path: str) -> None:
         """
@@ -423,6 +423,34 @@ class TestContainers:
 
         assert "dataset pg, which is moving to node beta" == cluster.get("/v2/containers/web").body["waiting_for"]
 
+    def test_waits_for_its_other_copy(self, cluster: RestCluster) -> None:
+        """
+        A container that changes its node is not started before it has ended where it was.
+        """
+        self.put(cluster)
+        seen = ContainerObservation(name=ContainerName("web"), phase=ContainerPhase.RUNNING)
+        cluster.report(A, containers=pmap({seen.name: seen}))
+
+        self.put(cluster, node="beta")
+        shown = cluster.get("/v2/containers/web").body
+        assert (None, "running", True) == (
+            shown["runs_on"],
+            shown["state"],
+            "no other copy of it to run" in shown["waiting_for"],
+        )
+
+    def test_datasets_apart(self, cluster: RestCluster) -> None:
+        """
+        A container whose datasets are on two nodes says which one it waits for.
+        """
+        one, two = created(cluster, name="one"), created(cluster, name="two")
+        cluster.report(A, owned(one), owned(two))
+        cluster.until(lambda: cluster.service.state.ownerships[two].created)
+        cluster.post("/v2/moves", {"dataset": "two", "target": "beta"})
+
+        reply = self.put(cluster, node="beta", mounts=[{"dataset": "two"}, {"dataset": "one"}])
+        assert (409, "DatasetElsewhere") == code(reply)
+
     def test_remove(self, cluster: RestCluster) -> None:
         """
         A removed container is answered once more, and is gone.
@@ -615,6 +643,18 @@ class TestMoves:
         reply = cluster.call("DELETE", f"/v2/moves/{move_id}")
         assert (200, "cancelled", "cancelled") == (reply.status, reply.body["outcome"], reply.body["reason"])
         assert str(A) == cluster.get(f"/v2/datasets/{dataset_id}").body["primary"]
+
+    def test_one_of_several(self, cluster: RestCluster) -> None:
+        """
+        A move is found among those of other datasets.
+        """
+        one, two = created(cluster), created(cluster)
+        cluster.report(A, owned(one), owned(two))
+        cluster.until(lambda: all(ownership.created for ownership in cluster.service.state.ownerships.values()))
+        moves = {dataset_id: self.start(cluster, dataset_id).body["move_id"] for dataset_id in (one, two)}
+
+        for dataset_id, move_id in moves.items():
+            assert str(dataset_id) == cluster.get(f"/v2/moves/{move_id}").body["dataset_id"]
 
     def test_cancel_twice(self, cluster: RestCluster) -> None:
         """

@@ -10,7 +10,6 @@ from flocker_control import apply
 from flocker_control.apply import Plan
 from flocker_control.http.answers import Answer, RequestRefused
 from flocker_control.http.routes import Api, Call, Route, route
-from flocker_control.service import CommandRefused
 from flocker_control.steps import Step
 from flocker_control.store import RevisionConflict
 from flocker_py.deployment import parse
@@ -72,11 +71,7 @@ async def apply_deployment(api: Api, call: Call) -> Answer:
     if api.service.state.revision != revision:
         raise RevisionConflict(f"planned on revision {revision}, but the cluster is at {api.service.state.revision}")
     found = _planned(api, call.body["deployment"])
-    try:
-        state = await api.service.submit(found.command, if_revision=revision)
-    except CommandRefused as error:
-        # Since the plan was made a node may have come that can do less than was hoped.
-        raise _refused([Complaint(pointer=(), text=error.refusal.text)]) from error
+    state = await api.service.submit(found.command, if_revision=revision)
     return Answer(body={"revision": state.revision, "steps": _steps(found)})
 
 

@@ -194,7 +194,7 @@ def container_view(
         "mounts": [
             {
                 "dataset_id": str(mount.dataset_id),
-                "name": state.datasets[mount.dataset_id].name if mount.dataset_id in state.datasets else None,
+                "name": state.datasets[mount.dataset_id].name,
                 "path": mount.path,
             }
             for mount in container.mounts
@@ -257,9 +257,7 @@ def _container_waits_for(
     if runs_on is not None:
         return f"node {_node_called(state, runs_on)}, which has no connection to the control service"
     for mount in container.mounts:
-        ownership, dataset = state.ownerships.get(mount.dataset_id), state.datasets.get(mount.dataset_id)
-        if ownership is None or dataset is None:
-            continue
+        ownership, dataset = state.ownerships[mount.dataset_id], state.datasets[mount.dataset_id]
         called = dataset.name or str(dataset.dataset_id)
         if not ownership.created:
             return f"dataset {called} to be made"
