@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Mapping
 
-from pyrsistent import PVector
+from pyrsistent import PVector, pvector
 
-from flocker_admin.views import ContainerView, DatasetView, MoveView
-from flocker_py.deployed import Deployment
+from flocker_admin.views import ContainerView, DatasetView, MoveView, NodeView, node_names
+from flocker_py.deployed import Deployment, NodeReference
 from flocker_py.model import MoveId, NodeId
 from flocker_py.records import Record, sequence, value
 from flocker_py.units import bytes_text, duration_text, rate_text
@@ -75,32 +75,60 @@ def convergence(
     deployment: Deployment,
     datasets: Iterable[DatasetView],
     containers: Iterable[ContainerView],
-    node_names: Mapping[NodeId, str],
+    nodes: Iterable[NodeView],
 ) -> Convergence:
     """
     How all that a deployment names is doing.
 
-    :param datasets: and ``containers``: all of the cluster, as they are now.
+    :param datasets: and ``containers``, ``nodes``: all of the cluster, as they are now.
     """
+    known = list(nodes)
+    names = node_names(known)
     by_name = _by_name(datasets)
     by_id = {dataset.dataset_id: dataset for dataset in by_name.values()}
     by_container = {container.name: container for container in containers}
     items = []
     for name, volume in sorted(deployment.volumes.items()):
         dataset = by_name.get(name) if volume.dataset_id is None else by_id.get(volume.dataset_id, by_name.get(name))
-        items.append(dataset_item(name, dataset, node_names, deleted=volume.deleted))
+        wanted = _meant(deployment, volume.primary, known)
+        items.append(dataset_item(name, dataset, names, deleted=volume.deleted, wanted=wanted))
     for app_name, app in sorted(deployment.apps.items()):
-        items.append(container_item(app_name, by_container.get(app_name), node_names, deleted=app.deleted))
-    return Convergence(items=items)  # type: ignore[arg-type]  # becomes a PVector
+        wanted = _meant(deployment, app.node, known)
+        items.append(container_item(app_name, by_container.get(app_name), names, deleted=app.deleted, wanted=wanted))
+    return Convergence(items=pvector(items))
 
 
-def dataset_item(name: str, dataset: DatasetView | None, node_names: Mapping[NodeId, str], *, deleted: bool) -> Item:
+def _meant(deployment: Deployment, reference: NodeReference | None, nodes: Iterable[NodeView]) -> NodeId | None:
+    """
+    The node that a deployment refers to, if it is known yet.
+    """
+    if reference is None:
+        return None
+    listed = deployment.nodes.get(reference)
+    if listed is not None and listed.node_id is not None:
+        return listed.node_id
+    spellings = {reference} if listed is None or listed.address is None else {reference, listed.address}
+    for node in nodes:
+        if spellings & {node.name, node.address, str(node.node_id)}:
+            return node.node_id
+    return None
+
+
+def dataset_item(
+    name: str,
+    dataset: DatasetView | None,
+    names: Mapping[NodeId, str],
+    *,
+    deleted: bool,
+    wanted: NodeId | None = None,
+) -> Item:
     """
     How one dataset is doing.
 
     :param dataset: None: the control service knows none of that name.
+    :param wanted: where it has to be; None: wherever the control service wants it.
     """
-    standing, stage, detail, fraction = _dataset_story(dataset, node_names, deleted=deleted)
+    standing, stage, detail, fraction = _dataset_story(dataset, names, deleted=deleted, wanted=wanted)
     return Item(
         kind="volume",
         name=name,
@@ -112,14 +140,20 @@ def dataset_item(name: str, dataset: DatasetView | None, node_names: Mapping[Nod
 
 
 def container_item(
-    name: str, container: ContainerView | None, node_names: Mapping[NodeId, str], *, deleted: bool
+    name: str,
+    container: ContainerView | None,
+    names: Mapping[NodeId, str],
+    *,
+    deleted: bool,
+    wanted: NodeId | None = None,
 ) -> Item:
     """
     How one container is doing.
 
     :param container: None: the control service knows none of that name.
+    :param wanted: where it has to run; None: wherever the control service wants it.
     """
-    standing, stage = _container_story(container, node_names, deleted=deleted)
+    standing, stage = _container_story(container, names, deleted=deleted, wanted=wanted)
     return Item(kind="app", name=name, standing=standing, stage=stage, text=stage)
 
 
@@ -130,13 +164,13 @@ def move_progress_text(move: MoveView) -> str:
     return ", ".join(_move_numbers(move))
 
 
-def finished_move_text(name: str, move: MoveView, node_names: Mapping[NodeId, str]) -> str:
+def finished_move_text(name: str, move: MoveView, names: Mapping[NodeId, str]) -> str:
     """
     What a move that is over took, in a line.
     """
-    way = f"{name} from {_node(move.source, node_names)} to {_node(move.target, node_names)}"
+    way = f"{name} from {_node(move.source, names)} to {_node(move.target, names)}"
     if move.outcome != "done":
-        return f"{way}: {move.outcome or 'not over'}{f', {move.reason}' if move.reason else ''}"
+        return f"{way}: {move.outcome or 'not over'}{_reason_given(move, ', ')}"
     parts = []
     if move.sent_bytes is not None:
         rounds = "" if not move.round else f" in {move.round} {'round' if move.round == 1 else 'rounds'}"
@@ -167,17 +201,21 @@ def finished_moves(
 _Story = tuple[Standing, str, str, float | None]
 
 
-def _dataset_story(dataset: DatasetView | None, node_names: Mapping[NodeId, str], *, deleted: bool) -> _Story:
+def _dataset_story(
+    dataset: DatasetView | None, names: Mapping[NodeId, str], *, deleted: bool, wanted: NodeId | None
+) -> _Story:
     if deleted:
         return _deletion_story(dataset)
     if dataset is None:
         return Standing.WORKING, "not known yet", "", None
-    primary, owner = _node(dataset.primary, node_names), _node(dataset.owner, node_names)
+    primary, owner = _node(dataset.primary, names), _node(dataset.owner, names)
+    if wanted is not None and wanted != dataset.primary and dataset.status not in {"deleted", "deleting"}:
+        return Standing.FAILED, _elsewhere_text(dataset, wanted, names), "", None
     if dataset.status == "ok":
         used = "" if dataset.used_bytes is None else f", {bytes_text(dataset.used_bytes)} used"
         return Standing.DONE, f"on {owner}", used, None
     if dataset.move is not None:
-        return _move_story(dataset, dataset.move, node_names)
+        return _move_story(dataset, dataset.move, names)
     given_up = dataset.last_move
     # A move that is wanted again waits for nothing; one that was given up waits for somebody.
     if (
@@ -187,7 +225,7 @@ def _dataset_story(dataset: DatasetView | None, node_names: Mapping[NodeId, str]
         and given_up is not None
         and given_up.outcome in {"failed", "cancelled"}
     ):
-        reason = f": {given_up.reason}" if given_up.reason else ""
+        reason = _reason_given(given_up, ": ")
         return (
             Standing.FAILED,
             f"the move to {primary} was {_outcome(given_up.outcome)}{reason}; it is on {owner}",
@@ -201,6 +239,16 @@ def _dataset_story(dataset: DatasetView | None, node_names: Mapping[NodeId, str]
     return standing, f"{doing}{_because(dataset)}", "", None
 
 
+def _elsewhere_text(dataset: DatasetView, wanted: NodeId, names: Mapping[NodeId, str]) -> str:
+    last = dataset.last_move
+    if dataset.move is None and last is not None and last.outcome == "cancelled" and last.target == wanted:
+        return f"the move to {_node(wanted, names)} was cancelled; it stays on {_node(dataset.owner, names)}"
+    return (
+        f"somebody wants it on {_node(dataset.primary, names)} meanwhile, not on {_node(wanted, names)}"
+        " as the deployment does"
+    )
+
+
 def _deletion_story(dataset: DatasetView | None) -> _Story:
     if dataset is None or dataset.status == "deleted":
         return Standing.DONE, "deleted", "", None
@@ -208,8 +256,8 @@ def _deletion_story(dataset: DatasetView | None) -> _Story:
     return standing, f"is being deleted{_because(dataset)}", "", None
 
 
-def _move_story(dataset: DatasetView, move: MoveView, node_names: Mapping[NodeId, str]) -> _Story:
-    way = f"{_node(move.source, node_names)} to {_node(move.target, node_names)}"
+def _move_story(dataset: DatasetView, move: MoveView, names: Mapping[NodeId, str]) -> _Story:
+    way = f"{_node(move.source, names)} to {_node(move.target, names)}"
     stage = f"moving from {way}: {move.phase or 'about to begin'}"
     waits = move.waiting_for or _reason(dataset)
     if waits:
@@ -236,24 +284,29 @@ def _move_numbers(move: MoveView) -> Iterator[str]:
 
 
 def _container_story(
-    container: ContainerView | None, node_names: Mapping[NodeId, str], *, deleted: bool
+    container: ContainerView | None, names: Mapping[NodeId, str], *, deleted: bool, wanted: NodeId | None
 ) -> tuple[Standing, str]:
     if deleted:
         if container is None:
             return Standing.DONE, "removed"
-        return Standing.WORKING, f"is being removed from {_node(container.runs_on or container.node_id, node_names)}"
+        return Standing.WORKING, f"is being removed from {_node(container.runs_on or container.node_id, names)}"
     if container is None:
         return Standing.WORKING, "not known yet"
-    wanted = _node(container.node_id, node_names)
+    node = _node(container.node_id, names)
+    if wanted is not None and wanted != container.node_id:
+        return (
+            Standing.FAILED,
+            f"somebody wants it on {node} meanwhile, not on {_node(wanted, names)} as the deployment does",
+        )
     if container.state == "running" and container.runs_on == container.node_id:
-        return Standing.DONE, f"running on {wanted}"
+        return Standing.DONE, f"running on {node}"
     if container.state == "exited" and container.runs_on == container.node_id:
-        return _ended_story(container, wanted)
+        return _ended_story(container, node)
     if container.state == "running" and container.runs_on is not None:
-        return Standing.WORKING, f"running on {_node(container.runs_on, node_names)}, wanted on {wanted}"
+        return Standing.WORKING, f"running on {_node(container.runs_on, names)}, wanted on {node}"
     waits = container.waiting_for or (None if container.last_error is None else container.last_error.text)
     standing = Standing.WORKING if container.last_error is None else Standing.TROUBLED
-    return standing, f"{container.state} on {wanted}{f', waiting for {waits}' if waits else ''}"
+    return standing, f"{container.state} on {node}{f', waiting for {waits}' if waits else ''}"
 
 
 def _ended_story(container: ContainerView, node: str) -> tuple[Standing, str]:
@@ -289,9 +342,14 @@ def _reason(dataset: DatasetView) -> str | None:
     return None if dataset.last_error is None else dataset.last_error.text
 
 
+def _reason_given(move: MoveView, separator: str) -> str:
+    # A cancelled move's reason may be no more than that.
+    return f"{separator}{move.reason}" if move.reason and move.reason != move.outcome else ""
+
+
 def _outcome(outcome: str) -> str:
     return "given up" if outcome == "failed" else outcome
 
 
-def _node(node_id: NodeId, node_names: Mapping[NodeId, str]) -> str:
-    return node_names.get(node_id, str(node_id))
+def _node(node_id: NodeId, names: Mapping[NodeId, str]) -> str:
+    return names.get(node_id, str(node_id))

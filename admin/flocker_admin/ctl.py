@@ -19,10 +19,10 @@ from flocker_admin.client import ControlClient, ControlUnreachable, NotFound
 from flocker_admin.connecting import CONTROL_VARIABLE, ControlAddress, connection_options, user_credential
 from flocker_admin.convergence import Standing, dataset_item, finished_move_text
 from flocker_admin.exits import HELP, Exit
-from flocker_admin.listings import container_lines, dataset_lines, move_lines, node_lines, node_names
+from flocker_admin.listings import container_lines, dataset_lines, move_lines, node_lines
 from flocker_admin.running import run, tell
 from flocker_admin.sse import Event
-from flocker_admin.views import ContainersView, DatasetsView, MovesView, MoveView, NodesView, view
+from flocker_admin.views import ContainersView, DatasetsView, MovesView, MoveView, NodesView, node_names, view
 from flocker_py import __version__
 from flocker_py.errors import FlockerError
 from flocker_py.model import DatasetId, NodeId

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from flocker_admin.client import ControlClient, ControlUnreachable
 from flocker_admin.convergence import Convergence, convergence, finished_moves
 from flocker_admin.reporting import Report
-from flocker_admin.views import DatasetView, MoveView
+from flocker_admin.views import DatasetView, MoveView, node_names
 from flocker_py.deployed import Deployment
 from flocker_py.model import MoveId, NodeId
 from flocker_py.records import Record, mapping, sequence, value
@@ -43,16 +43,15 @@ async def look(client: ControlClient, deployment: Deployment) -> Look:
     """
     How all that a deployment names is doing now.
     """
-    nodes = await client.nodes()
-    names = {node.node_id: node.name or node.address or str(node.node_id) for node in nodes.nodes}
+    nodes = (await client.nodes()).nodes
     datasets = (await client.datasets()).datasets
     containers = (await client.containers()).containers
     ids = {volume.dataset_id for volume in deployment.volumes.values()}
     named = [dataset for dataset in datasets if dataset.name in deployment.volumes or dataset.dataset_id in ids]
     return Look(
-        convergence=convergence(deployment, datasets, containers, names),
+        convergence=convergence(deployment, datasets, containers, nodes),
         datasets=named,
-        node_names=pmap(names),
+        node_names=pmap(node_names(nodes)),
     )
 
 

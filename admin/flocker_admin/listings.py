@@ -23,13 +23,6 @@ def aligned(header: Row, rows: Iterable[Row]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
-def node_names(nodes: Iterable[NodeView]) -> dict[NodeId, str]:
-    """
-    What to call each node: its name, or else its address, or else its id.
-    """
-    return {node.node_id: node.name or node.address or str(node.node_id) for node in nodes}
-
-
 def node_lines(nodes: Iterable[NodeView]) -> list[str]:
     """
     Nodes, and below them what goes wrong on them.

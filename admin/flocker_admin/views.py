@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -254,6 +255,13 @@ def view(kind: type[R], data: object) -> R:
     """
     known = _known(kind, data)
     return decode(kind, {TYPE_KEY: kind.__name__, **known} if isinstance(known, dict) else known)
+
+
+def node_names(nodes: Iterable[NodeView]) -> dict[NodeId, str]:
+    """
+    What to call each node: its name, or else its address, or else its id.
+    """
+    return {node.node_id: node.name or node.address or str(node.node_id) for node in nodes}
 
 
 def complaints(data: object) -> list[Complaint]:

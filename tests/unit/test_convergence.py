@@ -22,8 +22,8 @@ from flocker_admin.convergence import (
     finished_moves,
     move_progress_text,
 )
-from flocker_admin.views import ContainerView, DatasetView, ErrorView, MoveView, RestartView
-from flocker_py.deployed import DeployedApp, DeployedVolume, Deployment
+from flocker_admin.views import ContainerView, DatasetView, ErrorView, MoveView, NodeView, RestartView
+from flocker_py.deployed import DeployedApp, DeployedNode, DeployedVolume, Deployment
 from flocker_py.model import ContainerName, DatasetId, MoveId, NodeId
 
 N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
@@ -32,6 +32,7 @@ PG = DatasetId(UUID("dddddddd-dddd-4ddd-8ddd-dddddddddddd"))
 OTHER = DatasetId(UUID("eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"))
 MOVE = MoveId(UUID("33333333-3333-4333-8333-333333333333"))
 NAMES = {N1: "n1", N2: "n2"}
+NODES = [NodeView(node_id=N1, name="n1", connected=True), NodeView(node_id=N2, address="192.0.2.2", connected=True)]
 DB = ContainerName("db")
 
 
@@ -213,7 +214,7 @@ def test_numbers_of_a_move() -> None:
         (move(outcome="done", round=1, sent_bytes=0, started_at_seconds=1.0, ended_at_seconds=1.0), "pg from n1 to n2: 0 B in 1 round, took 0 ms"),
         (move(outcome="done"), "pg from n1 to n2: done"),
         (move(outcome="failed", reason="outrun"), "pg from n1 to n2: failed, outrun"),
-        (move(outcome="cancelled"), "pg from n1 to n2: cancelled"),
+        (move(outcome="cancelled", reason="cancelled"), "pg from n1 to n2: cancelled"),
         (move(), "pg from n1 to n2: not over"),
         (move(target=NodeId(UUID(int=7)), outcome="cancelled"), f"pg from n1 to {UUID(int=7)}: cancelled"),
     ],
@@ -252,7 +253,55 @@ def test_all_that_is_named_is_looked_at() -> None:
     """
     wanted = deployment(DeployedVolume(name="pg"), apps=(DeployedApp(name=DB, node="n1"),))
 
-    assert convergence(wanted, [dataset()], [container()], NAMES).done
+    assert convergence(wanted, [dataset()], [container()], NODES).done
+
+
+@pytest.mark.parametrize(
+    ("reference", "listed"),
+    [
+        ("n2", DeployedNode(name="n2", node_id=N2)),
+        ("n2", DeployedNode(name="n2", address="192.0.2.2")),
+        ("192.0.2.2", None),
+        (str(N2), None),
+    ],
+)
+def test_volume_that_somebody_wants_elsewhere(reference: str, listed: DeployedNode | None) -> None:
+    """
+    However the deployment calls a node, a volume that is wanted on another one is not as it says.
+    """
+    wanted = deployment(DeployedVolume(name="pg", primary=reference))
+    wanted = wanted.set(nodes=pmap({} if listed is None else {"n2": listed}))
+    found = convergence(wanted, [dataset()], [], NODES)
+
+    assert found.items[0].text.startswith("somebody wants it on n1 meanwhile, not on ")
+
+
+def test_node_that_is_not_known_yet() -> None:
+    """
+    While nobody knows the node that the deployment means, the volume is told by its state.
+    """
+    wanted = deployment(DeployedVolume(name="pg", primary="192.0.2.99"))
+
+    assert convergence(wanted, [dataset(status="creating")], [], NODES).items[0].standing is Standing.WORKING
+
+
+def test_app_that_somebody_wants_elsewhere() -> None:
+    """
+    An app that was put elsewhere meanwhile is not as the deployment says.
+    """
+    found = convergence(deployment(apps=(DeployedApp(name=DB, node=str(N2)),)), [], [container()], NODES)
+
+    assert found.items[0].text == "somebody wants it on n1 meanwhile, not on 192.0.2.2 as the deployment does"
+
+
+def test_volume_whose_move_was_cancelled() -> None:
+    """
+    After a cancelled move the volume stays where it was, and is not as the deployment says.
+    """
+    seen = dataset(last_move=move(outcome="cancelled"))
+    item = dataset_item("pg", seen, NAMES, deleted=False, wanted=N2)
+
+    assert (item.standing, item.text) == (Standing.FAILED, "the move to n2 was cancelled; it stays on n1")
 
 
 def test_others_are_not_waited_for() -> None:
@@ -261,7 +310,7 @@ def test_others_are_not_waited_for() -> None:
     """
     trouble = dataset(dataset_id=OTHER, name="other", status="error")
 
-    assert convergence(deployment(DeployedVolume(name="pg")), [dataset(), trouble], [], NAMES).done
+    assert convergence(deployment(DeployedVolume(name="pg")), [dataset(), trouble], [], NODES).done
 
 
 def test_volume_is_found_by_its_id() -> None:
@@ -269,7 +318,7 @@ def test_volume_is_found_by_its_id() -> None:
     A volume that is given by id is the dataset of that id, whatever it is called.
     """
     wanted = deployment(DeployedVolume(name="pg", dataset_id=OTHER))
-    found = convergence(wanted, [dataset(status="error"), dataset(dataset_id=OTHER, name="old")], [], NAMES)
+    found = convergence(wanted, [dataset(status="error"), dataset(dataset_id=OTHER, name="old")], [], NODES)
 
     assert found.done
 
@@ -280,7 +329,7 @@ def test_name_of_a_deleted_dataset_can_be_used_again() -> None:
     """
     gone = dataset(dataset_id=OTHER, status="deleted", deleted=True)
 
-    assert convergence(deployment(DeployedVolume(name="pg")), [dataset(), gone], [], NAMES).done
+    assert convergence(deployment(DeployedVolume(name="pg")), [dataset(), gone], [], NODES).done
 
 
 def item(standing: Standing) -> Item:

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pyrsistent import pvector
 
-from flocker_admin.listings import aligned, container_lines, dataset_lines, move_lines, node_lines, node_names
-from flocker_admin.views import ContainerView, DatasetView, FailureView, MountView, MoveView, NodeView
+from flocker_admin.listings import aligned, container_lines, dataset_lines, move_lines, node_lines
+from flocker_admin.views import ContainerView, DatasetView, FailureView, MountView, MoveView, NodeView, node_names
 from flocker_py.model import ContainerName, DatasetId, MoveId, NodeId
 
 N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))

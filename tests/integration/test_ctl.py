@@ -1,0 +1,239 @@
+"""
+``flockerctl`` against a real control service, with nodes that report what the tests say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pyrsistent import pmap
+
+from flocker_admin.exits import Exit
+from flocker_py.model import ContainerName, DatasetId, MoveId
+from flocker_py.observed import ContainerObservation, ContainerPhase, ReportedError, SendProgress
+from flocker_py.testing.certificates import ClusterCertificates, make_cluster
+from tests.integration.rest import A, B, RestCluster, owned, rest_cluster
+from tests.integration.tools import Ended, Tool, run_tool
+
+DOCUMENT: dict[str, Any] = {
+    "version": 2,
+    "cluster": {"name": "test"},
+    "nodes": {"alpha": {"uuid": str(A)}, "beta": {"uuid": str(B)}},
+    "volumes": {"pg": {}},
+    "apps": {"db": {"node": "alpha", "command": "serve", "mounts": [{"volume": "pg"}]}},
+}
+RUNNING = ContainerObservation(name=ContainerName("db"), phase=ContainerPhase.RUNNING)
+
+
+class Ctl:
+    """
+    Runs flockerctl on a cluster with the volume pg and the app db on alpha, and with beta.
+    """
+
+    def __init__(self, cluster: RestCluster, certificates: ClusterCertificates, folder: Path) -> None:
+        self.cluster = cluster
+        self._folder = folder
+        self._variables = {
+            "FLOCKER_CONTROL": f"127.0.0.1:{cluster.port}",
+            "FLOCKER_CERTIFICATES": str(certificates.directory / "user"),
+        }
+        revision = cluster.post("/v2/plan", {"deployment": DOCUMENT}).body["revision"]
+        cluster.post("/v2/apply", {"deployment": DOCUMENT, "revision": revision})
+        self.pg = DatasetId(UUID(cluster.get("/v2/datasets/pg").body["dataset_id"]))
+        self.report()
+        cluster.until(lambda: cluster.service.state.ownerships[self.pg].created)
+        self.report(containers=pmap({RUNNING.name: RUNNING}))
+
+    def report(self, sending: SendProgress | None = None, **fields: Any) -> None:
+        """
+        Let alpha report pg, and more.
+        """
+        self.cluster.report(A, owned(self.pg, used_bytes=1024, sending=sending), **fields)
+
+    def start(self, *arguments: str) -> Tool:
+        return Tool("flockerctl", *arguments, folder=self._folder, variables=self._variables)
+
+    def run(self, *arguments: str) -> Ended:
+        return run_tool("flockerctl", *arguments, folder=self._folder, variables=self._variables)
+
+    def move_id(self) -> MoveId:
+        """
+        The id of pg's move, once it has begun.
+        """
+        self.cluster.until(lambda: self.cluster.service.state.ownerships[self.pg].move is not None)
+        move = self.cluster.service.state.ownerships[self.pg].move
+        assert move is not None
+        return move.move_id
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> ClusterCertificates:
+    """
+    Certificates for all tests here.
+    """
+    return make_cluster(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def ctl(tmp_path: Path, certificates: ClusterCertificates) -> Iterator[Ctl]:
+    """
+    flockerctl, and a cluster for it.
+    """
+    with rest_cluster(tmp_path, certificates=certificates) as cluster:
+        cluster.report(A)
+        cluster.report(B)
+        yield Ctl(cluster, certificates, tmp_path)
+
+
+def test_nodes(ctl: Ctl) -> None:
+    """
+    Nodes are listed with their names, and with what goes wrong on them.
+    """
+    error = ReportedError(code="PoolFull", text="no room", at_seconds=1.0)
+    ctl.cluster.report(B, failures=pmap({"db": error}))
+    ended = ctl.run("nodes")
+    lines = ended.out.splitlines()
+
+    assert (ended.status, [line.split()[0] for line in lines], lines[-1]) == (
+        Exit.DONE,
+        ["NAME", "alpha", "beta", "beta:"],
+        "beta: db: no room (PoolFull)",
+    )
+
+
+def test_lists_as_json(ctl: Ctl) -> None:
+    """
+    With --json a list is what the service answers.
+    """
+    assert json.loads(ctl.run("nodes", "--json").out) == ctl.cluster.get("/v2/nodes").body
+
+
+def test_datasets(ctl: Ctl) -> None:
+    """
+    Datasets are listed with their owners.
+    """
+    assert ctl.run("datasets").out.splitlines()[1].split()[:3] == ["pg", "alpha", "ok"]
+
+
+def test_apps(ctl: Ctl) -> None:
+    """
+    Apps are listed with where they run.
+    """
+    assert ctl.run("apps").out.splitlines()[1].split()[:3] == ["db", "running", "alpha"]
+
+
+def test_move_and_cancel(ctl: Ctl) -> None:
+    """
+    A move is started, listed, and cancelled by the name of its dataset.
+    """
+    started = ctl.run("move", "pg", "beta")
+    listed = ctl.run("moves")
+    cancelled = ctl.run("cancel", "pg")
+
+    assert (started.out, listed.out.splitlines()[1].split()[:3], cancelled.out) == (
+        "pg moves from alpha to beta.\n",
+        ["pg", "alpha", "beta"],
+        "The move to beta is cancelled; alpha goes on.\n",
+    )
+
+
+def test_cancel_by_the_id_of_the_move(ctl: Ctl) -> None:
+    """
+    A move is cancelled by its own id, too.
+    """
+    ctl.run("move", str(ctl.pg), str(B))
+    ended = ctl.run("cancel", str(ctl.move_id()), "--json")
+
+    assert (ended.status, json.loads(ended.out)["outcome"]) == (Exit.DONE, "cancelled")
+
+
+def test_waiting_for_a_move_shows_its_progress(ctl: Ctl) -> None:
+    """
+    With --wait the move's numbers are shown until its end, which is a failure if it was cancelled.
+    """
+    tool = ctl.start("move", "pg", "beta", "--wait")
+    move_id = ctl.move_id()
+    ctl.report(
+        SendProgress(
+            move_id=move_id,
+            round=1,
+            round_bytes=512,
+            total_bytes=1024,
+            sent_bytes=512,
+            rate_bytes_per_second=256.0,
+            eta_seconds=2.0,
+        ),
+        containers=pmap({RUNNING.name: RUNNING}),
+    )
+    shown = tool.until("512 B of 1 KiB")
+    ctl.cluster.call("DELETE", f"/v2/moves/{move_id}")
+    ended = tool.ended()
+
+    assert (shown, ended.status, ended.out.splitlines()[-1]) == (
+        "moving from alpha to beta: copying, round 1, 512 B of 1 KiB (50 %), 256 B/s, 2.0 s left in this round\n",
+        Exit.FAILED,
+        "Move of pg from alpha to beta: cancelled",
+    )
+
+
+def test_nothing_to_cancel(ctl: Ctl) -> None:
+    """
+    A dataset that isn't moving has no move to cancel.
+    """
+    ended = ctl.run("cancel", "pg")
+
+    assert (ended.status, ended.err) == (Exit.FAILED, "Error: pg is not moving.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["move", "nothing", "beta"], ["move", "pg", "nowhere"], ["cancel", "nothing"], ["explain", "nothing"]],
+)
+def test_what_is_not_there(ctl: Ctl, arguments: list[str]) -> None:
+    """
+    A name that nothing has is an error that repeats the name.
+    """
+    ended = ctl.run(*arguments)
+    name = "nowhere" if "nowhere" in arguments else "nothing"
+
+    assert (ended.status, name in ended.err) == (Exit.FAILED, True)
+
+
+def test_explain(ctl: Ctl) -> None:
+    """
+    The story of a dataset is told line by line.
+    """
+    ctl.cluster.leave(B)
+    ctl.run("move", "pg", "beta")
+
+    assert ctl.run("explain", "pg").out.splitlines()[0] == "It is wanted on node beta."
+
+
+def test_events(ctl: Ctl) -> None:
+    """
+    Events are followed from a revision on, until interrupted.
+    """
+    tool = ctl.start("events", "--from", "0")
+    tool.until("container db: wanted on node alpha")
+    ctl.cluster.post("/v2/moves", {"dataset": "pg", "target": "beta"})
+    tool.until("moving to node beta")
+    tool.interrupt()
+
+    assert tool.ended().status == 130
+
+
+def test_events_as_json(ctl: Ctl) -> None:
+    """
+    With --json every event is an object in a line.
+    """
+    tool = ctl.start("events", "--from", "0", "--json")
+    first = json.loads(tool.until("committed"))
+    tool.interrupt()
+    tool.ended()
+
+    assert (first["event"], first["revision"]) == ("committed", "1")
