@@ -1,0 +1,358 @@
+"""
+A real cluster for tests: control service and agents as processes, on this host or in network namespaces.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from flocker_py.identity import NodeIdentity
+from flocker_py.model import NodeId
+from flocker_py.testing.certificates import install, make_cluster
+
+DEADLINE_SECONDS = float(os.environ.get("FLOCKER_TEST_DEADLINE_SECONDS", "60"))
+CONTROL = "control"
+API_PORT, AGENT_PORT, TRANSFER_PORT = 4523, 4524, 4525
+_PROGRAMS = {
+    "flocker-control": "from flocker_control.main import main; main()",
+    "flocker-agent": "from flocker_agent.main import main; main()",
+}
+
+LEDGER = """
+import os, signal, sys
+# Appends numbered lines, fsynced; what is acknowledged is written down outside of the volume.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+path, witness = "ledger", open(sys.argv[1], "a", buffering=1)
+pause = float(sys.argv[2])
+file = open(path, "ab")
+number = 0
+with open(path, "rb") as before:
+    for line in before:
+        if line.endswith(b"\\n"): number = int(line)
+import time
+while True:
+    number += 1
+    file.write(b"%d\\n" % number); file.flush(); os.fsync(file.fileno())
+    witness.write("%d %.6f\\n" % (number, time.time()))
+    time.sleep(pause)
+"""
+
+
+class ApiError(Exception):
+    """
+    An answer that isn't 2xx.
+    """
+
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(f"{status}: {body}")
+        self.status = status
+        self.body = body
+
+
+class Cluster:
+    """
+    :param folder: for everything it keeps.
+    :param dataset: the ``dataset`` section of a node's agent.yml, by its name.
+    :param addresses: of control and nodes, by name; on loopback they are 127.0.0.x.
+    :param namespaces: network namespace of control and nodes, by name; those that have none run on this host's network.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        dataset: Callable[[str], Mapping[str, Any]],
+        *,
+        addresses: Mapping[str, str],
+        namespaces: Mapping[str, str] | None = None,
+        transfer: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.addresses = dict(addresses)
+        self._namespaces = dict(namespaces or {})
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        names = [name for name in addresses if name != CONTROL]
+        self.node_ids = {name: UUID(int=0x4000_8000_0000_0000_0000 + n + 1, version=4) for n, name in enumerate(names)}
+        certificates = make_cluster(
+            folder / "certificates", node_ids=list(self.node_ids.values()), hosts=[addresses[CONTROL], "127.0.0.1"]
+        )
+        self._user = certificates.user
+        self._control_certificates = certificates.control.certificate_path.parent
+        self.certificates = certificates
+        for name in names:
+            self._configure(name, dataset(name), dict(transfer or {}))
+
+    def _configure(self, name: str, dataset: Mapping[str, Any], transfer: dict[str, Any]) -> None:
+        folder = self.folder / name
+        folder.mkdir()
+        install(folder, self.certificates.authority, NodeIdentity(node_id=NodeId(self.node_ids[name])))
+        settings = {
+            "version": 1,
+            "control-service": {"hostname": self.addresses[CONTROL], "port": AGENT_PORT},
+            "dataset": dict(dataset),
+            "transfer": {"address": self.addresses[name], "port": TRANSFER_PORT, **transfer},
+            "state_path": str(folder / "state"),
+        }
+        (folder / "agent.yml").write_text(json.dumps(settings))
+
+    def __enter__(self) -> Self:
+        self.start(CONTROL)
+        for name in self.node_ids:
+            self.start(name)
+        self.wait(
+            lambda: all(n["connected"] for n in self.nodes().values()) and len(self.nodes()) == len(self.node_ids)
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            error.add_note(self.logs())
+        try:
+            self.end_containers()
+        finally:
+            for name in list(self._processes):
+                self.kill(name, signal.SIGTERM if error is None else signal.SIGKILL)
+
+    def end_containers(self) -> None:
+        """
+        End every container, whoever runs it: they survive agents.
+        """
+        from flocker_agent.runtime.runtimes import opened_runtime
+
+        for name in self.node_ids:
+            state = self.folder / name / "state" / "containers"
+            if state.exists():
+                runtime = opened_runtime({"backend": "process", "state_path": str(state)})
+                for container in runtime.containers():
+                    runtime.stop(container, grace_seconds=1.0)
+
+    def _command(self, name: str) -> list[str]:
+        if name == CONTROL:
+            program = "flocker-control"
+            options = [
+                "--data-path", str(self.folder / "data"),
+                "--certificates", str(self._control_certificates),
+                "--address", self.addresses[CONTROL],
+            ]  # fmt: skip
+        else:
+            program = "flocker-agent"
+            options = ["--agent-config", str(self.folder / name / "agent.yml")]
+        inside = ["ip", "netns", "exec", self._namespaces[name]] if name in self._namespaces else []
+        return [*inside, sys.executable, "-c", _PROGRAMS[program], *options, "--log-file", str(self.log(name))]
+
+    def log(self, name: str) -> Path:
+        """
+        Where a program logs.
+        """
+        return self.folder / f"{name}.log"
+
+    def logs(self) -> str:
+        """
+        The last lines of all logs.
+        """
+        paths = sorted(self.folder.glob("*.log")) + sorted(self.folder.glob("*.out"))
+        return "\n".join(f"== {p.name}\n" + "\n".join(p.read_text().splitlines()[-25:]) for p in paths)
+
+    def start(self, name: str) -> None:
+        """
+        Start control or an agent.
+        """
+        with (self.folder / f"{name}.out").open("ab") as out:
+            self._processes[name] = subprocess.Popen(
+                self._command(name), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """
+        Kill control or an agent, and wait until it has ended.
+        """
+        process = self._processes.pop(name)
+        process.send_signal(number)
+        try:
+            process.wait(DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def pid(self, name: str) -> int:
+        """
+        Of a running program.
+        """
+        return self._processes[name].pid
+
+    # -- the REST API ----------------------------------------------------------------------------------------------
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """
+        Call the REST API as a user.
+
+        :raises ApiError: the answer isn't 2xx.
+        :raises OSError: the service can't be reached.
+        """
+        context = ssl.create_default_context(cafile=str(self._user.ca_path))
+        context.load_cert_chain(self._user.certificate_path, self._user.key_path)
+        with self._in_namespace():
+            connection = http.client.HTTPSConnection(self.addresses[CONTROL], API_PORT, context=context, timeout=30)
+            try:
+                connection.request(method, path, None if body is None else json.dumps(body))
+                answer = connection.getresponse()
+                text = answer.read()
+            finally:
+                connection.close()
+        data = json.loads(text) if text else None
+        if not 200 <= answer.status < 300:
+            raise ApiError(answer.status, data)
+        return data
+
+    @contextmanager
+    def _in_namespace(self) -> Iterator[None]:
+        namespace = self._namespaces.get(CONTROL)
+        if namespace is None:
+            yield
+            return
+        with Path("/proc/self/ns/net").open() as here, Path(f"/run/netns/{namespace}").open() as there:
+            _setns(there.fileno())
+            try:
+                yield
+            finally:
+                _setns(here.fileno())
+
+    def nodes(self) -> dict[str, Any]:
+        """
+        What ``GET /v2/nodes`` says, by node id.
+        """
+        return {n["node_id"]: n for n in self.api("GET", "/v2/nodes")["nodes"]}
+
+    def dataset(self, name: str) -> Any:
+        """
+        What ``GET /v2/datasets/NAME`` says.
+        """
+        return self.api("GET", f"/v2/datasets/{name}")
+
+    def container(self, name: str) -> Any:
+        """
+        What ``GET /v2/containers/NAME`` says.
+        """
+        return self.api("GET", f"/v2/containers/{name}")
+
+    def deploy(self, volumes: Mapping[str, Any], apps: Mapping[str, Any]) -> Any:
+        """
+        Plan and apply a deployment.
+        """
+        document = {
+            "version": 2,
+            "cluster": {"name": "test"},
+            "nodes": {name: {"uuid": str(node_id)} for name, node_id in self.node_ids.items()},
+            "volumes": volumes,
+            "apps": apps,
+        }
+        plan = self.api("POST", "/v2/plan", {"deployment": document})
+        return self.api("POST", "/v2/apply", {"deployment": document, "revision": plan["revision"]})
+
+    def wait(self, condition: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> Any:
+        """
+        Wait until a condition holds, and answer with what it gave. Being unreachable isn't an answer.
+
+        :raises AssertionError: it did not hold in time.
+        """
+        deadline = time.monotonic() + seconds
+        last: object = None
+        while time.monotonic() < deadline:
+            try:
+                last = condition()
+            except (OSError, http.client.HTTPException, ApiError) as error:
+                last = error
+            else:
+                if last:
+                    return last
+            time.sleep(0.05)
+        raise AssertionError(f"not in {seconds} s; the last was {last!r}")
+
+    def settled(self, name: str, node: str) -> Any:
+        """
+        Wait until a dataset is where it is wanted, with nothing left to do.
+        """
+
+        def done() -> Any:
+            dataset = self.dataset(name)
+            good = (
+                dataset["status"] == "ok"
+                and dataset["owner"] == str(self.node_ids[node])
+                and dataset["move"] is None
+                and not dataset["settling"]
+            )
+            return dataset if good else None
+
+        return self.wait(done)
+
+
+def _setns(descriptor: int) -> None:
+    import ctypes
+
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0x40000000) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+class Ledger:
+    """
+    An application that writes numbered records, and the witness of what was acknowledged.
+    """
+
+    def __init__(self, folder: Path, *, pause_seconds: float = 0.002) -> None:
+        self._program = folder / "ledger.py"
+        self._program.write_text(LEDGER)
+        self._witness = folder / "witness"
+        self._witness.touch()
+        self._pause_seconds = pause_seconds
+
+    def app(self, node: str, volume: str) -> dict[str, Any]:
+        """
+        For the ``apps`` of a deployment.
+        """
+        return {
+            "node": node,
+            "command": [sys.executable, "-S", str(self._program), str(self._witness), str(self._pause_seconds)],
+            "mounts": [{"volume": volume}],
+            "restart": "always",
+        }
+
+    def acknowledged(self) -> list[tuple[int, float]]:
+        """
+        Number and time of every record that was acknowledged.
+        """
+        lines = [line.split() for line in self._witness.read_text().splitlines()]
+        return [(int(line[0]), float(line[1])) for line in lines if len(line) == 2]
+
+    def check(self, folder: Path) -> None:
+        """
+        Every acknowledged record is in the volume exactly once and in order, and nothing was written twice.
+        """
+        numbers = [int(line) for line in (folder / "ledger").read_bytes().split(b"\n")[:-1]]
+        seen = [number for number, _ in self.acknowledged()]
+
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert seen == sorted(set(seen)), "a record was acknowledged twice"
+        assert not seen or seen[-1] <= len(numbers), f"{seen[-1]} were acknowledged, {len(numbers)} are there"
+
+    def longest_gap_seconds(self) -> float:
+        """
+        The longest time between two acknowledged records.
+        """
+        times = [at for _, at in self.acknowledged()]
+        return max(b - a for a, b in itertools.pairwise(times))
