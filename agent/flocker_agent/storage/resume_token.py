@@ -64,7 +64,7 @@ def decoded(token: str) -> ResumeToken:
     """
     try:
         return _token(_unpacked(_content(token)))
-    except (ValueError, KeyError, TypeError, struct.error, zlib.error) as error:
+    except (ValueError, LookupError, TypeError, struct.error, zlib.error) as error:
         raise ResumeRefused(f"the resume token {token[:60]!r} can't be read ({error})") from error
 
 
