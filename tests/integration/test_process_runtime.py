@@ -27,6 +27,9 @@ from flocker_py.observed import ContainerObservation, ContainerPhase
 from flocker_py.runtime import ContainerRefused, ContainerStartFailed, ContainerStillRunning
 from flocker_py.testing.runtime_contract import PATIENT_SECONDS, eventually
 
+# Those that are killed in the midst of a call are forked from this process, whatever threads a test runner has.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 NAME = ContainerName("writer")
 DATASET, OTHER_DATASET = DatasetId(UUID(int=11)), DatasetId(UUID(int=12))
 Require = Callable[..., None]
