@@ -28,7 +28,7 @@ from flocker_agent.storage.directory_snapshots import drop, entries_of, is_writt
 from flocker_agent.storage.directory_state import BookmarkState, DatasetPaths, DatasetState, SnapshotState
 from flocker_agent.storage.frames import FrameKind, FrameReader
 from flocker_agent.storage.openings import parsed_opening
-from flocker_agent.storage.rules import admit, changed_properties, checked_limit, checked_name
+from flocker_agent.storage.rules import Kept, admit, changed_properties, checked_limit, checked_name
 from flocker_agent.storage.tokens import token
 from flocker_py.model import DatasetId, Guid
 from flocker_py.storage import (
@@ -296,7 +296,7 @@ class DirectoryStorage:
             admit(
                 dataset_id,
                 None if present is None else self._stored(present),
-                arrival.kept() if arrival.exists else None,
+                _kept(arrival),
                 opening,
                 lambda: present is not None and is_written(self._pool, present),
             )
@@ -381,9 +381,12 @@ class DirectoryStorage:
         for dataset_id in self._pool.ids():
             paths = self._pool.paths(dataset_id)
             arrival = Arrival(paths.receiving)
-            if arrival.exists and arrival.opening().to_guid in {each.guid for each in paths.load().snapshots}:
-                # Killed between the commit and the cleaning up.
-                self._pool.discard(paths.receiving)
+            if not arrival.exists:
+                continue
+            state = paths.load()
+            # Killed between the commit and the cleaning up, or nothing of it was ever certain.
+            if arrival.is_lost or arrival.opening().to_guid in {each.guid for each in state.snapshots}:
+                self._pool.discard(paths.receiving if state.whole else paths.root)
 
     def _wait_for_tick(self, dataset_id: DatasetId) -> None:
         # The first write after mounting must leave another time than the last one before (see directory_scan).
@@ -393,7 +396,8 @@ class DirectoryStorage:
 
     def _stored(self, state: DatasetState) -> StoredDataset:
         paths, arrival = self._pool.paths(state.dataset_id), Arrival(self._pool.paths(state.dataset_id).receiving)
-        pack_files = [paths.packs / str(pack) for pack in state.packs] + ([arrival.pack] if arrival.exists else [])
+        kept = _kept(arrival)
+        pack_files = [paths.packs / str(pack) for pack in state.packs] + ([] if kept is None else [arrival.pack])
         live_bytes = 0 if state.newest is None else state.newest.size_bytes
         return StoredDataset(
             dataset_id=state.dataset_id,
@@ -403,7 +407,7 @@ class DirectoryStorage:
             mounted_at=str(self._pool.link(state.dataset_id)) if self._pool.mounted(state.dataset_id) else None,
             used_bytes=live_bytes + sum(_room_bytes(path) for path in pack_files),
             maximum_size_bytes=state.maximum_size_bytes,
-            resume_token=token(arrival.kept()) if arrival.exists else None,
+            resume_token=None if kept is None else token(kept),
             partial=not state.whole,
             properties=state.properties,
         )
@@ -419,6 +423,14 @@ def _with_holds(state: DatasetState, holds: Callable[[SnapshotState], Iterable[s
 
 def _stashed_id(name: str) -> DatasetId:
     return DatasetId(UUID(name.partition(".")[0]))
+
+
+def _kept(arrival: Arrival) -> Kept | None:
+    try:
+        return arrival.kept() if arrival.exists else None
+    except FileNotFoundError:
+        # It was completed or aborted since we looked.
+        return None
 
 
 def _room_bytes(path: Path) -> int:

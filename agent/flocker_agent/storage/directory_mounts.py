@@ -62,11 +62,12 @@ def unmount(dataset_id: DatasetId, paths: DatasetPaths, link: Path) -> None:
 
     :raises DatasetBusy: processes use it; it stays reachable.
     """
-    _refuse_if_used(dataset_id, link, [paths.mounted])
+    # So that the path doesn't go away for a moment under most of those who use it; mappings take longer to look at.
+    _refuse_if_used(dataset_id, link, [paths.mounted], mappings=False)
     detach(paths, link)
     # Who came in between the look and the move is seen now, and nobody comes after.
     try:
-        _refuse_if_used(dataset_id, link, [paths.live, paths.mounted])
+        _refuse_if_used(dataset_id, link, [paths.live, paths.mounted], mappings=True)
     except DatasetBusy:
         mount(dataset_id, paths, link)
         raise
@@ -82,19 +83,21 @@ def detach(paths: DatasetPaths, link: Path) -> None:
         paths.mounted.rename(paths.live)
 
 
-def processes_using(folders: list[Path]) -> Iterator[int]:
+def processes_using(folders: list[Path], *, mappings: bool) -> Iterator[int]:
     """
-    The processes, of those that we may look into and but for this one, that have something below a folder open or
-    mapped, or stand in it.
+    The processes, of those that we may look into and but for this one, that have something below a folder open, or
+    stand in it.
+
+    :param mappings: or have mapped something into their memory and closed it.
     """
     # A folder's own path is as the kernel writes it: links resolved, as far as it is there.
     prefixes = [os.fsencode(os.path.realpath(folder)) for folder in folders]
     for name in os.listdir(b"/proc"):
-        if name.isdigit() and int(name) != os.getpid() and _uses(b"/proc/" + name, prefixes):
+        if name.isdigit() and int(name) != os.getpid() and _uses(b"/proc/" + name, prefixes, mappings):
             yield int(name)
 
 
-def _uses(process: bytes, prefixes: list[bytes]) -> bool:
+def _uses(process: bytes, prefixes: list[bytes], mappings: bool) -> bool:
     links = [process + b"/cwd", process + b"/root"]
     try:
         links += [b"%s/fd/%s" % (process, number) for number in os.listdir(process + b"/fd")]
@@ -108,6 +111,8 @@ def _uses(process: bytes, prefixes: list[bytes]) -> bool:
             continue
         if any(target == prefix or target.startswith(prefix + b"/") for prefix in prefixes):
             return True
+    if not mappings:
+        return False
     try:
         with open(process + b"/maps", "rb") as stream:
             maps = stream.read()
@@ -116,8 +121,8 @@ def _uses(process: bytes, prefixes: list[bytes]) -> bool:
     return any(prefix + b"/" in maps for prefix in prefixes)
 
 
-def _refuse_if_used(dataset_id: DatasetId, link: Path, folders: list[Path]) -> None:
-    users = sorted(processes_using(folders))
+def _refuse_if_used(dataset_id: DatasetId, link: Path, folders: list[Path], *, mappings: bool) -> None:
+    users = sorted(processes_using(folders, mappings=mappings))
     if users:
         named = ", ".join(f"{user} ({_command(user)})" for user in users[:_NAMED_PROCESSES])
         more = f" and {len(users) - _NAMED_PROCESSES} more" if len(users) > _NAMED_PROCESSES else ""

@@ -241,16 +241,22 @@ class DirectoryPool:
             if target.exists():
                 raise DatasetExists(f"{target.name}")
             source.rename(target)
-        sync_folder(target.parent)
-        if source.parent != target.parent:
-            sync_folder(source.parent)
+        for folder in {source.parent, target.parent} - {self.temporary}:
+            sync_folder(folder)
 
     def discard(self, path: Path) -> None:
         """
-        Make something be gone at once, and its room free in time.
+        Make something be gone at once, and give its room back.
         """
         with self.new_folder() as doomed:
             self.move(path, doomed)
+
+    def sweep(self, path: Path) -> None:
+        """
+        Remove what nobody needs any more and nobody would miss if it were still there.
+        """
+        with self.new_folder() as doomed:
+            path.rename(doomed)
 
     def _recover(self, dataset_id: DatasetId) -> None:
         paths, link = self.paths(dataset_id), self.link(dataset_id)

@@ -2,8 +2,8 @@
 The receiving side of the directory backend.
 
 What arrives lies in the dataset's ``receiving`` folder until it is all there: the opening, the steps, the new pack, and
-how far that is. Then the live tree is brought to the new state, and one write of the dataset's record makes it the newest
-snapshot. Killed at any moment, what had arrived is still there, less than 8 MiB of it left out.
+how far that is. Then the live tree is brought to the new state, and one write of the dataset's record makes it the
+newest snapshot. Killed at any moment, what had arrived is still there, less than 8 MiB of it left out.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flocker_agent.storage.directory_apply import Restoration
-from flocker_agent.storage.directory_files import FOLDER_FLAGS, write_all, write_durably
+from flocker_agent.storage.directory_files import FOLDER_FLAGS, sync_folder, write_all
 from flocker_agent.storage.directory_manifest import Entry, Segment
 from flocker_agent.storage.directory_mounts import boot_id
 from flocker_agent.storage.directory_packs import PackReader, data_parts
 from flocker_agent.storage.directory_pool import DirectoryPool
 from flocker_agent.storage.directory_send import BACKEND
 from flocker_agent.storage.directory_snapshots import commit, entries_of, rebuilt, repaired
-from flocker_agent.storage.directory_state import DatasetPaths, DatasetState
+from flocker_agent.storage.directory_state import DatasetPaths, DatasetState, RecordUnreadable
 from flocker_agent.storage.directory_steps import taken
 from flocker_agent.storage.frames import FrameHeader, FrameKind, FrameReader
 from flocker_agent.storage.openings import Opening, opening_bytes, parsed_opening
@@ -59,15 +59,17 @@ class Arrival:
 
     def make(self, opening: Opening, steps: bytes) -> None:
         """
-        Begin, with no data. The folder is durable once the one that it is in is.
+        Begin, with no data. It outlives this process at once, and the host once data was synced.
         """
         self._folder.mkdir(mode=0o700)
-        for name, content in (("steps", steps), ("pack", b""), ("position", self._note(0, 0))):
-            with (self._folder / name).open("xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        write_durably(self._folder / "opening", opening_bytes(opening.set(resume_position=None)))
+        contents = {
+            "opening": opening_bytes(opening.set(resume_position=None)),
+            "steps": steps,
+            "pack": b"",
+            "position": self._note(0, None),
+        }
+        for name, content in contents.items():
+            (self._folder / name).write_bytes(content)
 
     def opening(self) -> Opening:
         """
@@ -85,10 +87,37 @@ class Arrival:
         """
         How far it is.
         """
-        opening, note = self.opening(), json.loads((self._folder / "position").read_bytes())
-        # After the host was down, only what was synced is certainly in the file.
-        position = note["noted"] if note["boot"] == boot_id() else note["synced"]
+        opening, position = self.opening(), self._position()
+        if position is None:
+            raise RecordUnreadable(f"{self._folder}: nothing of it is certain since the host was down")
         return Kept(to_guid=opening.to_guid, from_guid=opening.from_guid, key=opening.key, position=position)
+
+    @property
+    def is_lost(self) -> bool:
+        """
+        Whether nothing of it is certain to be there, since the host was down.
+        """
+        try:
+            self.opening()
+            return self._position() is None
+        except (OSError, ValueError, KeyError, StreamCorrupt):
+            return True
+
+    def _position(self) -> int | None:
+        # After the host was down, only what was synced is certainly in the file.
+        note = json.loads((self._folder / "position").read_bytes())
+        position: int | None = note["noted"] if note["boot"] == boot_id() else note["synced"]
+        return position
+
+    def _harden(self) -> None:
+        for name in ("opening", "steps", "position"):
+            descriptor = os.open(self._folder / name, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        for folder in (self._folder, self._folder.parent):
+            sync_folder(folder)
 
     @contextmanager
     def writing(self, data: list[Segment]) -> Iterator[DataWriter]:
@@ -107,6 +136,7 @@ class Arrival:
         except StorageError:
             # Cut or damaged: what came before is good.
             writer.sync()
+            self._harden()
             raise
         except OSError:
             # The disk is full, or worse: as if nothing of this stream had come.
@@ -117,7 +147,7 @@ class Arrival:
             os.close(position)
 
     @staticmethod
-    def _note(noted: int, synced: int) -> bytes:
+    def _note(noted: int, synced: int | None) -> bytes:
         # Always as long, so that one write replaces it.
         return json.dumps({"boot": boot_id(), "noted": noted, "synced": synced}).encode().ljust(_NOTE_BYTES)
 
@@ -258,7 +288,7 @@ class Receive:
                 self._pool.move(fresh, self._paths.root)
             else:
                 Arrival(fresh).make(self._opening, steps)
-                self._pool.move(fresh, self._paths.receiving)
+                fresh.rename(self._paths.receiving)
 
     def _finish(self, entries: dict[bytes, Entry]) -> None:
         with self._pool.changing(self._dataset_id) as state:
@@ -271,7 +301,7 @@ class Receive:
                 # A second name, not a move: should the commit fail, what has arrived is still all there.
                 pack.hardlink_to(self._arrival.pack)
             commit(self._paths, state, self._opening.to_guid, self._opening.to_name, marked, clean=True)
-            self._pool.discard(self._paths.receiving)
+            self._pool.sweep(self._paths.receiving)
 
     def _restored(self, state: DatasetState, entries: dict[bytes, Entry], packs: PackReader) -> dict[bytes, Entry]:
         if state.dirty_guid not in {None, self._opening.to_guid}:

@@ -2,8 +2,8 @@
 The sending side of the directory backend.
 
 A stream is an opening, the steps (see ``directory_steps``), the data in parts of up to 1 MiB, and an end; one that goes
-on after a cut has no steps, and its data begins where the receiver's token says. The same pair of snapshots always makes
-the same stream.
+on after a cut has no steps, and its data begins where the receiver's token says. The same pair of snapshots always
+makes the same stream.
 """
 
 from __future__ import annotations
