@@ -15,7 +15,7 @@ from flocker_admin.views import ContainerView, DatasetView, MoveView, NodeView, 
 from flocker_py.deployed import Deployment, NodeReference
 from flocker_py.model import MoveId, NodeId
 from flocker_py.records import Record, sequence, value
-from flocker_py.units import bytes_text, duration_text, rate_text
+from flocker_py.units import MIB, bytes_text, duration_text, rate_text
 
 
 class Standing(enum.Enum):
@@ -178,7 +178,8 @@ def finished_move_text(name: str, move: MoveView, names: Mapping[NodeId, str]) -
     if move.started_at_seconds is not None and move.ended_at_seconds is not None:
         seconds = max(0.0, move.ended_at_seconds - move.started_at_seconds)
         parts.append(f"took {duration_text(seconds)}")
-        if move.sent_bytes and seconds:
+        # Of less, an average says more about the waiting than about the link.
+        if move.sent_bytes is not None and move.sent_bytes >= MIB and seconds:
             parts.append(f"{rate_text(move.sent_bytes / seconds)} on average")
     if move.downtime_seconds is not None:
         parts.append(f"application stopped for {duration_text(move.downtime_seconds)}")
@@ -262,7 +263,8 @@ def _move_story(dataset: DatasetView, move: MoveView, names: Mapping[NodeId, str
     waits = move.waiting_for or _reason(dataset)
     if waits:
         return Standing.TROUBLED, f"{stage}, waiting for {waits}", "", None
-    numbers = move_progress_text(move)
+    # Later phases are over before a number of theirs could be read.
+    numbers = move_progress_text(move) if move.phase == "copying" else ""
     fraction = None
     if move.phase == "copying" and move.round_bytes is not None and move.total_bytes:
         fraction = min(1.0, move.round_bytes / move.total_bytes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from flocker_admin.views import PlanView, StepView
+from flocker_admin.views import PlanView
 from flocker_py.records import Record, value
 
 # Per action: its sign, and its style in a terminal. What is lost for ever stands out.
@@ -25,8 +25,6 @@ _SIGNS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 _OTHER_SIGN = ("*", "default")
-
-_KINDS: Mapping[str, str] = MappingProxyType({"dataset": "volume", "container": "app", "node": "node"})
 
 
 class Line(Record):
@@ -47,20 +45,6 @@ def plan_lines(plan: PlanView) -> list[Line]:
     return [*_step_lines(plan), *_unmanaged_lines(plan), *_warning_lines(plan)]
 
 
-def step_text(step: StepView) -> str:
-    """
-    One step in a line: what is done to what, and the details.
-    """
-    return f"{step.action} {kind_text(step.kind)} {step.name}: {step.text}"
-
-
-def kind_text(kind: str) -> str:
-    """
-    What users call a kind of thing.
-    """
-    return _KINDS.get(kind, kind)
-
-
 def _step_lines(plan: PlanView) -> Iterator[Line]:
     if not plan.steps:
         yield Line(text="Nothing to change: everything is wanted as the file says.")
@@ -71,14 +55,14 @@ def _step_lines(plan: PlanView) -> Iterator[Line]:
     )
     for step in plan.steps:
         sign, style = _SIGNS.get(step.action, _OTHER_SIGN)
-        yield Line(text=f"  {sign} {step_text(step)}", style=style)
+        yield Line(text=f"  {sign} {step.text}", style=style)
 
 
 def _unmanaged_lines(plan: PlanView) -> Iterator[Line]:
     if plan.unmanaged:
         yield Line(text="Not in the file, and left as it is:", style="bold")
     for thing in plan.unmanaged:
-        yield Line(text=f"    {kind_text(thing.kind)} {thing.name}: {thing.text}", style="dim")
+        yield Line(text=f"    {thing.text}", style="dim")
 
 
 def _warning_lines(plan: PlanView) -> Iterator[Line]:

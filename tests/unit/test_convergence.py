@@ -208,8 +208,8 @@ def test_numbers_of_a_move() -> None:
     ("ended", "text"),
     [
         (
-            move(outcome="done", round=3, sent_bytes=4096, started_at_seconds=1.0, ended_at_seconds=5.0, downtime_seconds=0.8),
-            "pg from n1 to n2: 4 KiB in 3 rounds, took 4.0 s, 1 KiB/s on average, application stopped for 800 ms",
+            move(outcome="done", round=3, sent_bytes=4 * 2**20, started_at_seconds=1.0, ended_at_seconds=5.0, downtime_seconds=0.8),
+            "pg from n1 to n2: 4 MiB in 3 rounds, took 4.0 s, 1 MiB/s on average, application stopped for 800 ms",
         ),
         (move(outcome="done", round=1, sent_bytes=0, started_at_seconds=1.0, ended_at_seconds=1.0), "pg from n1 to n2: 0 B in 1 round, took 0 ms"),
         (move(outcome="done"), "pg from n1 to n2: done"),

@@ -11,7 +11,7 @@ from flocker_admin.views import PlanView, StepView, UnmanagedView
 
 
 def step(action: str, kind: str = "dataset", name: str = "pg") -> StepView:
-    return StepView(action=action, kind=kind, name=name, text=f"to {action}")
+    return StepView(action=action, kind=kind, name=name, text=f"{action} {name}")
 
 
 def texts(plan: PlanView) -> list[str]:
@@ -25,18 +25,20 @@ def test_changes_then_what_stays_then_warnings() -> None:
     plan = PlanView(
         revision=7,
         steps=pvector([step("create"), step("move"), step("start", "container", "db"), step("delete", name="old")]),
-        unmanaged=pvector([UnmanagedView(kind="container", name="web", text="runs on n1")]),
+        unmanaged=pvector(
+            [UnmanagedView(kind="container", name="web", text="app web is in the cluster and not in the document")]
+        ),
         warnings=pvector(["node n2 is away"]),
     )
 
     assert texts(plan) == [
         "4 changes, planned on revision 7:",
-        "  + create volume pg: to create",
-        "  > move volume pg: to move",
-        "  + start app db: to start",
-        "  - delete volume old: to delete",
+        "  + create pg",
+        "  > move pg",
+        "  + start db",
+        "  - delete old",
         "Not in the file, and left as it is:",
-        "    app web: runs on n1",
+        "    app web is in the cluster and not in the document",
         "Warning: node n2 is away",
     ]
 
@@ -61,4 +63,4 @@ def test_action_of_a_newer_service() -> None:
     """
     plan = PlanView(revision=1, steps=pvector([step("fly", "balloon", "b")]))
 
-    assert texts(plan)[1] == "  * fly balloon b: to fly"
+    assert texts(plan)[1] == "  * fly b"
