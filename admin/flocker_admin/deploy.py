@@ -132,6 +132,7 @@ async def _deploy(reactor: Any, options: _Options, read: ManifestDeployment) -> 
             raise
         return _tell_mistakes(options.file, found, as_json=options.as_json)
     finally:
+        report.close()
         await client.close()
 
 

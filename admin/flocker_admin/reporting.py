@@ -94,6 +94,12 @@ class Report(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """
+        Leave the terminal as it was, however it ended.
+        """
+        ...
+
 
 class JsonReport:
     """
@@ -119,6 +125,9 @@ class JsonReport:
 
     def end(self, ending: Ending) -> None:
         self._write("end", **_plain(ending))
+
+    def close(self) -> None:
+        pass  # every line is whole
 
     def _write(self, event: str, **fields: Any) -> None:
         click.echo(json_text({"event": event, **fields}))
@@ -162,6 +171,9 @@ class PlainReport:
             click.echo(moved.text)
         click.echo(ending.text, err=not ending.good)
 
+    def close(self) -> None:
+        pass  # every line is whole
+
 
 class LiveReport:
     """
@@ -190,11 +202,14 @@ class LiveReport:
         self._console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def end(self, ending: Ending) -> None:
-        if self._live is not None:
-            self._live.stop()
+        self.close()
         for moved in ending.moves:
             self._console.print(Text(moved.text, style="cyan"), soft_wrap=True)
         self._console.print(Text(ending.text, style="bold green" if ending.good else "bold red"), soft_wrap=True)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
 
 
 def report_for(seconds: Callable[[], float], *, as_json: bool) -> Report:

@@ -17,6 +17,7 @@ from uuid import UUID
 import pytest
 
 from flocker_py.assignment import Destroy, Keep, NodeAssignment, Own, Receive, Release, Remove, SendTo
+from flocker_py.messages import AssignmentUpdate, NodeReport
 from flocker_py.model import (
     Container,
     ContainerName,
@@ -49,6 +50,19 @@ from flocker_py.observed import (
 )
 from flocker_py.records import Record
 from flocker_py.storage import Role
+from flocker_py.streams import (
+    AbortPartial,
+    Accept,
+    Alive,
+    Cancel,
+    End,
+    Hello,
+    Message,
+    Offer,
+    Refusal,
+    Result,
+    State,
+)
 from flocker_py.upgrade import FORMAT
 from flocker_py.wire import decode, encode, from_text, json_value, record_hints, to_text, union_members
 
@@ -56,8 +70,8 @@ GOLDEN = Path(__file__).parent / "golden"
 LOCK = GOLDEN / "fields.lock.json"
 REWRITE = os.environ.get("FLOCKER_REWRITE_GOLDEN") == "1"
 
-# What the control service keeps; flocker_control.state.Stored.
-PERSISTED: tuple[type[Record], ...] = (Node, Dataset, Ownership, Container)
+# What the control service keeps (flocker_control.state.Stored), and what an agent keeps of its last assignment.
+PERSISTED: tuple[type[Record], ...] = (Node, Dataset, Ownership, Container, NodeAssignment)
 
 N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
 N2 = NodeId(UUID("22222222-2222-4222-8222-222222222222"))
@@ -90,7 +104,7 @@ CONTAINER = Container(
     labels={"tier": "data"},
 )
 
-EXAMPLES: dict[str, Record] = {
+EXAMPLES: dict[str, Any] = {
     "node": Node(node_id=N1, name="n1", address="2001:db8::1", labels={"rack": "a"}),
     "node-defaults": Node(node_id=N1),
     "dataset": Dataset(
@@ -213,6 +227,43 @@ EXAMPLES: dict[str, Record] = {
     ),
 }
 
+EXAMPLES |= {
+    "assignment-update": AssignmentUpdate(
+        node_id=N1,
+        revision=99,
+        whole=True,
+        datasets={DATASET: Keep(dataset_id=DATASET, epoch=5)},
+        withdrawn_datasets=OTHERS[:1],
+        containers={DB: CONTAINER},
+        withdrawn_containers=["web"],
+    ),
+    "node-report": NodeReport(
+        node_id=N1,
+        whole=EXAMPLES["node-observation"],
+        free_bytes=2**40,
+        storage_known=True,
+        runtime_known=True,
+        datasets={DATASET: EXAMPLES["node-observation"].datasets[DATASET]},
+        gone_datasets=OTHERS[:1],
+        containers={DB: EXAMPLES["node-observation"].containers[DB]},
+        gone_containers=["web"],
+        failures={"web": ReportedError(code="PoolFull", text="no room", at_seconds=1.5)},
+        cleared_failures=["db"],
+    ),
+    "transfer-hello": Hello(protocol=1, dataset_id=DATASET, epoch=7, move_id=MOVE, sender=N1, task_id="task@/1"),
+    "transfer-state": State(guids=[1, 2**64 - 1], resume_token="token", free_bytes=2**40),
+    "transfer-refusal": Refusal(code="PoolFull", text="no room", lasting=True),
+    "transfer-offer": Offer(
+        to_guid=2, from_guid=1, name="round-2", estimate_bytes=10, resumed=True, needless_before_guid=1
+    ),
+    "transfer-accept": Accept(),
+    "transfer-end": End(size_bytes=10),
+    "transfer-result": Result(guid=1, newest_guid=2),
+    "transfer-cancel": Cancel(),
+    "transfer-abort-partial": AbortPartial(),
+    "transfer-alive": Alive(received_bytes=10),
+}
+
 
 @pytest.fixture(params=sorted(EXAMPLES))
 def name(request: pytest.FixtureRequest) -> str:
@@ -311,11 +362,13 @@ def test_persisted_fields_are_locked() -> None:
     )
 
 
-def test_every_persisted_record_has_a_golden_file() -> None:
+def test_everything_that_is_kept_or_sent_has_a_golden_file() -> None:
     """
-    Nothing is persisted that has no example here.
+    Nothing is persisted, and nothing is said between programs, that has no example here.
     """
-    assert set(PERSISTED) <= {type(example) for example in EXAMPLES.values()}
+    known = {type(example) for example in EXAMPLES.values()}
+
+    assert {*PERSISTED, AssignmentUpdate, NodeReport, *union_members(Message)} <= known
 
 
 def test_every_field_of_the_full_examples_differs_from_its_default() -> None:
