@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -58,15 +59,19 @@ def main(agent_config: Path, log_file: Path | None) -> None:
     Make this host match what the control service asks of it.
     """
     reactor: Any = _reactor
-    try:
-        settings = read_settings(agent_config)
-        credential = load_credential(agent_config.parent, "node")
-        python_logging = None if settings.logging is None else dict(settings.logging)
-        stop_logging = start_logging(reactor, log_file, python_logging=python_logging)
-        stop_agent = _started(reactor, settings, credential)
-    except (FlockerError, OSError, ValueError) as error:
-        click.echo(f"flocker-agent: {explanation(error)}", err=True)
-        sys.exit(REFUSED)
+    with ExitStack() as undo:
+        try:
+            settings = read_settings(agent_config)
+            credential = load_credential(agent_config.parent, "node")
+            python_logging = None if settings.logging is None else dict(settings.logging)
+            stop_logging = start_logging(reactor, log_file, python_logging=python_logging)
+            # Its thread keeps the process alive.
+            undo.callback(stop_logging)
+            stop_agent = _started(reactor, settings, credential)
+        except (FlockerError, OSError, ValueError) as error:
+            click.echo(f"flocker-agent: {explanation(error)}", err=True)
+            sys.exit(REFUSED)
+        undo.pop_all()
     reactor.addSystemEventTrigger("before", "shutdown", stop_agent)
     reactor.run()
     stop_logging()
