@@ -379,8 +379,10 @@ def _with_container(state: State, container: Container) -> Changes | Refusal:
 
 def _group_on(state: State, container: Container, dataset_ids: list[DatasetId]) -> Changes:
     """
-    A container and datasets, wanted where the container says.
+    A container and datasets, wanted where the container says. One that isn't there is found when all parts of the
+    command have been applied.
     """
+    dataset_ids = [dataset_id for dataset_id in dataset_ids if dataset_id in state.datasets]
     datasets = (state.datasets[dataset_id].set(primary=container.node_id) for dataset_id in dataset_ids)
     return _led_to(state, Changes().put(container, *datasets), *dataset_ids)
 
@@ -442,7 +444,7 @@ def _cancelled(state: State, move_id: MoveId) -> Changes | Refusal:
 def _stays(state: State, dataset: Dataset, ownership: Ownership) -> Changes | Refusal:
     container = _user_of(state, dataset.dataset_id)
     group = [dataset.dataset_id] if container is None else [mount.dataset_id for mount in container.mounts]
-    for other in (state.ownerships[dataset_id] for dataset_id in group):
+    for other in (state.ownerships[dataset_id] for dataset_id in group if dataset_id in state.ownerships):
         move, name = other.move, _called(state.datasets[other.dataset_id])
         if move is not None and move.phase is MovePhase.TAKING:
             return Refusal.of(
