@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.web._newclient import RequestNotSent
+from twisted.web._newclient import ParseError, RequestNotSent
 from twisted.web.client import (
     Agent,
     HTTPConnectionPool,
@@ -395,11 +395,13 @@ class ControlClient:
             case RequestNotSent() | RequestTransmissionFailed() | ResponseNeverReceived() | ResponseFailed():
                 reasons = [reason.value for reason in getattr(error, "reasons", None) or ()]
                 told = [self._told(reason) for reason in reasons]
-                worst = next((one for one in told if isinstance(one, ControlNotTrusted)), None)
+                worst = next((one for one in told if isinstance(one, ControlNotTrusted | AnswerUnreadable)), None)
                 return worst or ControlUnreachable(
                     f"{self.address}: the connection was lost before the answer had arrived",
                     arrived=not isinstance(error, RequestNotSent),
                 )
+            case ParseError():
+                return AnswerUnreadable(f"what answers at {self.address} does not speak HTTP")
             case network.ConnectionRefusedError():
                 return ControlUnreachable(f"{self.address}: nothing is listening there", arrived=False)
             case network.DNSLookupError():
