@@ -152,7 +152,8 @@ class Cluster:
         else:
             program = "flocker-agent"
             options = ["--agent-config", str(self.folder / name / "agent.yml")]
-        inside = ["ip", "netns", "exec", self._namespaces[name]] if name in self._namespaces else []
+        # nsenter, since `ip netns exec` makes a mount namespace, too, in which nobody else would see what is mounted.
+        inside = ["nsenter", f"--net=/run/netns/{self._namespaces[name]}"] if name in self._namespaces else []
         return [*inside, sys.executable, "-c", _PROGRAMS[program], *options, "--log-file", str(self.log(name))]
 
     def log(self, name: str) -> Path:

@@ -1,0 +1,141 @@
+"""
+The main job on real ZFS: two agents in two network namespaces on two pools.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import CONTROL, Cluster, Ledger
+from tests.conftest import Require
+from tests.zfs.namespaces import cut, heal, hosts
+from tests.zfs.pools import temporary_pool
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, require: Require) -> Iterator[Cluster]:
+    require("zfs")
+    require("root")
+    with (
+        hosts([CONTROL, "n1", "n2"]) as addresses,
+        temporary_pool(size_bytes=512 << 20, name="fp-n1"),
+        temporary_pool(size_bytes=512 << 20, name="fp-n2"),
+        Cluster(
+            tmp_path,
+            lambda name: {"backend": "zfs", "pool": f"fp-{name}", "mount_root": str(tmp_path / name / "flocker")},
+            addresses=addresses,
+            namespaces={name: f"fp-{name}" for name in addresses},
+        ) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path, pause_seconds=0.01)
+
+
+def zfs_list(node: str, kinds: str) -> list[str]:
+    """
+    Names of what is below ``flocker`` in a node's pool.
+    """
+    command = ["zfs", "list", "-H", "-o", "name", "-t", kinds, "-r", f"fp-{node}/flocker"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [name for name in listed if name != f"fp-{node}/flocker"]
+
+
+def started(cluster: Cluster, ledger: Ledger) -> None:
+    cluster.deploy({"data": {}}, {"ledger": ledger.app("n1", "data")})
+    cluster.settled("data", "n1")
+    cluster.wait(lambda: len(ledger.acknowledged()) > 20)
+
+
+def moved(cluster: Cluster, ledger: Ledger, node: str) -> None:
+    cluster.deploy({"data": {}}, {"ledger": ledger.app(node, "data")})
+
+
+def running_again(cluster: Cluster, ledger: Ledger) -> None:
+    count = len(ledger.acknowledged())
+    cluster.wait(lambda: len(ledger.acknowledged()) > count + 5)
+
+
+def checked(cluster: Cluster, ledger: Ledger, node: str) -> None:
+    """
+    Every acknowledged record is there, on one node, with no snapshot, hold or partial receive left anywhere.
+    """
+    dataset = cluster.settled("data", node)
+    running_again(cluster, ledger)
+    cluster.deploy({"data": {}}, {"ledger": {"state": "deleted"}})
+    cluster.wait(lambda: not cluster.api("GET", "/v2/containers")["containers"])
+    cluster.end_containers()
+    ledger.check(Path(dataset["path"]))
+    other = "n1" if node == "n2" else "n2"
+    cluster.wait(lambda: not zfs_list(node, "snapshot"))
+
+    assert zfs_list(other, "all") == []
+    assert zfs_list(node, "all") == [f"fp-{node}/flocker/{dataset['dataset_id']}"]
+
+
+def test_move_and_back(cluster: Cluster, ledger: Ledger) -> None:
+    """
+    A writing application moves to the other node and back, and every acknowledged record is there once.
+    """
+    started(cluster, ledger)
+    for node in ("n2", "n1"):
+        moved(cluster, ledger, node)
+        cluster.settled("data", node)
+        running_again(cluster, ledger)
+
+    checked(cluster, ledger, "n1")
+
+
+def ballast(cluster: Cluster, size_bytes: int) -> None:
+    """
+    Incompressible data in the volume.
+    """
+    path = Path(cluster.dataset("data")["path"])
+    with (path / "ballast").open("wb") as file:
+        for _ in range(size_bytes >> 20):
+            file.write(os.urandom(1 << 20))
+        os.fsync(file.fileno())
+
+
+def test_cut_network_resumes(cluster: Cluster, ledger: Ledger) -> None:
+    """
+    A transfer that is cut in the middle goes on where it was, and the application runs on meanwhile.
+    """
+    started(cluster, ledger)
+    ballast(cluster, 150 << 20)
+    moved(cluster, ledger, "n2")
+    move = cluster.wait(lambda: (cluster.dataset("data")["move"] or {}).get("sent_bytes", 0) > (20 << 20))
+    assert move
+    cut("n2")
+    running_again(cluster, ledger)
+    heal("n2")
+
+    checked(cluster, ledger, "n2")
+    last = cluster.dataset("data")["last_move"]
+    assert last["outcome"] == "done"
+
+
+@pytest.mark.parametrize("victims", [["n1"], ["n2"], [CONTROL, "n1"]])
+def test_kill_in_the_middle(cluster: Cluster, ledger: Ledger, victims: list[str]) -> None:
+    """
+    Agents and control killed in the middle of a transfer get to its end once they are started again.
+    """
+    started(cluster, ledger)
+    ballast(cluster, 100 << 20)
+    moved(cluster, ledger, "n2")
+    cluster.wait(lambda: (cluster.dataset("data")["move"] or {}).get("sent_bytes", 0) > (10 << 20))
+    for name in victims:
+        cluster.kill(name, signal.SIGKILL)
+    for name in victims:
+        cluster.start(name)
+
+    checked(cluster, ledger, "n2")
