@@ -125,7 +125,7 @@ class NodeObservation(Record):
     :param era: changes when the host reboots; an agent's restart keeps it.
     :param address: where other agents reach it; ``transfer_port``: at which port.
     :param storage: and ``runtime``: names of the backends it runs.
-    :param container_fields: names of ``Container`` fields that its runtime can do; others are refused.
+    :param container_fields: what its runtime can do, as ``RuntimeCapabilities.reported_fields``; the rest is refused.
     :param free_bytes: room in its pool.
     :param storage_known: ``datasets`` is complete. Without this, a dataset that is not in it is not known to be absent.
     :param runtime_known: ``containers`` is complete, in the same sense.

@@ -21,6 +21,9 @@ from flocker_py.model import Container, ContainerName, DatasetId
 from flocker_py.observed import ContainerObservation
 from flocker_py.records import Record, sequence, value
 
+MOUNT_PATHS_FIELD = "mounts.path"
+"""Stands among a node's ``container_fields`` for mounts that have a path inside the container."""
+
 
 class RuntimeCapabilities(Record):
     """
@@ -34,6 +37,13 @@ class RuntimeCapabilities(Record):
     name: str = value(str)
     container_fields: PVector[str] = sequence(str, default=())
     mount_paths: bool = value(bool)
+
+    def reported_fields(self) -> PVector[str]:
+        """
+        What a node tells the control service of its runtime: ``container_fields``, and ``mounts.path`` for
+        ``mount_paths``.
+        """
+        return self.container_fields.append(MOUNT_PATHS_FIELD) if self.mount_paths else self.container_fields
 
 
 class ContainerRuntimeError(FlockerError):

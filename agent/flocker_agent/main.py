@@ -141,7 +141,7 @@ def _node(settings: Settings, node_id: NodeId, port: int, storage: str, runtime:
         version=__version__,
         storage=storage,
         runtime=runtime.name,
-        container_fields=runtime.container_fields,
+        container_fields=runtime.reported_fields(),
     )
 
 

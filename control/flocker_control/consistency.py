@@ -16,6 +16,7 @@ from flocker_control.state import Changes, State, key_of
 from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId
 from flocker_py.observed import NodeObservation
 from flocker_py.records import field_names
+from flocker_py.runtime import MOUNT_PATHS_FIELD
 from flocker_py.units import bytes_text
 
 _FREE_FIELDS = ("name", "node_id", "restart")
@@ -166,11 +167,13 @@ def _field_complaints(
 
 def _needs(container: Container) -> set[str]:
     plain = Container(name=container.name, node_id=container.node_id)
-    return {
+    needs = {
         field
         for field in field_names(Container)
         if field not in _FREE_FIELDS and getattr(container, field) != getattr(plain, field)
     }
+    paths = {MOUNT_PATHS_FIELD for mount in container.mounts if mount.path is not None}
+    return needs | paths
 
 
 def _called(state: State, dataset_id: DatasetId) -> str:

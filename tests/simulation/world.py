@@ -412,7 +412,7 @@ class SimulatedNode:
                 version="1",
                 storage="memory",
                 runtime="memory",
-                container_fields=MemoryRuntime(self.host).capabilities.container_fields,
+                container_fields=MemoryRuntime(self.host).capabilities.reported_fields(),
             ),
             storage=self.disk,
             runtime=MemoryRuntime(self.host),

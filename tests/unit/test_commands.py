@@ -498,6 +498,24 @@ class TestContainers:
         code, text = refusal(state(*before), command)
         assert (RefusalCode.FIELD_NOT_SUPPORTED, True) == (code, "memory_bytes" in text and "process" in text)
 
+    def test_path_that_the_runtime_lacks(self) -> None:
+        """
+        A mount's path inside the container is refused where the runtime runs plain processes.
+        """
+        command = PutContainer(container=container("web").set(mounts=pvector([Mount(dataset_id=D1, path="/data")])))
+
+        code, text = refusal(state(*OWNED), command)
+        assert (RefusalCode.FIELD_NOT_SUPPORTED, True) == (code, "mounts.path" in text)
+
+    def test_path_that_the_runtime_can_do(self) -> None:
+        """
+        It is accepted where the runtime can do it.
+        """
+        wanted = container("web").set(mounts=pvector([Mount(dataset_id=D1, path="/data")]))
+
+        fields = ("command", "mounts", "mounts.path")
+        assert puts(wanted) == decide(state(*OWNED), PutContainer(container=wanted), fields)
+
     def test_move_to_a_runtime_that_lacks_a_field(self) -> None:
         """
         A container can't change to a node whose runtime can't do what it needs.
