@@ -44,7 +44,7 @@ class TestStored:
             b"flocker_py:own.role": b"\xc3\xa4",
             b"com.sun:auto-snapshot": b"true",
         }
-        found = answer(own, refquota=5000, encryption=b"aes-256-gcm", receive_resume_token=b"1-a-b-c")
+        found = answer(own, refquota=5000, keystatus=b"available", receive_resume_token=b"1-a-b-c")
 
         assert found.stored(ID, "/flocker/x") == StoredDataset(
             dataset_id=ID,

@@ -38,8 +38,8 @@ end
 
 function dataset(name)
   local found = {}
-  for _, property in ipairs({"used", "referenced", "written", "refquota", "available", "inconsistent", "encryption",
-                             "keystatus", "readonly", "mountpoint", "receive_resume_token"}) do
+  for _, property in ipairs({"used", "referenced", "written", "refquota", "available", "inconsistent", "keystatus",
+                             "readonly", "mountpoint", "receive_resume_token"}) do
     found[property] = zfs.get_prop(name, property)
   end
   found.own = {}
@@ -265,7 +265,8 @@ def _entry(name: str, found: Mapping[bytes, Any]) -> DatasetEntry:
         limit_bytes=found.get(b"refquota", 0),
         resume_token=token.decode() if token else None,
         inconsistent=bool(found.get(b"inconsistent", 0)),
-        encrypted=found.get(b"encryption", b"off") != b"off",
+        # Asked in this way, "encryption" is "off" even where it is not (2.3.2, measured).
+        encrypted=found.get(b"keystatus", b"none") != b"none",
         key_loaded=found.get(b"keystatus") != b"unavailable",
         read_only=found.get(b"readonly") == b"on",
         mount_point=found.get(b"mountpoint", b"").decode(),
