@@ -179,6 +179,16 @@ class Channel:
         """
         return self._body is None and self._filled_bytes == 0
 
+    def broken_off(self) -> Piece | None:
+        """
+        What there is of a piece of stream that did not come whole. For when the connection is lost.
+        """
+        piece, self._piece = self._piece, None
+        if piece is None or self._filled_bytes == 0:
+            return None
+        piece.size_bytes = self._filled_bytes
+        return piece
+
     def incoming(self) -> Message | Piece | None:
         """
         What has come, without waiting; None: nothing whole. ``Alive`` is taken note of and not handed out.

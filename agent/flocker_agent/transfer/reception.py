@@ -202,6 +202,9 @@ class Reception:
             announced_bytes, came_bytes = self._fill(spool, task)
         except PeerLost:
             # What has come is kept, to go on from there.
+            broken_off = self._channel.broken_off()
+            if broken_off is not None:
+                spool.put(broken_off)
             spool.end()
             raise
         except BaseException:
