@@ -1,0 +1,153 @@
+"""
+``flocker-deploy`` on a cluster of real processes: an application moves by an edited file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flocker_admin.exits import Exit
+from tests.cluster import CONTROL, Cluster, Ledger
+from tests.integration.tools import Ended, Tool
+
+_ADDRESS = iter(range(10, 250))
+
+
+def addresses(*nodes: str) -> dict[str, str]:
+    """
+    Loopback addresses that no other test, and no other worker, uses.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1
+    return {name: f"127.78.{worker}.{next(_ADDRESS)}" for name in (CONTROL, *nodes)}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    def dataset(name: str) -> dict[str, str]:
+        return {
+            "backend": "directory",
+            "root_path": str(tmp_path / name / "pool"),
+            "mount_root": str(tmp_path / name / "flocker"),
+        }
+
+    with Cluster(tmp_path, dataset, addresses=addresses("n1", "n2")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path)
+
+
+class Operator:
+    """
+    Somebody who edits a file and deploys it.
+    """
+
+    def __init__(self, cluster: Cluster, ledger: Ledger) -> None:
+        self._cluster = cluster
+        self._ledger = ledger
+
+    def start(self, node: str, *more: str) -> Tool:
+        """
+        Deploy the ledger on a node.
+        """
+        document = {
+            "version": 2,
+            "cluster": {"name": "test", "control": {"host": self._cluster.addresses[CONTROL]}},
+            "nodes": {name: {"uuid": str(node_id)} for name, node_id in self._cluster.node_ids.items()},
+            "volumes": {"data": {"size": "1G"}},
+            "apps": {"ledger": self._ledger.app(node, "data")},
+        }
+        # JSON is YAML.
+        (self._cluster.folder / "cluster.yml").write_text(json.dumps(document))
+        user = str(self._cluster.certificates.user.certificate_path.parent)
+        return Tool(
+            "flocker-deploy", "cluster.yml", "--certificates-directory", user, *more, folder=self._cluster.folder
+        )
+
+    def deploy(self, node: str, *more: str) -> Ended:
+        return self.start(node, *more).ended()
+
+
+@pytest.fixture
+def operator(cluster: Cluster, ledger: Ledger) -> Operator:
+    return Operator(cluster, ledger)
+
+
+def last_event(ended: Ended) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(ended.out.splitlines()[-1])
+    return event
+
+
+def test_application_moves_with_its_data(cluster: Cluster, ledger: Ledger, operator: Operator) -> None:
+    """
+    The file says another node; the command ends when the application runs there, says what the move took, and every
+    record is there.
+    """
+    operator.deploy("n1")
+    cluster.wait(lambda: len(ledger.acknowledged()) > 50)
+    ended = operator.deploy("n2", "--json")
+    move = last_event(ended)["moves"][0]["move"]
+    count = len(ledger.acknowledged())
+    cluster.wait(lambda: len(ledger.acknowledged()) > count + 20)
+    ledger.check(Path(cluster.dataset("data")["path"]))
+
+    assert (ended.status, move["outcome"], move["downtime_seconds"] is not None) == (Exit.DONE, "done", True)
+
+
+def test_control_service_dies_while_it_is_watched(cluster: Cluster, ledger: Ledger, operator: Operator) -> None:
+    """
+    Watching goes on when the control service is back, to the end.
+    """
+    operator.deploy("n1")
+    tool = operator.start("n2")
+    tool.until("Applied")
+    cluster.kill(CONTROL, signal.SIGKILL)
+    cluster.start(CONTROL)
+    ended = tool.ended()
+
+    assert (ended.status, ended.out.splitlines()[-1]) == (Exit.DONE, "Everything is as the file says.")
+
+
+def test_interrupted_move_goes_on(cluster: Cluster, ledger: Ledger, operator: Operator) -> None:
+    """
+    Ctrl-C stops the watching and not the move; the same command watches it to the end.
+    """
+    operator.deploy("n1")
+    tool = operator.start("n2")
+    tool.until("Applied")
+    tool.interrupt()
+    interrupted = tool.ended()
+    again = operator.deploy("n2")
+
+    assert (interrupted.status, again.status, cluster.dataset("data")["owner"]) == (
+        130,
+        Exit.DONE,
+        str(cluster.node_ids["n2"]),
+    )
+
+
+def test_program_that_does_not_start_is_told(cluster: Cluster, ledger: Ledger, operator: Operator) -> None:
+    """
+    What goes wrong on a node is shown while waiting, with its reason.
+    """
+    operator.deploy("n1")
+    path = cluster.folder / "cluster.yml"
+    document = json.loads(path.read_text())
+    document["apps"]["ledger"]["command"] = ["/no/such/program"]
+    path.write_text(json.dumps(document))
+    user = str(cluster.certificates.user.certificate_path.parent)
+    tool = Tool("flocker-deploy", "cluster.yml", "--certificates-directory", user, folder=cluster.folder)
+    line = tool.until("/no/such/program")
+    tool.interrupt()
+    tool.ended()
+
+    assert line.startswith("app ledger: ")
