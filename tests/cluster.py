@@ -24,7 +24,7 @@ from flocker_py.identity import NodeIdentity
 from flocker_py.model import NodeId
 from flocker_py.testing.certificates import install, make_cluster
 
-DEADLINE_SECONDS = float(os.environ.get("FLOCKER_TEST_DEADLINE_SECONDS", "60"))
+DEADLINE_SECONDS = float(os.environ.get("FLOCKER_TEST_DEADLINE_SECONDS", "100"))
 CONTROL = "control"
 API_PORT, AGENT_PORT, TRANSFER_PORT = 4523, 4524, 4525
 _PROGRAMS = {
