@@ -6,6 +6,7 @@ The exit statuses are in ``flocker_admin.exits``.
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from flocker_admin.running import run, tell
 from flocker_admin.views import AppliedView, DatasetView, MoveView, PlanView
 from flocker_py import __version__
 from flocker_py.credentials import Credential
+from flocker_py.deployment_schema import DEPLOYMENT_SCHEMA
 from flocker_py.errors import FlockerError
 from flocker_py.model import MoveId
 from flocker_py.records import Record, value
@@ -54,6 +56,12 @@ def _timeout(_context: click.Context, _parameter: click.Parameter, text: str) ->
         raise click.BadParameter(f"{error}. {' '.join((DurationUnreadable.__doc__ or '').split())}") from error
 
 
+def _show_schema(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(json.dumps(DEPLOYMENT_SCHEMA, indent=1))
+        context.exit()
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=HELP)
 @click.version_option(__version__, prog_name="flocker-deploy")
 @click.argument("file", metavar="CLUSTER.YML", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
@@ -68,6 +76,14 @@ def _timeout(_context: click.Context, _parameter: click.Parameter, text: str) ->
     help="Wait at most so long; 0: as long as it takes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON objects, one a line.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_schema,
+    help="Print the form of CLUSTER.YML as JSON Schema, for editors, and exit.",
+)
 @click.pass_context
 def main(
     context: click.Context,

@@ -14,6 +14,7 @@ from flocker_admin import ctl, deploy
 from flocker_admin.client import ControlNotTrusted, ControlUnreachable, RequestRefused, RevisionChanged
 from flocker_admin.exits import Exit, exit_for
 from flocker_py.credentials import CredentialUnusable
+from flocker_py.deployment_schema import DEPLOYMENT_SCHEMA
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster
 
 FILE = """\
@@ -191,6 +192,15 @@ def test_flockerctl_takes_both_from_the_environment(monkeypatch: pytest.MonkeyPa
     result = CliRunner().invoke(ctl.main, ["nodes"])
 
     assert (result.exit_code, f"{folder}/mine/cluster.crt: No such file" in result.stderr) == (Exit.USAGE, True)
+
+
+def test_schema_is_printed() -> None:
+    """
+    The form of the file is printed for editors, without a file or a cluster.
+    """
+    result = CliRunner().invoke(deploy.main, ["--schema"])
+
+    assert (result.exit_code, json.loads(result.stdout)) == (Exit.DONE, DEPLOYMENT_SCHEMA)
 
 
 @pytest.mark.parametrize(

@@ -349,7 +349,7 @@ WRONG: list[tuple[Pointer, object, Pointer, str]] = [
     ((*PG, "replicas"), 2, (*PG, "replicas"), "replicas is not implemented: leave it out"),
     ((*PG, "retain"), {}, (*PG, "retain"), "retain is not implemented: leave it out"),
     ((*PG, "id"), "pg", (*PG, "id"), "must be a UUID, not 'pg'"),
-    ((*PG, "sise"), "1G", (*PG, "sise"), "a volume has no field 'sise'; did you mean size?"),
+    ((*PG, "sizes"), "1G", (*PG, "sizes"), "a volume has no field 'sizes'; did you mean size?"),
     ((*PG, "primary"), "n2", (*PG, "primary"), "the primary is n2, but app db, which mounts this volume, runs on n1: change one of them, or leave primary out and the volume follows its app"),
     ((*PG, "primary"), "n7", (*PG, "primary"), "there is no node 'n7' in nodes"),
     ((*PG, "max_downtime"), "0s", (*PG, "max_downtime"), "must be more than 0 s and at most 1 d"),
