@@ -8,12 +8,13 @@ can hear the other side while it writes. One thread at a time: OpenSSL's connect
 from __future__ import annotations
 
 import select
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from flocker_agent.transfer.errors import ConversationBroken, PeerLost, PeerSilent
+from flocker_agent.transfer.errors import ConversationBroken, PeerLost, PeerSilent, PeerTrustless
 from flocker_agent.transfer.wake import Wake
 from flocker_py.streams import (
     HEADER_BYTES,
@@ -90,7 +91,7 @@ class Channel:
         self._piece: Piece | None = None
         self._filled_bytes = 0
         self._writing = False
-        self._said_hello = False
+        self._heard_message = False
         self._heard_seconds = self._said_seconds = clock()
 
     def send(self, message: Message) -> None:
@@ -123,7 +124,7 @@ class Channel:
             except ssl.SSLWantReadError:
                 self._wait(select.POLLIN, begin_seconds)
             except OSError as error:
-                raise _lost(error) from error
+                raise self._lost(error) from error
             else:
                 octets = octets[sent:]
         self._writing = False
@@ -156,7 +157,10 @@ class Channel:
         if self._writing:
             return
         self.send(message)
-        self._connection.setblocking(True)
+        try:
+            self._connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
         end_seconds = self._clock() + timeout_seconds
         while (left_seconds := end_seconds - self._clock()) > 0:
             self._connection.settimeout(left_seconds)
@@ -283,17 +287,17 @@ class Channel:
         self._body = self._piece = None
         if piece is not None:
             return piece
-        self._said_hello = True
+        self._heard_message = True
         return message(body)
 
     def _begin_body(self) -> None:
-        limit_bytes = MESSAGE_LIMIT_BYTES if self._said_hello or self._new_piece is None else HELLO_LIMIT_BYTES
+        limit_bytes = MESSAGE_LIMIT_BYTES if self._heard_message or self._new_piece is None else HELLO_LIMIT_BYTES
         kind, size_bytes = header(self._header, message_limit_bytes=limit_bytes)
         match kind:
             case FrameKind.MESSAGE:
                 self._body = memoryview(bytearray(size_bytes))
             case FrameKind.DATA:
-                if self._new_piece is None or not self._said_hello:
+                if self._new_piece is None or not self._heard_message:
                     raise ConversationBroken("The other side sent data where none is taken")
                 self._piece = self._new_piece()
                 self._piece.size_bytes = size_bytes
@@ -309,7 +313,7 @@ class Channel:
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return False
             except OSError as error:
-                raise _lost(error) from error
+                raise self._lost(error) from error
             if received == 0:
                 raise PeerLost("The other side closed the connection")
             self._filled_bytes += received
@@ -317,6 +321,8 @@ class Channel:
         self._filled_bytes = 0
         return True
 
-
-def _lost(error: OSError) -> PeerLost:
-    return PeerLost(f"The connection broke: {error}")
+    def _lost(self, error: OSError) -> PeerLost | PeerTrustless:
+        # With TLS 1.3 a client hears only after its handshake that its certificate is refused.
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError) and not self._heard_message:
+            return PeerTrustless(f"The other side does not accept the connection: {error}")
+        return PeerLost(f"The connection broke: {error}")

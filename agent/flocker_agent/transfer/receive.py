@@ -315,8 +315,11 @@ class _Call:
                 self._receive(channel, hello, peer)
         except (PeerLost, PeerSilent):
             raise
+        except TransferCancelled as error:
+            # Who stops a service waits for it.
+            channel.say_last(refusal(error))
+            raise
         except Exception as error:
-            self._cancelled = False
             channel.send_off(refusal(error), _LAST_WORD_SECONDS)
             raise
         finally:

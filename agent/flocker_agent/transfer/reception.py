@@ -100,7 +100,7 @@ class Reception:
                     case None | Cancel():
                         return
                     case AbortPartial():
-                        self._call("abort", lambda: self._storage.abort_receive(self._dataset_id))
+                        self._call("abort", self._abort_partial)
                         self._say_state()
                     case Offer() as offer:
                         self._take(offer)
@@ -130,6 +130,13 @@ class Reception:
             return self._storage.dataset(self._dataset_id)
         except DatasetMissing:
             return None
+
+    def _abort_partial(self) -> None:
+        try:
+            self._storage.abort_receive(self._dataset_id)
+        except DatasetMissing:
+            # It was nothing but that partial receive.
+            pass
 
     def _next(self) -> Message | None:
         while True:
