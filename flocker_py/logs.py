@@ -67,7 +67,8 @@ def start_logging(
     writer = ThreadedWriter(FileDestination(file=file), reactor)
     # It adds itself to eliot's destinations, and removes itself when it is stopped.
     writer.startService()
-    globalLogBeginner.beginLoggingTo([_FromTwisted()], redirectStandardIO=False, discardBuffer=True)
+    from_twisted: Any = _FromTwisted()  # pyright doesn't follow zope's interfaces
+    globalLogBeginner.beginLoggingTo([from_twisted], redirectStandardIO=False, discardBuffer=True)
 
     def stop() -> None:
         writer.stopService()

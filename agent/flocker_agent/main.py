@@ -112,9 +112,10 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     )
     transfers.attach(agent.datasets)
     memory = Memory(state_path / "assignment.json", node_id, agent, threads)
-    endpoint = wrapClientTLS(
-        agent_client_options(credential), HostnameEndpoint(reactor, settings.control_host, settings.control_port)
-    )
+    # Pyright doesn't follow zope's interfaces.
+    options: Any = agent_client_options(credential)
+    control: Any = HostnameEndpoint(reactor, settings.control_host, settings.control_port)
+    endpoint = wrapClientTLS(options, control)
     link = ControlLink(reactor, endpoint, memory)
     threads.start()
     memory.recall()

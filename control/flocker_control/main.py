@@ -14,7 +14,6 @@ from eliot import log_message
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint
-from twisted.internet.interfaces import IListeningPort
 
 from flocker_control.agents import AgentSessions
 from flocker_control.http.site import api_site
@@ -26,6 +25,8 @@ from flocker_py.credentials import CredentialUnusable, load_credential
 from flocker_py.errors import explanation
 from flocker_py.logs import start_logging
 from flocker_py.tls import agents_server_options, api_server_options
+
+_endpoint: Any = SSL4ServerEndpoint
 
 REFUSED = 1
 """Exit status: it did not start, for the reason on standard error."""
@@ -80,10 +81,15 @@ def main(
         store = await open_store(reactor, data_path)
         service = await opened(store, clock=reactor, new_id=uuid4)
         site = api_site(service, clock=reactor, uuid4=uuid4, mount_root=mount_root)
-        agents: Any = AgentSessions(reactor, service)
-        api_end = SSL4ServerEndpoint(reactor, port, api_server_options(credential), interface=address)
-        agents_end = SSL4ServerEndpoint(reactor, agent_port, agents_server_options(credential), interface=address)
-        ports: list[IListeningPort] = [await api_end.listen(site), await agents_end.listen(agents)]
+        # Twisted's endpoints and ports have no annotations.
+        ends: list[tuple[Any, Any]] = [
+            (_endpoint(reactor, port, api_server_options(credential), interface=address), site),
+            (
+                _endpoint(reactor, agent_port, agents_server_options(credential), interface=address),
+                AgentSessions(reactor, service),
+            ),
+        ]
+        ports = [await endpoint.listen(factory) for endpoint, factory in ends]
 
         async def stop() -> None:
             for listening in ports:
