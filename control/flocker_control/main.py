@@ -61,6 +61,7 @@ REFUSED = 1
     "--log-file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Default: standard error."
 )
 def main(
+    *,
     data_path: Path,
     certificates: Path,
     address: str,
