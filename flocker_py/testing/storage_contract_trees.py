@@ -85,7 +85,7 @@ TREES: dict[str, Tree] = {
         b"absolute": _symlink(b"/etc/passwd"),
         b"upwards": _symlink(b"../../../../etc"),
         b"dangling \xff": _symlink(b"no \xff\n where"),
-        b"long": _symlink(b"y" * 4000),
+        b"long": _symlink(b"y" * 1000),
     },
     "sparse": {
         b"holes": TreeEntry(kind=EntryKind.FILE, content=_SPARSE, sparse=True),

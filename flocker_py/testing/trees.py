@@ -36,6 +36,9 @@ class EntryKind(enum.Enum):
     BLOCK_DEVICE = "block-device"
 
 
+# Set by security modules of the host, not by whoever wrote the file; and other names that XFS shows for access lists.
+_FOREIGN_XATTRS = ("security.", "trusted.SGI_ACL_")
+
 _KIND_OF_FORMAT = {
     stat.S_IFDIR: EntryKind.DIRECTORY,
     stat.S_IFREG: EntryKind.FILE,
@@ -196,7 +199,7 @@ def _set_metadata(full_path: bytes, entry: TreeEntry) -> None:
     if entry.kind is not EntryKind.SYMLINK:
         os.chmod(full_path, entry.mode)
     for name in os.listxattr(full_path, follow_symlinks=False):
-        if not name.startswith("security.") and name not in entry.xattrs:
+        if not name.startswith(_FOREIGN_XATTRS) and name not in entry.xattrs:
             os.removexattr(full_path, name, follow_symlinks=False)
     for name, content in entry.xattrs.items():
         os.setxattr(full_path, name, content, follow_symlinks=False)
@@ -226,8 +229,7 @@ def _read(full_path: bytes) -> TreeEntry:
             {
                 name: os.getxattr(full_path, name, follow_symlinks=False)
                 for name in os.listxattr(full_path, follow_symlinks=False)
-                # Set by security modules of the host, not by whoever wrote the file.
-                if not name.startswith("security.")
+                if not name.startswith(_FOREIGN_XATTRS)
             }
         ),
     )

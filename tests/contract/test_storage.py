@@ -4,8 +4,12 @@ The storage contract, on every backend that works on any machine.
 
 from __future__ import annotations
 
+import itertools
+import os
 import pickle
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -117,22 +121,71 @@ class DirectoryUnderTest:
         self.storage = self._opened()
 
 
+class MountedFileSystems:
+    """
+    File systems of the size of a pool, in memory: how fast a test is does not depend on the disk.
+
+    :param folder: to mount them in.
+    :param kind: ``tmpfs``, or one that there is an mkfs for.
+    """
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._folder = folder
+        self._kind = kind
+        self._mounted: list[Path] = []
+        self._images: list[Path] = []
+
+    def new(self) -> Path:
+        """
+        Another one, empty.
+        """
+        target = self._folder / str(len(self._mounted))
+        target.mkdir()
+        if self._kind == "tmpfs":
+            source, options = "tmpfs", f"size={POOL_BYTES}"
+        else:
+            image = Path(tempfile.mkstemp(prefix="flocker-test-", dir="/dev/shm")[1])
+            self._images.append(image)
+            os.truncate(image, POOL_BYTES)
+            blocks = ["-b", "4096"] if self._kind == "ext4" else []
+            subprocess.run([f"mkfs.{self._kind}", "-q", *blocks, image], check=True)
+            source, options = str(image), "loop"
+        subprocess.run(["mount", "-t", self._kind, "-o", options, source, target], check=True)
+        self._mounted.append(target)
+        return target
+
+    def remove(self) -> None:
+        """
+        All of them.
+        """
+        for folder in self._mounted:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+        for image in self._images:
+            image.unlink()
+
+
 class TestDirectoryStorage(StorageContract):
     """
-    The directory backend, on the file system that tests have their temporary files on.
+    The directory backend on ext4, where times tell that a file was changed; as an ordinary user, on what there is.
     """
 
     @pytest.fixture
-    def new_pool(self, tmp_path_factory: pytest.TempPathFactory) -> NewPool:
+    def new_pool(self, tmp_path: Path) -> Iterator[NewPool]:
         """
-        Pools without an end.
+        Pools on ext4, or without an end.
         """
-        return lambda: DirectoryUnderTest(tmp_path_factory.mktemp("pool"), None)
+        if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
+            numbers = itertools.count()
+            yield lambda: DirectoryUnderTest(_made(tmp_path / str(next(numbers))), None)
+            return
+        file_systems = MountedFileSystems(tmp_path, "ext4")
+        yield lambda: DirectoryUnderTest(file_systems.new(), POOL_BYTES)
+        file_systems.remove()
 
 
-class TestSmallDirectoryStorage(StorageContract):
+class TestDirectoryStorageOnTmpfs(StorageContract):
     """
-    The directory backend on file systems of 96 MiB in memory, where times don't tell that a file was changed.
+    The directory backend on tmpfs, where only the content tells that a file was changed.
     """
 
     @pytest.fixture
@@ -141,18 +194,14 @@ class TestSmallDirectoryStorage(StorageContract):
         Pools on tmpfs.
         """
         require("root")
-        folders: list[Path] = []
+        file_systems = MountedFileSystems(tmp_path, "tmpfs")
+        yield lambda: DirectoryUnderTest(file_systems.new(), POOL_BYTES)
+        file_systems.remove()
 
-        def made() -> DirectoryUnderTest:
-            folder = tmp_path / str(len(folders))
-            folder.mkdir()
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={POOL_BYTES}", "tmpfs", folder], check=True)
-            folders.append(folder)
-            return DirectoryUnderTest(folder, POOL_BYTES)
 
-        yield made
-        for folder in folders:
-            subprocess.run(["umount", "--lazy", folder], check=True)
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 class TestMemoryStorage(StorageContract):

@@ -36,8 +36,15 @@ _KINDS = {
     stat.S_IFCHR: CHARACTER_DEVICE,
     stat.S_IFBLK: BLOCK_DEVICE,
 }
-# Kept by security modules of this host, or of no meaning outside it.
-_FOREIGN_XATTRS = ("security.selinux", "security.ima", "security.evm", "security.SMACK", "security.apparmor")
+# Kept by security modules of this host; and other names under which XFS shows root the access lists.
+_FOREIGN_XATTRS = (
+    "trusted.SGI_ACL_",
+    "security.selinux",
+    "security.ima",
+    "security.evm",
+    "security.SMACK",
+    "security.apparmor",
+)
 _ROOTS_XATTRS = ("trusted.", "security.")
 
 # Superblock numbers (statfs(2)) of ext, xfs, btrfs, f2fs and ZFS: there every change of content, also through a
