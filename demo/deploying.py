@@ -11,6 +11,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from flocker_admin.devcluster_making import Say
 from flocker_py.errors import FlockerError
 
@@ -53,7 +55,7 @@ def deploy(file: Path, environment: Mapping[str, str], *, say: Say, timeout_seco
                 say(f"  {line.rstrip()}")
             process.wait()
         except BaseException:
-            _end(process)
+            process.terminate()
             raise
         finally:
             watchdog.cancel()
@@ -61,9 +63,21 @@ def deploy(file: Path, environment: Mapping[str, str], *, say: Say, timeout_seco
         raise DeployFailed(f"flocker-deploy {file.name}: exit status {process.returncode}")
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
+def end_children() -> None:
+    """
+    End what was started here and left running by an interruption. A cluster's programs, which have sessions of their
+    own, go on.
+    """
+    own = os.getpgrp()
+    children = [child for child in psutil.Process().children() if _group(child.pid) == own]
+    for child in children:
+        child.terminate()
+    for child in psutil.wait_procs(children, timeout=_END_SECONDS)[1]:
+        child.kill()
+
+
+def _group(pid: int) -> int | None:
     try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None

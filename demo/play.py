@@ -19,6 +19,7 @@ import click
 from rich.console import Console
 
 from demo.demonstration import Demonstration, check_room
+from demo.deploying import end_children
 from demo.ledger import DEFAULT_RATE
 from demo.ledger_check import check_volume
 from demo.report import Outcome, moves_table, outcome_json, verdict
@@ -74,6 +75,7 @@ def main(*, backend: str, moves: int, ballast_mb: int, rate: int, keep: bool, js
                 complaints.append("interrupted")
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
+            end_children()
             if complaints and not interrupted:
                 demonstration.save_logs()
             try:
