@@ -19,6 +19,8 @@ from flocker_py.model import MoveId, NodeId
 from flocker_py.records import Record, mapping, sequence, value
 
 LOOK_EVERY_SECONDS = 0.5
+LOOK_PAUSE_RATIO = 9.0
+"""A pause is at least so many times as long as the look before: watchers of large clusters must not keep them busy."""
 LOOK_AGAIN_SECONDS = 1.0
 """After the control service could not be reached."""
 
@@ -74,21 +76,26 @@ async def follow(
     calm_since: float | None = None
     away = False
     while True:
-        wait_seconds = LOOK_EVERY_SECONDS
+        wait_seconds = LOOK_AGAIN_SECONDS
+        look_begun = reactor.seconds()
         try:
             seen = await look(client, deployment)
         except ControlUnreachable as error:
             if not away:
                 report.note(f"{error}: trying again")
-            away, calm_since, wait_seconds = True, None, LOOK_AGAIN_SECONDS
+            away, calm_since = True, None
         else:
             away = False
             report.progress(seen.convergence)
             now = reactor.seconds()
+            wait_seconds = max(LOOK_EVERY_SECONDS, LOOK_PAUSE_RATIO * (now - look_begun))
             settled = seen.convergence.done or seen.convergence.failed
             calm_since = (now if calm_since is None else calm_since) if settled else None
             if calm_since is not None and now - calm_since >= settle_seconds:
                 return seen
-        if timeout_seconds is not None and reactor.seconds() - begun >= timeout_seconds:
-            return None
+        if timeout_seconds is not None:
+            left_seconds = begun + timeout_seconds - reactor.seconds()
+            if left_seconds <= 0:
+                return None
+            wait_seconds = min(wait_seconds, left_seconds)
         await deferLater(reactor, wait_seconds)
