@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from pyrsistent import pmap, pvector
 
-from flocker_agent.storage.zfs_listing import DatasetEntry, entries
+from flocker_agent.storage.zfs_listing import ListedDataset, detailed, listed
 from flocker_py.model import DatasetId, Guid
 from flocker_py.storage import Role, StoredDataset, StoredSnapshot
 
@@ -18,13 +18,13 @@ ID = DatasetId(UUID("11111111-1111-4111-8111-111111111111"))
 NAME = f"p/flocker/{ID}"
 
 
-def answer(own: dict[bytes, bytes] | None = None, **more: Any) -> DatasetEntry:
+def answer(own: dict[bytes, bytes] | None = None, **more: Any) -> ListedDataset:
     """
     What the pool says of a dataset of which all is usual but what is given.
     """
-    found: dict[bytes, Any] = {b"used": 100, b"referenced": 90, b"written": 0, b"available": 1000, b"own": own or {}}
+    found: dict[bytes, Any] = {b"used": 100, b"own": own or {}}
     found |= {name.encode(): content for name, content in more.items()}
-    return entries({NAME.encode(): found})[NAME]
+    return listed({NAME.encode(): found})[NAME]
 
 
 class TestStored:
@@ -91,3 +91,29 @@ class TestStored:
         found = answer({b"flocker_py:role": role, b"flocker_py:epoch": epoch})
 
         assert (found.role, found.epoch) in {(Role.REPLICA, 0), (Role.REPLICA, 1)}
+
+
+class TestDetailed:
+    @pytest.mark.parametrize(("read_only", "key"), [(b"on", b"unavailable"), (b"off", b"available"), (b"off", b"none")])
+    def test_details(self, read_only: bytes, key: bytes) -> None:
+        """
+        Of one dataset it is told whether it can be written and read, too.
+        """
+        found = {
+            b"used": 100,
+            b"referenced": 90,
+            b"written": 5,
+            b"available": 1000,
+            b"own": {},
+            b"readonly": read_only,
+            b"keystatus": key,
+            b"mountpoint": b"legacy",
+        }
+
+        entry = detailed({NAME.encode(): found})[NAME]
+
+        assert (entry.read_only, entry.key_loaded, entry.written_bytes) == (
+            read_only == b"on",
+            key != b"unavailable",
+            5,
+        )

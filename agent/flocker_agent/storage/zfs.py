@@ -15,24 +15,21 @@ is mounted. Encrypt the datasets of all nodes or of none: ZFS doesn't build a ra
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pyrsistent import PMap, pmap
 
-from flocker_agent.storage import zfs_command, zfs_mounts, zfs_names, zfs_transfer
+from flocker_agent.storage import zfs_command, zfs_mounting, zfs_mounts, zfs_names, zfs_transfer
 from flocker_agent.storage.zfs_binding import ZfsCore
 from flocker_agent.storage.zfs_listing import DatasetEntry, stored_snapshot
 from flocker_agent.storage.zfs_pool import CANMOUNT_NOAUTO, READONLY_OFF, READONLY_ON, ZfsPool, snapshot_in
 from flocker_py.model import DatasetId, Guid
 from flocker_py.storage import (
-    BackendUnavailable,
     Capabilities,
     DatasetBusy,
     DatasetExists,
     DatasetMissing,
-    KeyUnavailable,
     LimitRefused,
     Role,
     SendPlan,
@@ -81,7 +78,7 @@ class ZfsStorage:
             if found.kind == "zfs":
                 mounted.setdefault(found.source, found.path)
         datasets = {}
-        for name, entry in self._pool.entries().items():
+        for name, entry in self._pool.listed().items():
             dataset_id = zfs_names.dataset_id_of(self._pool.name, name)
             if dataset_id is not None:
                 datasets[dataset_id] = entry.stored(dataset_id, mounted.get(name))
@@ -122,7 +119,7 @@ class ZfsStorage:
         As promised by ``Storage``.
         """
         entry = self._pool.entry(dataset_id)
-        _check_unmounted(entry)
+        zfs_mounting.check_unmounted(entry)
         self._pool.destroy(entry.name)
 
     def set_role(self, dataset_id: DatasetId, *, role: Role, epoch: int) -> None:
@@ -137,7 +134,7 @@ class ZfsStorage:
             else:
                 self._pool.change(entry.name, marks)
         else:
-            _check_unmounted(entry)
+            zfs_mounting.check_unmounted(entry)
             self._pool.change(entry.name, marks if entry.read_only else {"readonly": "", **marks})
         self._check_role(dataset_id, role, epoch)
 
@@ -174,52 +171,15 @@ class ZfsStorage:
         """
         As promised by ``Storage``.
         """
-        entry = self._pool.entry(dataset_id, whole=True)
         path = self._mount_root / str(dataset_id)
-        if entry.role is not Role.OWNER:
-            raise DatasetBusy(f"{entry.name} is {entry.role.value} here, not owner")
-        mounted = zfs_mounts.mounts()
-        for found in mounted:
-            if found.kind == "zfs" and found.source == entry.name:
-                if found.path == _real(path):
-                    return path
-                raise DatasetBusy(f"{entry.name} is mounted at {found.path}: unmount it there")
-        if not entry.key_loaded:
-            raise KeyUnavailable(f"{entry.name}: zfs load-key -L LOCATION {entry.name}")
-        if entry.read_only:
-            # Role and readonly were not written in one go, or it comes from a stash.
-            zfs_command.set_properties(entry.name, {"readonly": "off"})
-        _make_mount_point(path, [found.path for found in mounted])
-        try:
-            zfs_mounts.mount(entry.name, path)
-        except OSError as error:
-            _remove_mount_point(path)
-            raise _mount_error(error, entry.name, path) from error
+        zfs_mounting.mount_owned(self._pool.entry(dataset_id, whole=True), path)
         return path
 
     def unmount(self, dataset_id: DatasetId) -> None:
         """
         As promised by ``Storage``.
         """
-        entry = self._pool.entry(dataset_id)
-        path = self._mount_root / str(dataset_id)
-        own = _real(path)
-        mounted = zfs_mounts.mounts_of(entry.name)
-        elsewhere = [found for found in mounted if found != own]
-        if elsewhere:
-            raise DatasetBusy(f"{entry.name} is also mounted at {', '.join(elsewhere)}: unmount it there")
-        if mounted:
-            try:
-                zfs_mounts.unmount(own)
-            except OSError as error:
-                if zfs_mounts.is_busy(error):
-                    raise DatasetBusy(f"{own} is used by {zfs_mounts.users_of(own)}") from error
-                raise StorageError(f"{own} can't be unmounted: {error}") from error
-            holders = zfs_mounts.holders_elsewhere(entry.name)
-            if holders is not None:
-                zfs_mounts.mount(entry.name, path)
-                raise DatasetBusy(f"{own} is mounted in another mount namespace too, by {holders}")
-        _remove_mount_point(path)
+        zfs_mounting.unmount(self._pool.entry(dataset_id), self._mount_root / str(dataset_id))
 
     def written_since_snapshot(self, dataset_id: DatasetId) -> bool:
         """
@@ -377,7 +337,7 @@ class ZfsStorage:
         """
         name = zfs_names.stash_label(dataset_id, label)
         entry = self._pool.entry(dataset_id, whole=True)
-        _check_unmounted(entry)
+        zfs_mounting.check_unmounted(entry)
         self._pool.ensure_stash_parent()
         target = f"{zfs_names.stash_parent_name(self._pool.name)}/{name}"
         if self._pool.entry_of(target) is not None:
@@ -455,50 +415,3 @@ def _checked_limit(maximum_size_bytes: int) -> int:
     if not 0 < maximum_size_bytes <= _LARGEST_LIMIT_BYTES:
         raise LimitRefused(f"{maximum_size_bytes} is not a size: 1 to {_LARGEST_LIMIT_BYTES} bytes are")
     return maximum_size_bytes
-
-
-def _check_unmounted(entry: DatasetEntry) -> None:
-    mounted = zfs_mounts.mounts_of(entry.name)
-    if mounted:
-        raise DatasetBusy(f"{entry.name} is mounted at {', '.join(mounted)}")
-
-
-def _real(path: Path) -> str:
-    """
-    The path as mountinfo has it: links in the folders above resolved.
-    """
-    return str(path.parent.resolve() / path.name)
-
-
-def _make_mount_point(path: Path, mounted: Iterable[str]) -> None:
-    if _real(path) in mounted:
-        raise DatasetBusy(f"something else is mounted at {path}")
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        # Left over from a crash, if it is an empty folder.
-        if path.is_symlink() or not path.is_dir() or any(path.iterdir()):
-            raise DatasetBusy(f"{path} is taken: move away what is there") from None
-    except OSError as error:
-        raise StorageError(f"{path} can't be made: {error}") from error
-
-
-def _remove_mount_point(path: Path) -> None:
-    try:
-        path.rmdir()
-    except OSError:
-        # Not there, or somebody put something in it after the unmount: nothing of the dataset's either way.
-        pass
-
-
-def _mount_error(error: OSError, name: str, path: Path) -> StorageError:
-    doing = f"{name} can't be mounted at {path}: {error}"
-    match error.errno:
-        case errno.EBUSY:
-            return DatasetBusy(doing)
-        case errno.ENOENT:
-            return DatasetMissing(doing)
-        case errno.EPERM | errno.ENODEV:
-            return BackendUnavailable(doing)
-        case _:
-            return StorageError(doing)

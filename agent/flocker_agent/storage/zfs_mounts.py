@@ -8,7 +8,6 @@ mounts it; the kernel mounts it for whoever asks.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import re
 from collections.abc import Iterable
@@ -171,10 +170,3 @@ def _unescaped(text: str) -> str:
 def _raise_errno(path: Path | str) -> None:
     number = ctypes.get_errno()
     raise OSError(number, os.strerror(number), str(path))
-
-
-def is_busy(error: OSError) -> bool:
-    """
-    Whether the kernel refused because something is in use.
-    """
-    return error.errno == errno.EBUSY

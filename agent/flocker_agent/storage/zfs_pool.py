@@ -8,10 +8,11 @@ import errno
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flocker_agent.storage import zfs_command, zfs_listing
+from flocker_agent.storage import zfs_command, zfs_listing, zfs_programs
 from flocker_agent.storage import zfs_names as names
 from flocker_agent.storage.zfs_binding import ZfsCore
-from flocker_agent.storage.zfs_listing import DatasetEntry, SnapshotEntry
+from flocker_agent.storage.zfs_listing import DatasetEntry, ListedDataset, SnapshotEntry
+from flocker_agent.storage.zfs_programs import DETAILED, LISTED
 from flocker_py.model import DatasetId, Guid
 from flocker_py.storage import (
     BackendUnavailable,
@@ -84,34 +85,38 @@ class ZfsPool:
 
         :param snapshots: whether they are listed too; else ``snapshot``, by its full name, if it is there.
         """
-        arguments: dict[bytes, Any] = {b"name": name.encode()}
+        arguments: dict[bytes, Any] = {b"name": name.encode(), b"properties": DETAILED}
         if snapshots:
             arguments[b"snapshots"] = True
         if snapshot is not None:
             arguments[b"snapshot"] = snapshot.encode()
-        return self._entries(arguments).get(name)
+        answer = self._ask(zfs_programs.DATASETS, arguments, f"looking at {name}")
+        return zfs_listing.detailed(answer).get(name)
 
-    def entries(self) -> dict[str, DatasetEntry]:
+    def listed(self) -> dict[str, ListedDataset]:
         """
-        All children of the parent, with their snapshots.
+        All children of the parent, by full name, with their snapshots.
         """
+        parent = names.parent_name(self.name)
         try:
-            return self._entries({b"parent": names.parent_name(self.name).encode(), b"snapshots": True})
+            return self._listed({b"parent": parent.encode()})
         except _ProgramTooLarge:
             pass
-        found = {}
-        for name in self.children(names.parent_name(self.name)):
-            entry = self.entry_of(name, snapshots=True)
-            # Without an entry it was destroyed since its name was listed.
-            if entry is not None:
-                found[name] = entry
+        found: dict[str, ListedDataset] = {}
+        for name in self.children(parent):
+            # Nothing, if it was destroyed since its name was listed.
+            found |= self._listed({b"name": name.encode()})
         return found
+
+    def _listed(self, which: Mapping[bytes, bytes]) -> dict[str, ListedDataset]:
+        arguments = {**which, b"properties": LISTED, b"snapshots": True}
+        return zfs_listing.listed(self._ask(zfs_programs.DATASETS, arguments, f"listing pool {self.name}"))
 
     def children(self, parent: str) -> list[str]:
         """
         Full names of the datasets right below one; none if it isn't there.
         """
-        answer = self._ask(zfs_listing.CHILDREN, {b"parent": parent.encode()}, f"listing {parent}")
+        answer = self._ask(zfs_programs.CHILDREN, {b"parent": parent.encode()}, f"listing {parent}")
         return [name.decode() for name in answer]
 
     def ensure_parent(self) -> None:
@@ -160,7 +165,7 @@ class ZfsPool:
             return
         flat = [text.encode() for step in steps.items() for text in step]
         doing = f"changing {', '.join(steps)} of {name}"
-        answer = self._run(zfs_listing.CHANGE, {b"name": name.encode(), b"steps": flat}, doing)
+        answer = self._run(zfs_programs.CHANGE, {b"name": name.encode(), b"steps": flat}, doing)
         self._check(answer, doing)
 
     def destroy(self, name: str) -> None:
@@ -183,12 +188,12 @@ class ZfsPool:
         self.release(name, entry.snapshots)
         doing = f"destroying {name}"
         try:
-            self._check(self._run(zfs_listing.DESTROY, {b"name": name.encode()}, doing), doing)
+            self._check(self._run(zfs_programs.DESTROY, {b"name": name.encode()}, doing), doing)
         except StorageError:
             self._hold_again(name, entry.snapshots)
             raise
 
-    def abort_receive(self, entry: DatasetEntry) -> None:
+    def abort_receive(self, entry: ListedDataset) -> None:
         """
         Throw the partial receive of a dataset away.
         """
@@ -210,9 +215,6 @@ class ZfsPool:
         for position in range(max(map(len, holds.values()), default=0)):
             layer = {snapshot: tags[position] for snapshot, tags in holds.items() if position < len(tags)}
             self.core.call("lzc_hold", layer, doing=f"holding snapshots of {name} again")
-
-    def _entries(self, arguments: Mapping[bytes, Any]) -> dict[str, DatasetEntry]:
-        return zfs_listing.entries(self._ask(zfs_listing.DATASETS, arguments, f"listing pool {self.name}"))
 
     def _ask(self, program: bytes, arguments: Mapping[bytes, Any], doing: str) -> Mapping[bytes, Any]:
         answer = self.core.call(
