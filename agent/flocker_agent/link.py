@@ -5,19 +5,22 @@ The agent's end of the session with the control service.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from eliot import log_message
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from flocker_py import messages, wire
 from flocker_py.assignment import NodeAssignment
 from flocker_py.clock import Clock
+from flocker_py.handshake import tls_failure_text
 from flocker_py.link import Assign, Greet, Link, Refused, Report, call, continued, decoded
 from flocker_py.messages import LINK_VERSION, AssignmentUpdate
 from flocker_py.observed import NodeObservation
@@ -49,11 +52,14 @@ class Reported(Protocol):
 class ControlSession(Link):
     """
     One session. Reports go out one after the other; what changes while one is on its way goes out with the next.
+
+    :param greeted: called once the control service has taken the first report.
     """
 
-    def __init__(self, reactor: Clock, agent: Reported) -> None:
+    def __init__(self, reactor: Clock, agent: Reported, greeted: Callable[[], None]) -> None:
         super().__init__(reactor)
         self._agent = agent
+        self._greeted = greeted
         self._told: NodeObservation | None = None
         self._telling = False
         self._assignment: NodeAssignment | None = None
@@ -92,12 +98,13 @@ class ControlSession(Link):
     def _was_told(self, _: object, node: NodeObservation) -> None:
         if self._told is None:
             log_message(message_type="flocker:agent:session", node_id=str(node.node_id))
+            self._greeted()
         self._telling = False
         self._told = node
         self.tell()
 
     def _was_not_told(self, reason: Failure) -> None:
-        log_message(message_type="flocker:agent:report-not-taken", reason=reason.getErrorMessage())
+        log_message(message_type="flocker:agent:report-not-taken", reason=_told_reason(reason))
         self.abort()
 
     @Assign.responder
@@ -116,20 +123,52 @@ class ControlSession(Link):
         return {}
 
 
+def _told_reason(reason: Failure) -> str:
+    error: Any = reason.value
+    return tls_failure_text(error) or reason.getErrorMessage() or type(error).__name__
+
+
+@implementer(IStreamClientEndpoint)
+class _Telling:
+    """
+    An endpoint whose failures can be read in the log.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, where: str) -> None:
+        self._endpoint: Any = endpoint  # pyright doesn't follow zope's interfaces
+        self._where = where
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803  # Twisted's name
+        result: Deferred[IProtocol] = self._endpoint.connect(protocolFactory).addErrback(self._tell)
+        return result
+
+    def _tell(self, reason: Failure) -> Failure:
+        log_message(
+            message_type="flocker:agent:control-unreachable",
+            control_service=self._where,
+            reason=_told_reason(reason),
+            remedy="it is tried again for ever; if this is not where it listens, correct control-service in agent.yml",
+        )
+        return reason
+
+
 class ControlLink(Factory):
     """
-    Keeps a session with the control service: reconnects with growing, randomly varied delays.
+    Keeps a session with the control service: reconnects with growing, randomly varied delays. They begin anew once the
+    control service has taken a report: a connection alone is nothing, it may be refused in the next moment.
 
     :param agent: who reports and is assigned.
+    :param where: the control service's host and port, for the log.
     """
 
     noisy = False
 
-    def __init__(self, reactor: Clock, endpoint: IStreamClientEndpoint, agent: Reported) -> None:
+    def __init__(self, reactor: Clock, endpoint: IStreamClientEndpoint, agent: Reported, *, where: str = "") -> None:
         self._reactor = reactor
         self._agent = agent
         self._session: ControlSession | None = None
-        delays = backoffPolicy(
+        self._attempts = 0
+        self._delay_seconds = backoffPolicy(
             initialDelay=FIRST_DELAY_SECONDS,
             maxDelay=LONGEST_DELAY_SECONDS,
             factor=1.5,
@@ -138,7 +177,15 @@ class ControlLink(Factory):
         )
         factory: Any = self
         clock: Any = reactor
-        self._service = ClientService(endpoint, factory, retryPolicy=delays, clock=clock)
+        telling: Any = _Telling(endpoint, where)
+        self._service = ClientService(telling, factory, retryPolicy=self._next_delay_seconds, clock=clock)
+
+    def _next_delay_seconds(self, _: int) -> float:
+        self._attempts += 1
+        return self._delay_seconds(self._attempts)
+
+    def _greeted(self) -> None:
+        self._attempts = 0
 
     def start(self) -> None:
         """
@@ -157,7 +204,7 @@ class ControlLink(Factory):
             await stopped
 
     def buildProtocol(self, addr: IAddress | None) -> ControlSession:  # noqa: N802, ARG002  # Twisted's name
-        self._session = ControlSession(self._reactor, self._agent)
+        self._session = ControlSession(self._reactor, self._agent, self._greeted)
         return self._session
 
     def tell(self) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,12 +18,13 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 
+from flocker_agent.holding import hold
 from flocker_agent.link import ControlLink
 from flocker_agent.locks import Locks
 from flocker_agent.loop import Agent
 from flocker_agent.remembered import remember, remembered
 from flocker_agent.runtime.runtimes import opened_runtime
-from flocker_agent.settings import Settings, read_settings
+from flocker_agent.settings import Settings, SettingsRefused, read_settings
 from flocker_agent.storage.backends import opened_storage
 from flocker_agent.threads import Threads
 from flocker_agent.transfers import Transfers
@@ -40,6 +42,15 @@ REFUSED = 1
 """Exit status: it did not start, for the reason on standard error."""
 BLOCKING_CALLS = 16
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class PortUnavailable(FlockerError):
+    """
+    The agent can't listen for transfers. End whatever else listens there, or correct ``transfer`` in agent.yml
+    (``address``, which must be one of this host, and ``port``).
+    """
+
+    lasting = True
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,12 +74,11 @@ def main(agent_config: Path, log_file: Path | None) -> None:
         try:
             settings = read_settings(agent_config)
             credential = load_credential(agent_config.parent, "node")
-            python_logging = None if settings.logging is None else dict(settings.logging)
-            stop_logging = start_logging(reactor, log_file, python_logging=python_logging)
+            stop_logging = _logging(reactor, settings, agent_config, log_file)
             # Its thread keeps the process alive.
             undo.callback(stop_logging)
             stop_agent = _started(reactor, settings, credential)
-        except (FlockerError, OSError, ValueError) as error:
+        except (FlockerError, OSError) as error:
             click.echo(f"flocker-agent: {explanation(error)}", err=True)
             sys.exit(REFUSED)
         undo.pop_all()
@@ -77,17 +87,30 @@ def main(agent_config: Path, log_file: Path | None) -> None:
     stop_logging()
 
 
+def _logging(reactor: Any, settings: Settings, path: Path, log_file: Path | None) -> Callable[[], None]:
+    python_logging = None if settings.logging is None else dict(settings.logging)
+    try:
+        return start_logging(reactor, log_file, python_logging=python_logging)
+    except ValueError as error:
+        # The cause of dictConfig's "Unable to configure handler 'x'" is where it says why.
+        cause = "" if error.__cause__ is None else f": {error.__cause__}"
+        raise SettingsRefused(f"{path}: logging: {error}{cause}") from error
+
+
 def _started(reactor: Any, settings: Settings, credential: Credential) -> Callable[[], Deferred[None]]:
     identity = credential.identity
     if not isinstance(identity, NodeIdentity):
         raise FlockerError(f"{credential.certificate_path} is not the certificate of a node")
     node_id = identity.node_id
     state_path = Path(settings.state_path)
-    state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    hold(state_path)
     storage = opened_storage(settings.backend, dict(settings.backend_settings))
     runtime_settings = {"backend": settings.runtime, **settings.runtime_settings}
     runtime_settings.setdefault("state_path", str(state_path / "containers"))
     runtime = opened_runtime(runtime_settings)
+    if settings.runtime == "process" and "state_path" in settings.runtime_settings:
+        # Whoever shares it would stop our containers: they are not asked of it.
+        hold(Path(settings.runtime_settings["state_path"]))
     locks = Locks()
     threads = Threads(reactor, BLOCKING_CALLS)
     transfers = Transfers(
@@ -99,7 +122,12 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
         maximum_transfers=settings.maximum_transfers,
         maximum_bytes_per_second=settings.maximum_bytes_per_second,
     )
-    port = transfers.listen(settings.address or "0.0.0.0", settings.transfer_port)  # noqa: S104  # mutual TLS
+    address = settings.address or "0.0.0.0"  # noqa: S104  # mutual TLS
+    try:
+        port = transfers.listen(address, settings.transfer_port)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise PortUnavailable(f"transfer port {settings.transfer_port} at {address}: {reason}") from error
     agent = Agent(
         node=_node(settings, node_id, port, storage.capabilities.name, runtime.capabilities),
         storage=storage,
@@ -116,7 +144,8 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     options: Any = agent_client_options(credential)
     control: Any = HostnameEndpoint(reactor, settings.control_host, settings.control_port)
     endpoint = wrapClientTLS(options, control)
-    link = ControlLink(reactor, endpoint, memory)
+    where = f"{settings.control_host}:{settings.control_port}"
+    link = ControlLink(reactor, endpoint, memory, where=where)
     threads.start()
     memory.recall()
     agent.start()

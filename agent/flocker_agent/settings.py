@@ -41,6 +41,21 @@ class SettingsRefused(FlockerError):
     lasting = True
 
 
+class _Loader(yaml.SafeLoader):
+    """
+    Refuses a key that is given twice, of which YAML would silently take the last.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        given: set[str] = set()
+        for key, _ in node.value:
+            if key.value in given:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
+            given.add(str(key.value))
+        result: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return result
+
+
 class Settings(Record):
     """
     What ``agent.yml`` says.
@@ -72,7 +87,7 @@ def read_settings(path: Path) -> Settings:
     try:
         if path.stat().st_size > MAXIMUM_FILE_BYTES:
             raise SettingsRefused(f"{path} is longer than {MAXIMUM_FILE_BYTES} bytes")
-        data = yaml.safe_load(path.read_text())
+        data = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506  # a safe loader
     except OSError as error:
         raise SettingsRefused(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -117,7 +132,7 @@ def _settings(data: object, complaints: list[str]) -> Settings | None:
         "transfer_port": _number(transfer, "port", "transfer: ", complaints, default=4525, highest=65535, lowest=0),
         "maximum_transfers": _number(transfer, "maximum_transfers", "transfer: ", complaints, default=4, highest=1000),
         "maximum_bytes_per_second": _rate(transfer, complaints),
-        "state_path": _text(data, "state_path", "", complaints, "/var/lib/flocker"),
+        "state_path": _absolute(data, "state_path", complaints, "/var/lib/flocker"),
         "logging": None if python_logging is None else pmap(python_logging),
     }
     return None if complaints else Settings(**settings)
@@ -152,6 +167,13 @@ def _text(
     if not isinstance(text, str) or not text:
         complaints.append(f"{where}{key} is missing" if text is None else f"{where}{key} must be text, not {text!r}")
         return ""
+    return text
+
+
+def _absolute(section: Mapping[Any, object], key: str, complaints: list[str], default: str) -> str:
+    text = _text(section, key, "", complaints, default)
+    if text and not Path(text).is_absolute():
+        complaints.append(f"{key} must be an absolute path, not {text!r}")
     return text
 
 

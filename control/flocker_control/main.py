@@ -14,15 +14,16 @@ from eliot import log_message
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import SSL4ServerEndpoint
+from twisted.internet.error import CannotListenError
 
 from flocker_control.agents import AgentSessions
 from flocker_control.http.site import api_site
 from flocker_control.service import opened
 from flocker_control.sqlite_store import open_store
-from flocker_control.store import StoreError
+from flocker_control.store import Store
 from flocker_py import __version__
-from flocker_py.credentials import CredentialUnusable, load_credential
-from flocker_py.errors import explanation
+from flocker_py.credentials import Credential, load_credential
+from flocker_py.errors import FlockerError, explanation
 from flocker_py.logs import start_logging
 from flocker_py.tls import agents_server_options, api_server_options
 
@@ -30,6 +31,15 @@ _endpoint: Any = SSL4ServerEndpoint
 
 REFUSED = 1
 """Exit status: it did not start, for the reason on standard error."""
+
+
+class PortUnavailable(FlockerError):
+    """
+    The control service can't listen there. End whatever else does, or choose another ``--address``, which must be one
+    of this host, ``--port`` or ``--agent-port``.
+    """
+
+    lasting = True
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,12 +84,26 @@ def main(
     Hold what is wanted of a cluster, and tell its agents.
     """
     reactor: Any = _reactor
-    stop_logging = start_logging(reactor, log_file)
+    if not mount_root.startswith("/"):
+        raise click.BadParameter("it must be an absolute path", param_hint="--mount-root")
+    try:
+        stop_logging = start_logging(reactor, log_file)
+    except OSError as error:
+        click.echo(f"flocker-control: log file {log_file}: {error.strerror}", err=True)
+        sys.exit(REFUSED)
     failed: list[str] = []
 
     async def run() -> None:
         credential = load_credential(certificates, "control-service")
         store = await open_store(reactor, data_path)
+        try:
+            await serve(credential, store)
+        except BaseException:
+            # Its thread would keep the process alive.
+            await store.close()
+            raise
+
+    async def serve(credential: Credential, store: Store) -> None:
         service = await opened(store, clock=reactor, new_id=uuid4)
         site = api_site(service, clock=reactor, uuid4=uuid4, mount_root=mount_root)
         # Twisted's endpoints and ports have no annotations.
@@ -90,7 +114,10 @@ def main(
                 AgentSessions(reactor, service),
             ),
         ]
-        ports = [await endpoint.listen(factory) for endpoint, factory in ends]
+        try:
+            ports = [await endpoint.listen(factory) for endpoint, factory in ends]
+        except CannotListenError as error:
+            raise PortUnavailable(f"{error.interface}:{error.port}: {error.socketError.strerror}") from error
 
         async def stop() -> None:
             for listening in ports:
@@ -107,7 +134,7 @@ def main(
         )
 
     def refused(failure: Any) -> None:
-        if failure.check(StoreError, CredentialUnusable) is not None:
+        if failure.check(FlockerError) is not None:
             failed.append(explanation(failure.value))
         else:
             failed.append(failure.getTraceback() if failure.check(OSError) is None else str(failure.value))
