@@ -25,7 +25,7 @@ from itertools import pairwise
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
 from benchmarks.synthetic import SyntheticStorage
@@ -207,7 +207,7 @@ def ours(cluster: ClusterCertificates, size_bytes: int, *, random: bool, limits:
     source, dataset_id, plan = prepared(size_bytes, random=random)
     with Receiver(cluster.nodes[1], limits) as receiver:
         begin, processor = time.monotonic(), time.process_time()
-        ended = send_whole(cluster.nodes[0], source, dataset_id, plan, receiver)
+        ended = send_whole(cluster.nodes[0], source, dataset_id, plan, receiver.target)
         seconds = time.monotonic() - begin
         if ended.error is not None:
             raise ended.error
@@ -227,7 +227,7 @@ def longest_gap(cluster: ClusterCertificates, size_bytes: int, *, random: bool) 
     with Receiver(cluster.nodes[1]) as receiver:
 
         def send() -> None:
-            send_whole(cluster.nodes[0], source, dataset_id, plan, receiver)
+            send_whole(cluster.nodes[0], source, dataset_id, plan, receiver.target)
             reactor.callFromThread(reactor.stop)
 
         sender = threading.Thread(target=send)
@@ -253,7 +253,7 @@ def prepared(size_bytes: int, *, random: bool) -> tuple[SyntheticStorage, Datase
 
 
 def send_whole(
-    credential: Credential, source: SyntheticStorage, dataset_id: DatasetId, plan: SendPlan, receiver: Receiver
+    credential: Credential, source: SyntheticStorage | Storage, dataset_id: DatasetId, plan: SendPlan, receiver: Target
 ) -> SessionEnded:
     """
     Send a released dataset, and say how it ended.
@@ -279,6 +279,15 @@ def send_whole(
     session.start()
     session.join()
     return outcome[0]
+
+
+class Target(NamedTuple):
+    """
+    Where a receiver listens, and who it is.
+    """
+
+    node_id: NodeId
+    port: int
 
 
 def node_id(credential: Credential) -> NodeId:
@@ -359,6 +368,13 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         self._seconds = self._end()
         self._child.__exit__()
+
+    @property
+    def target(self) -> Target:
+        """
+        For a sender.
+        """
+        return Target(self.node_id, self.port)
 
     def processor_seconds(self) -> float:
         """

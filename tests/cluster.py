@@ -351,9 +351,11 @@ class Ledger:
         assert seen == sorted(set(seen)), "a record was acknowledged twice"
         assert not seen or seen[-1] <= len(numbers), f"{seen[-1]} were acknowledged, {len(numbers)} are there"
 
-    def longest_gap_seconds(self) -> float:
+    def gap_since_seconds(self, since_seconds: float) -> float:
         """
-        The longest time between two acknowledged records.
+        The longest time between two acknowledged records, the later of which came after a moment; 0: none did.
+
+        :param since_seconds: since the epoch of Unix.
         """
         times = [at for _, at in self.acknowledged()]
-        return max(b - a for a, b in itertools.pairwise(times))
+        return max((b - a for a, b in itertools.pairwise(times) if b > since_seconds), default=0.0)

@@ -1,0 +1,1 @@
+"""Benchmarks: each against a baseline in the same run, printed as ratios."""
