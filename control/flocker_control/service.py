@@ -143,7 +143,8 @@ class ControlService:
             decision = decide(self.state, command, self.nodes)
             if isinstance(decision, Refusal):
                 raise CommandRefused(decision)
-            await self._commit_with_consequences(decision)
+            # Only what is committed together with the command can fail it; what follows later is made up for.
+            await self._commit_once(decision)
             return self.state
         finally:
             self._lock.release()
@@ -238,6 +239,8 @@ class ControlService:
             self._touched |= {d for d in node.datasets if d in self.state.datasets}
             self._touched_containers |= set(node.containers)
             if before is None:
+                # What waited for the end of a copy there may have missed it while the node was away.
+                self._touched_containers |= {name for name in self.state.containers if name not in self._placed}
                 return
         for dataset_id in {*before.datasets, *node.datasets}:
             if before.datasets.get(dataset_id) is not node.datasets.get(dataset_id):
@@ -264,7 +267,7 @@ class ControlService:
         await self._lock.acquire()
         try:
             while self._has_news():
-                await self._commit_with_consequences(Changes())
+                await self._commit_once(Changes())
         except StoreError:
             # Nobody is waiting for this commit, and it can be made later from what the nodes report then.
             write_traceback()
@@ -284,39 +287,37 @@ class ControlService:
                 changes = changes.put(known.set(address=node.address))
         return changes
 
-    async def _commit_with_consequences(self, changes: Changes) -> None:
+    async def _commit_once(self, changes: Changes) -> None:
         """
-        Commit the changes, and every transition that they and the news make possible, until nothing follows.
+        Commit the changes, with every transition that they and the news make possible, and announce them. What may
+        follow from that in turn is left as news.
         """
-        while True:
-            touched, self._touched = self._touched, set()
-            containers, self._touched_containers = self._touched_containers, set()
-            unrecorded, self._unrecorded = self._unrecorded, set()
-            try:
-                changes = self._nodes_to_record(unrecorded).then(changes)
-                after = changed(self.state, changes, revision=self.state.revision)
-                touched |= self._touched_by(changes, after)
-                touched = {d for d in touched | self._companions(touched, after) if d in after.ownerships}
-                changes = changes.then(self._transitions(touched, after))
-                if changes:
-                    await self._commit(changes)
-            except BaseException:
-                # What was looked at must be looked at again: the next try begins from here.
-                self._touched |= touched
-                self._touched_containers |= containers
-                self._unrecorded |= unrecorded
-                raise
-            for record in changes.puts.values():
-                if isinstance(record, Container):
-                    containers.add(record.name)
-            containers |= {ContainerName(k.partition("/")[2]) for k in changes.deletes if k.startswith("container/")}
-            containers |= {name for d in touched for name in self._mounting.get(d, set())}
-            self._reassign(touched, containers)
-            if not changes:
-                return
+        touched, self._touched = self._touched, set()
+        containers, self._touched_containers = self._touched_containers, set()
+        unrecorded, self._unrecorded = self._unrecorded, set()
+        try:
+            changes = self._nodes_to_record(unrecorded).then(changes)
+            after = changed(self.state, changes, revision=self.state.revision)
+            touched |= self._touched_by(changes, after)
+            touched = {d for d in touched | self._companions(touched, after) if d in after.ownerships}
+            changes = changes.then(self._transitions(touched, after))
+            if changes:
+                await self._commit(changes)
+        except BaseException:
+            # What was looked at must be looked at again: the next try begins from here.
+            self._touched |= touched
+            self._touched_containers |= containers
+            self._unrecorded |= unrecorded
+            raise
+        for record in changes.puts.values():
+            if isinstance(record, Container):
+                containers.add(record.name)
+        containers |= {ContainerName(k.partition("/")[2]) for k in changes.deletes if k.startswith("container/")}
+        containers |= {name for d in touched for name in self._mounting.get(d, set())}
+        self._reassign(touched, containers)
+        if changes:
             # A transition may make another possible.
             self._touched |= touched
-            changes = Changes()
 
     def _touched_by(self, changes: Changes, after: State) -> set[DatasetId]:
         result: set[DatasetId] = set()

@@ -439,6 +439,19 @@ class TestContainers:
             "no other copy of it to run" in shown["waiting_for"],
         )
 
+    def test_other_copy_ended_unseen(self, cluster: RestCluster) -> None:
+        """
+        It is started, too, if its other copy ended while that node was away.
+        """
+        self.put(cluster)
+        seen = ContainerObservation(name=ContainerName("web"), phase=ContainerPhase.RUNNING)
+        cluster.report(A, containers=pmap({seen.name: seen}))
+        self.put(cluster, node="beta")
+        cluster.leave(A)
+        cluster.report(A)
+
+        cluster.until(lambda: cluster.service.runs_on(seen.name) == B)
+
     def test_datasets_apart(self, cluster: RestCluster) -> None:
         """
         A container whose datasets are on two nodes says which one it waits for.
