@@ -4,11 +4,15 @@ Moving a dataset's data from node to node, over real connections.
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from flocker_agent.storage.memory import MemoryPool
 from flocker_agent.transfer.admission import Refused
 from flocker_agent.transfer.limits import TransferLimits
 from flocker_py.errors import FlockerError
@@ -18,7 +22,10 @@ from flocker_py.storage import Role
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster
 from tests.integration.transfer_nodes import (
     DEADLINE_SECONDS,
+    IMPATIENT,
     QUICK,
+    DirectoryPoolInUse,
+    GatedMemoryStorage,
     MemoryPoolInUse,
     Pool,
     Relay,
@@ -39,12 +46,28 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> ClusterCertificates:
     return make_cluster(tmp_path_factory.mktemp("cluster"), node_ids=[uuid4() for _ in range(3)])
 
 
-@pytest.fixture
-def new_pool() -> Callable[[], Pool]:
+@pytest.fixture(params=["memory", "directory"])
+def new_pool(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Pool]:
     """
     Makes empty pools.
     """
-    return MemoryPoolInUse
+    numbers = itertools.count()
+    if request.param == "memory":
+        return MemoryPoolInUse
+    return lambda: DirectoryPoolInUse(tmp_path / str(next(numbers)))
+
+
+class InMemory:
+    """
+    Tests that have nothing to do with how data is kept.
+    """
+
+    @pytest.fixture
+    def new_pool(self) -> Callable[[], Pool]:
+        """
+        Makes empty pools.
+        """
+        return MemoryPoolInUse
 
 
 @pytest.fixture
@@ -174,6 +197,7 @@ class TestMove:
         sending = Sending(source, dataset_id, target)
         for count in range(1, 6):
             arrived(target, count)
+            assert sending.ended is None
             source.pool.write(dataset_id, "1", noise(1000, count))
         final_guid = finished(source, dataset_id, sending)
 
@@ -383,16 +407,20 @@ class TestCuts:
             type(target.ended[0].error).__name__,
         ) == ("PeerLost", False, "PeerLost")
 
-    def test_a_silent_link_is_given_up(self, source: TransferNode, target: TransferNode) -> None:
+    def test_a_silent_link_is_given_up(self, cluster: ClusterCertificates, new_pool: Callable[[], Pool]) -> None:
         """
         Where nothing comes through any more, but nothing breaks either, both sides notice by themselves.
         """
+        source = TransferNode(new_pool(), cluster.nodes[0], limits=IMPATIENT)
+        target = TransferNode(new_pool(), cluster.nodes[1], limits=IMPATIENT)
         dataset_id = source.owned(noise(8 * MIB, 0))
         relay = Relay(target.port, stall_after_bytes=4 * MIB)
         sending = Sending(source, dataset_id, target, port=relay.port)
         error = sending.error()
         eventually(lambda: target.ended, "the receiver told of the end")
         relay.close()
+        source.service.stop()
+        target.service.stop()
 
         assert (error, type(target.ended[0].error).__name__) == ("PeerSilent", "PeerSilent")
 
@@ -406,14 +434,14 @@ class TestCuts:
         dataset_id = source.owned(noise(8 * MIB, 0))
         relay = Relay(patient.port, stall_after_bytes=4 * MIB)
         final_guid = source.release(dataset_id)
-        first = Sending(source, dataset_id, patient, port=relay.port, final_guid=final_guid)
+        first = Sending(source, dataset_id, patient, port=relay.port, final_guid=final_guid, limits=IMPATIENT)
         assert first.error() == "PeerSilent"
         second = Sending(source, dataset_id, patient, final_guid=final_guid, limits=patient.limits)
         outcome = second.outcome()
         relay.close()
         patient.service.stop()
 
-        assert (outcome.acknowledged_guid, second.sent_bytes() < 6 * MIB) == (final_guid, True)
+        assert (outcome.acknowledged_guid, second.sent_bytes() < 7 * MIB) == (final_guid, True)
 
     def test_damaged_bytes_are_noticed(self, source: TransferNode, target: TransferNode) -> None:
         """
@@ -442,7 +470,7 @@ class TestCuts:
         assert sending.error() in {"PeerLost", "TransferRefused"}
 
 
-class TestRefusals:
+class TestRefusals(InMemory):
     """
     What a target does not take.
     """
@@ -558,7 +586,7 @@ class TestRefusals:
         assert (sending.error(), target.holds_nothing()) == ("PeerWrong", True)
 
 
-class TestCancelling:
+class TestCancelling(InMemory):
     """
     Stopping in the middle.
     """
@@ -611,3 +639,102 @@ class TestCancelling:
         eventually(lambda: target.ended, "the receiver told of the end")
 
         assert (found, target.service.cancel(DatasetId(uuid4())), sending.error()) == (True, False, "TransferRefused")
+
+
+class TestSlowPools:
+    """
+    Pools that stand still for longer than a silent link would be borne.
+    """
+
+    @pytest.fixture
+    def slow(self) -> GatedMemoryStorage:
+        """
+        A pool that takes nothing, neither streams nor snapshots, until it is told to.
+        """
+        return GatedMemoryStorage(MemoryPool(1 << 40))
+
+    def test_a_target_that_stands_still_is_waited_for(
+        self, cluster: ClusterCertificates, slow: GatedMemoryStorage
+    ) -> None:
+        """
+        Meanwhile all that fits into the receiver's buffer is sent.
+        """
+        source = TransferNode(MemoryPoolInUse(), cluster.nodes[0], limits=IMPATIENT)
+        target = TransferNode(MemoryPoolInUse(storage=slow), cluster.nodes[1], limits=IMPATIENT)
+        dataset_id = source.owned(noise(32 * MIB, 0))
+        final_guid = source.release(dataset_id)
+        begin_seconds = time.monotonic()
+        sending = Sending(source, dataset_id, target, final_guid=final_guid)
+        eventually(lambda: sending.sent_bytes() > 32 * MIB, "all was sent")
+        eventually(lambda: time.monotonic() - begin_seconds > 2.5 * IMPATIENT.silence_seconds, "a long time has passed")
+        before = sending.ended
+        slow.receiving.set()
+        outcome = sending.outcome()
+        source.service.stop()
+        target.service.stop()
+
+        assert (before, outcome.acknowledged_guid) == (None, final_guid)
+
+    def test_a_buffer_has_an_end(self, cluster: ClusterCertificates, slow: GatedMemoryStorage) -> None:
+        """
+        A target that stands still for long makes the sender wait, and is not filled with what it can't take.
+        """
+        source = TransferNode(MemoryPoolInUse(), cluster.nodes[0], limits=IMPATIENT)
+        small = IMPATIENT.set(receive_buffer_bytes=2 * MIB)
+        target = TransferNode(MemoryPoolInUse(storage=slow), cluster.nodes[1], limits=small)
+        dataset_id = source.owned(noise(64 * MIB, 0))
+        final_guid = source.release(dataset_id)
+        begin_seconds = time.monotonic()
+        sending = Sending(source, dataset_id, target, final_guid=final_guid)
+        eventually(lambda: time.monotonic() - begin_seconds > 2.5 * IMPATIENT.silence_seconds, "a long time has passed")
+        held_back = sending.sent_bytes() < 32 * MIB
+        slow.receiving.set()
+        outcome = sending.outcome()
+        source.service.stop()
+        target.service.stop()
+
+        assert (held_back, outcome.acknowledged_guid) == (True, final_guid)
+
+    def test_a_source_that_stands_still_is_waited_for(
+        self, cluster: ClusterCertificates, slow: GatedMemoryStorage
+    ) -> None:
+        """
+        While a snapshot takes its time, the sender says that it is there.
+        """
+        source = TransferNode(MemoryPoolInUse(storage=slow), cluster.nodes[0], limits=IMPATIENT)
+        target = TransferNode(MemoryPoolInUse(), cluster.nodes[1], limits=IMPATIENT)
+        dataset_id = source.owned(b"x")
+        begin_seconds = time.monotonic()
+        sending = Sending(source, dataset_id, target)
+        eventually(lambda: time.monotonic() - begin_seconds > 2.5 * IMPATIENT.silence_seconds, "a long time has passed")
+        before = (sending.ended, list(target.ended))
+        slow.snapshotting.set()
+        finished(source, dataset_id, sending)
+        source.service.stop()
+        target.service.stop()
+
+        assert before == (None, [])
+
+    def test_many_cuts_in_a_row(self, cluster: ClusterCertificates) -> None:
+        """
+        However often the link breaks, the transfer gets to its end, and sends little twice.
+        """
+        source = TransferNode(MemoryPoolInUse(), cluster.nodes[0])
+        target = TransferNode(MemoryPoolInUse(), cluster.nodes[1])
+        dataset_id = source.owned(noise(16 * MIB, 0))
+        final_guid = source.release(dataset_id)
+        sent_bytes = 0
+        for _ in range(20):
+            relay = Relay(target.port, cut_after_bytes=3 * MIB)
+            sending = Sending(source, dataset_id, target, port=relay.port, final_guid=final_guid)
+            outcome = sending.outcome()
+            relay.close()
+            eventually(lambda: not target.service.active(), "the receiver noticed the cut")
+            sent_bytes += sending.sent_bytes()
+            if outcome.error is None:
+                break
+        content = target.take_over(dataset_id)
+        source.service.stop()
+        target.service.stop()
+
+        assert content == {"0": noise(16 * MIB, 0)}

@@ -49,7 +49,7 @@ from flocker_py.tls import transfer_client_context
 from tests.integration.transfer_nodes import (
     DEADLINE_SECONDS,
     EPOCH,
-    QUICK,
+    IMPATIENT,
     MemoryPoolInUse,
     Sending,
     TransferNode,
@@ -72,7 +72,7 @@ def target(cluster: ClusterCertificates) -> Iterator[TransferNode]:
     """
     The node whose port it is.
     """
-    node = TransferNode(MemoryPoolInUse(), cluster.nodes[1], limits=QUICK.set(strangers=4))
+    node = TransferNode(MemoryPoolInUse(), cluster.nodes[1], limits=IMPATIENT.set(strangers=4))
     yield node
     assert node.service.stop(DEADLINE_SECONDS)
 

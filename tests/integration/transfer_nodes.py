@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
 from flocker_agent.pacing import Pacer
+from flocker_agent.storage.directory import DirectoryStorage
 from flocker_agent.storage.memory import MemoryPool, MemoryStorage
 from flocker_agent.transfer.admission import Admission, Admitted, Refused
 from flocker_agent.transfer.limits import TransferLimits
@@ -26,12 +28,14 @@ from flocker_py.credentials import Credential
 from flocker_py.identity import NodeIdentity
 from flocker_py.model import DatasetId, Guid, MoveId, NodeId, OverrunPolicy
 from flocker_py.observed import SendProgress
-from flocker_py.storage import Role, Storage
+from flocker_py.storage import Role, Storage, StoredSnapshot
 
 # Only a transfer that hangs ever waits so long.
 DEADLINE_SECONDS = 60.0
 EPOCH = 3
-QUICK = TransferLimits(silence_seconds=1.0, handshake_seconds=2.0)
+QUICK = TransferLimits(silence_seconds=15.0, handshake_seconds=10.0)
+# Only for tests of silence itself: on a busy machine a second is soon over.
+IMPATIENT = TransferLimits(silence_seconds=2.0, handshake_seconds=3.0)
 
 
 def eventually(holds: Callable[[], object], what: str) -> None:
@@ -69,8 +73,8 @@ class MemoryPoolInUse:
     A pool in memory.
     """
 
-    def __init__(self, capacity_bytes: int = 1 << 40) -> None:
-        self._storage = MemoryStorage(MemoryPool(capacity_bytes))
+    def __init__(self, capacity_bytes: int = 1 << 40, storage: MemoryStorage | None = None) -> None:
+        self._storage = MemoryStorage(MemoryPool(capacity_bytes)) if storage is None else storage
 
     @property
     def storage(self) -> Storage:
@@ -83,11 +87,60 @@ class MemoryPoolInUse:
         return {name.decode(): content for name, content in self._storage.content(dataset_id).items()}
 
 
+class DirectoryPoolInUse:
+    """
+    A pool of plain folders.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "pool").mkdir(parents=True)
+        (folder / "mounts").mkdir()
+        self._storage = DirectoryStorage(folder / "pool", folder / "mounts")
+
+    @property
+    def storage(self) -> Storage:
+        return self._storage
+
+    def write(self, dataset_id: DatasetId, name: str, content: bytes) -> None:
+        (self._mounted_at(dataset_id) / name).write_bytes(content)
+
+    def content(self, dataset_id: DatasetId) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self._mounted_at(dataset_id).iterdir()}
+
+    def _mounted_at(self, dataset_id: DatasetId) -> Path:
+        mounted_at = self._storage.dataset(dataset_id).mounted_at
+        assert mounted_at is not None
+        return Path(mounted_at)
+
+
+class GatedMemoryStorage(MemoryStorage):
+    """
+    A pool in memory that stands still on demand, as one does that commits to slow disks.
+    """
+
+    def __init__(self, pool: MemoryPool) -> None:
+        super().__init__(pool)
+        self.receiving = threading.Event()
+        self.snapshotting = threading.Event()
+
+    def receive(self, dataset_id: DatasetId, stream: int) -> StoredSnapshot:
+        """
+        Wait, then do as promised.
+        """
+        self.receiving.wait(DEADLINE_SECONDS)
+        return super().receive(dataset_id, stream)
+
+    def snapshot(self, dataset_id: DatasetId, name: str) -> StoredSnapshot:
+        """
+        Wait, then do as promised.
+        """
+        self.snapshotting.wait(DEADLINE_SECONDS)
+        return super().snapshot(dataset_id, name)
+
+
 class TransferNode:
     """
     One node: a pool, a certificate, a transfer port.
-
-    :param wrapped: what the agent's transfers see instead of the pool's own storage.
     """
 
     def __init__(
@@ -97,19 +150,18 @@ class TransferNode:
         *,
         limits: TransferLimits = QUICK,
         admission: Admission | None = None,
-        wrapped: Callable[[Storage], Storage] = lambda storage: storage,
     ) -> None:
         assert isinstance(credential.identity, NodeIdentity)
         self.node_id: NodeId = credential.identity.node_id
         self.pool = pool
         self.credential = credential
         self.limits = limits
-        self.storage = wrapped(pool.storage)
+        self.exclusive = threading.Lock()
         self.received: list[SnapshotReceived] = []
         self.ended: list[ReceiveEnded] = []
         self.refusal: Refused | None = None
         self.service = ReceiveService(
-            self.storage,
+            pool.storage,
             credential,
             admission=self._admit if admission is None else admission,
             on_change=self._note,
@@ -144,9 +196,10 @@ class TransferNode:
         """
         storage = self.pool.storage
         epoch = storage.dataset(dataset_id).epoch
-        storage.unmount(dataset_id)
-        storage.set_role(dataset_id, role=Role.RELEASED, epoch=epoch)
-        return storage.snapshot(dataset_id, f"final-{epoch}").guid
+        with self.exclusive:
+            storage.unmount(dataset_id)
+            storage.set_role(dataset_id, role=Role.RELEASED, epoch=epoch)
+            return storage.snapshot(dataset_id, f"final-{epoch}").guid
 
     def take_over(self, dataset_id: DatasetId) -> dict[str, bytes]:
         """
@@ -193,7 +246,7 @@ class Sending:
         self.progress: list[SendProgress] = []
         self.ended: SessionEnded | None = None
         self.session = SendSession(
-            source.storage,
+            source.pool.storage,
             dataset_id,
             send_to=SendTo(
                 move_id=MoveId(uuid4()) if move_id is None else move_id,
@@ -209,6 +262,7 @@ class Sending:
             on_change=self._note,
             limits=source.limits if limits is None else limits,
             pacer=pacer,
+            exclusive=source.exclusive,
             final_guid=final_guid,
         )
         self.session.start()

@@ -28,6 +28,12 @@ class PeerLost(TransferError):
     """
 
 
+class PeerReplaced(PeerLost):
+    """
+    The sender has come again by another connection, so this one is given up. The transfer goes on over the new one.
+    """
+
+
 class PeerSilent(TransferError):
     """
     The other agent has stopped talking, so it is taken for dead. The transfer goes on from where it was cut, once the

@@ -23,6 +23,7 @@ from flocker_agent.transfer.errors import (
     ConversationBroken,
     NotAdmitted,
     PeerLost,
+    PeerReplaced,
     PeerSilent,
     ProtocolUnknown,
     TooManyTransfers,
@@ -271,6 +272,8 @@ class _Call:
         return self._over.wait(timeout_seconds)
 
     def _check(self) -> None:
+        if self._successors:
+            raise PeerReplaced(f"The sender at {self._caller} has come again by another connection")
         if self._cancelled:
             raise TransferCancelled(f"The transfer from {self._caller} was cancelled")
 
@@ -391,6 +394,6 @@ class _Call:
     def give_way(self, successor: Wake) -> None:
         if successor not in self._successors:
             self._successors.append(successor)
-        self.cancel()
+        self._wake.set()
         if self._over.is_set():
             successor.set()

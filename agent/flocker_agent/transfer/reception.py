@@ -13,7 +13,7 @@ from pyrsistent import pvector
 
 from flocker_agent.rounds import needless
 from flocker_agent.transfer.channel import Channel, Piece
-from flocker_agent.transfer.errors import ConversationBroken, PeerLost
+from flocker_agent.transfer.errors import ConversationBroken, PeerLost, PeerSilent
 from flocker_agent.transfer.limits import TransferLimits
 from flocker_agent.transfer.pipes import Pipe
 from flocker_agent.transfer.spool import Pieces, Spool
@@ -207,7 +207,7 @@ class Reception:
         )
         try:
             announced_bytes, came_bytes = self._fill(spool, task)
-        except PeerLost:
+        except (PeerLost, PeerSilent):
             # What has come is kept, to go on from there.
             broken_off = self._channel.broken_off()
             if broken_off is not None:
