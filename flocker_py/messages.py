@@ -71,6 +71,8 @@ class NodeReport(Record):
     gone_containers: PVector[ContainerName] = sequence(str, default=())
     failures: PMap[str, ReportedError] = mapping(str, ReportedError, default={})
     cleared_failures: PVector[str] = sequence(str, default=())
+    waiting: PMap[str, str] = mapping(str, str, default={})
+    waiting_no_longer: PVector[str] = sequence(str, default=())
 
 
 def _news(before: Mapping[_K, _V], after: Mapping[_K, _V]) -> tuple[PMap[_K, _V], PVector[_K]]:
@@ -97,6 +99,7 @@ def report_of(before: NodeObservation | None, after: NodeObservation) -> NodeRep
     datasets, gone_datasets = _news(before.datasets, after.datasets)
     containers, gone_containers = _news(before.containers, after.containers)
     failures, cleared = _news(before.failures, after.failures)
+    waiting, waiting_no_longer = _news(before.waiting, after.waiting)
     return NodeReport(
         node_id=after.node_id,
         free_bytes=after.free_bytes,
@@ -108,6 +111,8 @@ def report_of(before: NodeObservation | None, after: NodeObservation) -> NodeRep
         gone_containers=gone_containers,
         failures=failures,
         cleared_failures=cleared,
+        waiting=waiting,
+        waiting_no_longer=waiting_no_longer,
     )
 
 
@@ -139,6 +144,7 @@ def reported(before: NodeObservation | None, report: NodeReport) -> NodeObservat
         datasets=_applied(before.datasets, report.datasets, report.gone_datasets),
         containers=_applied(before.containers, report.containers, report.gone_containers),
         failures=_applied(before.failures, report.failures, report.cleared_failures),
+        waiting=_applied(before.waiting, report.waiting, report.waiting_no_longer),
     )
 
 

@@ -118,6 +118,10 @@ class ContainerObservation(Record):
     started_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
 
 
+HOST = "the host itself"
+"""The key of what went wrong with no one dataset or container: with a space, which no name of a container has."""
+
+
 class NodeObservation(Record):
     """
     One node as it is.
@@ -129,7 +133,8 @@ class NodeObservation(Record):
     :param free_bytes: room in its pool.
     :param storage_known: ``datasets`` is complete. Without this, a dataset that is not in it is not known to be absent.
     :param runtime_known: ``containers`` is complete, in the same sense.
-    :param failures: the last error per dataset or container, keyed by id or name.
+    :param failures: the last error per dataset or container, keyed by id or name; or by ``HOST``.
+    :param waiting: in the same way, what has to happen before the node gets further, where it waits for something.
     """
 
     node_id: NodeId = value(UUID)
@@ -146,3 +151,4 @@ class NodeObservation(Record):
     datasets: PMap[DatasetId, DatasetObservation] = mapping(UUID, DatasetObservation, default={})
     containers: PMap[ContainerName, ContainerObservation] = mapping(str, ContainerObservation, default={})
     failures: PMap[str, ReportedError] = mapping(str, ReportedError, default={})
+    waiting: PMap[str, str] = mapping(str, str, default={})

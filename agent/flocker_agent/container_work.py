@@ -110,11 +110,19 @@ class ContainerWork:
             self._view.definitions.get(name),
             unready=tuple(d for d, path in paths.items() if path is None),
         )
+        reason = step.reason if isinstance(step, Nothing) else ""
+        if self._view.node.waiting.get(name, "") != reason:
+            self._view.waits(name, reason)
+            self._changed(frozenset())
         if isinstance(step, Nothing):
             return None
         return await self._perform(name, step, {d: path for d, path in paths.items() if path is not None})
 
     async def _perform(self, name: ContainerName, step: ContainerChange, paths: Mapping[DatasetId, Path]) -> float:
+        # Whatever wakes the worker, news of the datasets that it uses among it: not before its time has come.
+        wait = self._failures.still_to_wait_seconds(name)
+        if wait:
+            return wait
         if isinstance(step, StartContainer):
             # From here on its datasets are in use: they are not unmounted before it was seen to have ended.
             self._view.starting[name] = step.container

@@ -196,15 +196,17 @@ class DatasetWork:
             if dataset_id in self._senders:
                 self._senders[dataset_id].cancel()
             self._view.sending_forgotten(dataset_id)
+            self._view.waits(dataset_id, "")
             self._failures.succeeded(dataset_id)
             self._changed(dataset_id)
             return None
         step = dataset_step(asked, local)
+        self._view.waits(dataset_id, step.reason if isinstance(step, Nothing) else "")
         if isinstance(step, Nothing):
             # The figures of what was sent are kept for as long as the dataset is assigned: control reads them here.
             if local.sending is None or not local.sending.failed:
                 self._failures.succeeded(dataset_id)
-                self._changed(dataset_id)
+            self._changed(dataset_id)
             return None
         return await self._perform(dataset_id, step)
 
@@ -235,6 +237,11 @@ class DatasetWork:
                 return await self._change_storage(dataset_id, step)
 
     async def _change_storage(self, dataset_id: DatasetId, change: StorageChange) -> float:
+        # Whatever wakes the worker, the look that follows a failure among it: not before its time has come.
+        wait = self._failures.still_to_wait_seconds(dataset_id)
+        if wait:
+            return wait
+
         def work() -> tuple[int, DatasetId, StoredDataset | None]:
             with self._locks.of(dataset_id):
                 perform(change, self._storage)

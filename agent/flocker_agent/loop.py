@@ -22,7 +22,7 @@ from flocker_agent.worker import Worker
 from flocker_py.assignment import NodeAssignment, Own
 from flocker_py.clock import Clock
 from flocker_py.model import ContainerName, DatasetId
-from flocker_py.observed import NodeObservation
+from flocker_py.observed import HOST, NodeObservation
 from flocker_py.runtime import Runtime
 from flocker_py.storage import Role, Storage
 
@@ -126,11 +126,11 @@ class Agent:
             news = self._view.all_stored(look, datasets, free_bytes)
             containers = self._view.all_containers(*await self._blocking.run(self._looks.at_containers))
         except Exception as error:  # noqa: BLE001  # whatever it is, users must see it, and it must be tried again
-            wait = self._failures.failed("host", error)
+            wait = self._failures.failed(HOST, error)
             self._view.pool_unknown()
             self._tell()
             return wait
-        self._failures.succeeded("host")
+        self._failures.succeeded(HOST)
         self._view.looked = True
         self._tell()
         if first and self.assignment is not None:

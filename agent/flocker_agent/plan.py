@@ -173,7 +173,8 @@ def _own(asked: Own, local: Local) -> Step:
 def _take(asked: Own, stored: StoredDataset, local: Local) -> Step:
     if stored.epoch == asked.epoch:
         return Nothing(
-            reason=f"it is {stored.role.value} under epoch {stored.epoch}; only a higher epoch lets it be written here"
+            reason=f"a higher epoch: its copy there is {stored.role.value} under epoch {stored.epoch}, under which it is"
+            " not written again"
         )
     if local.receiving:
         return StopReceiving(dataset_id=asked.dataset_id)
@@ -219,7 +220,7 @@ def _release(asked: Release, local: Local) -> Step:
     if guid is None:
         return TakeFinalSnapshot(dataset_id=asked.dataset_id, epoch=asked.epoch)
     if asked.send_to is None:
-        return Nothing(reason="the target has no connection to the control service")
+        return Nothing(reason="the target to have a connection to the control service")
     return _send(asked.send_to, asked, local, final=guid)
 
 
@@ -321,7 +322,7 @@ def _destroy(asked: Destroy, local: Local) -> Step:
 
 
 def _wait_for(users: PVector[ContainerName]) -> Nothing:
-    return Nothing(reason=f"container {', '.join(users)} is still to be stopped")
+    return Nothing(reason=f"container {', '.join(users)} to end, which uses it")
 
 
 def container_step(
@@ -348,7 +349,7 @@ def container_step(
     if seen is not None and not _should_be_started_again(asked, seen):
         return Nothing()
     if unready:
-        return Nothing(reason=f"dataset {', '.join(map(str, unready))} can't be used here yet")
+        return Nothing(reason=f"dataset {', '.join(map(str, unready))} to be mounted on its node")
     return StartContainer(container=asked)
 
 

@@ -202,3 +202,14 @@ class View:
         """
         if str(key) in self.node.failures:
             self.node = self.node.set(failures=self.node.failures.discard(str(key)))
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def waits(self, key: UUID | str, reason: str) -> None:
+        """
+        What a dataset or container waits for; empty: nothing.
+        """
+        if self.node.waiting.get(str(key), "") != reason:
+            waiting = self.node.waiting
+            waiting = waiting.set(str(key), reason) if reason else waiting.discard(str(key))
+            self.node = self.node.set(waiting=waiting)

@@ -5,11 +5,12 @@ Why a dataset is not yet as it is wanted, in sentences for its users.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 from flocker_control import situation as facts
 from flocker_control.situation import Situation
 from flocker_py.model import Move, MovePhase, NodeId
-from flocker_py.observed import SendVerdict
+from flocker_py.observed import HOST, SendVerdict
 from flocker_py.storage import Role
 
 
@@ -77,12 +78,11 @@ def waiting_for(s: Situation) -> str | None:
         )
     move = s.ownership.move
     if move is not None:
-        return _move_waits_for(s, move)
+        return _move_waits_for(s, move) or _nodes_wait_for(s, (move.source, move.target))
     if s.ownership.destroyed:
         return None
     if s.dataset.deleted:
-        away = [node_name(s, n) for n in sorted(facts.holders(s), key=str) if n not in s.nodes]
-        return f"node {', '.join(away)} to come back and destroy its copy" if away else None
+        return _deletion_waits_for(s)
     owner = s.ownership.owner
     if owner not in s.known_nodes:
         return f"node {owner}, which has never been part of this cluster"
@@ -93,13 +93,38 @@ def waiting_for(s: Situation) -> str | None:
         return f"node {node_name(s, owner)} to succeed: {failure}"
     if s.dataset.primary == s.ownership.refused_primary and s.ownership.last_move is not None:
         return f"somebody to ask for the move again: {s.ownership.last_move.reason}"
-    return None
+    return _nodes_wait_for(s, (owner,))
+
+
+def _deletion_waits_for(s: Situation) -> str | None:
+    holders = sorted(facts.holders(s), key=str)
+    away = [node_name(s, n) for n in holders if n not in s.nodes]
+    if away:
+        return f"node {', '.join(away)} to come back and destroy its copy"
+    for node_id in holders:
+        failure = _failure(s, node_id)
+        if failure is not None:
+            return f"node {node_name(s, node_id)} to succeed: {failure}"
+    return _nodes_wait_for(s, holders)
 
 
 def _failure(s: Situation, node_id: NodeId) -> str | None:
     node = s.nodes.get(node_id)
-    failure = None if node is None else node.failures.get(str(s.dataset.dataset_id))
+    if node is None:
+        return None
+    failure = node.failures.get(str(s.dataset.dataset_id)) or node.failures.get(HOST)
     return None if failure is None else failure.text
+
+
+def _nodes_wait_for(s: Situation, node_ids: Iterable[NodeId]) -> str | None:
+    """
+    What the nodes themselves say they wait for, in the midst of what they do.
+    """
+    for node_id in node_ids:
+        reason = None if node_id not in s.nodes else s.nodes[node_id].waiting.get(str(s.dataset.dataset_id))
+        if reason is not None:
+            return f"{reason} (on node {node_name(s, node_id)})"
+    return None
 
 
 def _move_waits_for(s: Situation, move: Move) -> str | None:

@@ -224,6 +224,7 @@ EXAMPLES: dict[str, Any] = {
         failures={
             str(DATASET): ReportedError(code="PoolFull", text="no room", at_seconds=1_700_000_001.0, lasting=True)
         },
+        waiting={"web": "dataset pg to be mounted"},
     ),
 }
 
@@ -249,6 +250,8 @@ EXAMPLES |= {
         gone_containers=["web"],
         failures={"web": ReportedError(code="PoolFull", text="no room", at_seconds=1.5)},
         cleared_failures=["db"],
+        waiting={"web": "dataset pg to be mounted"},
+        waiting_no_longer=["db"],
     ),
     "transfer-hello": Hello(protocol=1, dataset_id=DATASET, epoch=7, move_id=MOVE, sender=N1, task_id="task@/1"),
     "transfer-state": State(guids=[1, 2**64 - 1], resume_token="token", free_bytes=2**40),

@@ -253,7 +253,7 @@ def _container_waits_for(
     container: Container, state: State, nodes: PMap[NodeId, NodeObservation], runs_on: NodeId | None
 ) -> str | None:
     if runs_on is not None and runs_on in nodes:
-        return None
+        return nodes[runs_on].waiting.get(container.name)
     if runs_on is not None:
         return f"node {_node_called(state, runs_on)}, which has no connection to the control service"
     for mount in container.mounts:
