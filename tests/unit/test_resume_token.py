@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,12 @@ TOKEN_MEANS = ResumeToken(
 
 FLAG_NAMES = {"large_blocks": "largeblockok", "embedded_data": "embedok", "compress": "compressok", "raw": "rawok"}
 
+# A redaction list, of a type that a token of ours never has; 16 is an array of numbers.
+UNKNOWN_NATIVE = struct.pack("<ihhii", 16 + 16 + 8, 13, 0, 1, 16) + b"redact_snaps\0\0\0\0" + bytes(8)
+UNKNOWN_XDR = struct.pack(">iii", 36, 0, 12) + b"redact_snaps" + struct.pack(">iiI", 16, 0, 0)
+
+Pairs = dict[str, int | str | bool]
+
 _guids = st.integers(min_value=0, max_value=(1 << 64) - 1)
 tokens = st.builds(
     ResumeToken,
@@ -48,11 +55,11 @@ tokens = st.builds(
 )
 
 
-def pairs(token: ResumeToken) -> dict[str, int | str | bool]:
+def pairs(token: ResumeToken) -> Pairs:
     """
     The names and values in a token, as the kernel names them.
     """
-    found: dict[str, int | str | bool] = {
+    found: Pairs = {
         "object": token.resume_object,
         "offset": token.resume_offset_bytes,
         "bytes": token.received_bytes,
@@ -71,15 +78,15 @@ def padded(content: bytes, boundary: int) -> bytes:
     return content + bytes(-len(content) % boundary)
 
 
-def native(token: ResumeToken, order: str) -> bytes:
+def native(found: Pairs, order: str = "<", *, flags_without_value: bool = True) -> bytes:
     """
-    A token's list packed as the kernel's memory has it, least or most significant byte first.
+    Names and values packed as the kernel's memory has them, least or most significant byte first.
     """
     packed = bytes([0, order == "<", 0, 0]) + struct.pack(f"{order}iI", 0, 1)
-    for name, content in pairs(token).items():
+    for name, content in found.items():
         encoded_name = name.encode() + b"\0"
         if isinstance(content, bool):
-            kind, elements, body = 1, 0, b""
+            kind, elements, body = (1, 0, b"") if flags_without_value else (21, 1, struct.pack(f"{order}i", content))
         elif isinstance(content, int):
             kind, elements, body = 8, 1, struct.pack(f"{order}Q", content)
         else:
@@ -89,14 +96,14 @@ def native(token: ResumeToken, order: str) -> bytes:
     return packed + bytes(8)
 
 
-def xdr(token: ResumeToken) -> bytes:
+def xdr(found: Pairs, *, flags_without_value: bool = True) -> bytes:
     """
-    A token's list packed for exchange between unlike machines.
+    Names and values packed for exchange between unlike machines.
     """
     packed = bytes([1, 1, 0, 0]) + struct.pack(">iI", 0, 1)
-    for name, content in pairs(token).items():
+    for name, content in found.items():
         if isinstance(content, bool):
-            kind, elements, body = 1, 0, b""
+            kind, elements, body = (1, 0, b"") if flags_without_value else (21, 1, struct.pack(">i", content))
         elif isinstance(content, int):
             kind, elements, body = 8, 1, struct.pack(">Q", content)
         else:
@@ -126,21 +133,69 @@ class TestDecoded:
         """
         Tokens of little-endian kernels are read.
         """
-        assert decoded(token_of(native(token, "<"))) == token
+        assert decoded(token_of(native(pairs(token)))) == token
 
     @given(token=tokens)
     def test_big_endian(self, token: ResumeToken) -> None:
         """
         Tokens of big-endian kernels are read.
         """
-        assert decoded(token_of(native(token, ">"))) == token
+        assert decoded(token_of(native(pairs(token), ">"))) == token
 
     @given(token=tokens)
     def test_xdr(self, token: ResumeToken) -> None:
         """
         Tokens in the encoding for exchange are read.
         """
-        assert decoded(token_of(xdr(token))) == token
+        assert decoded(token_of(xdr(pairs(token)))) == token
+
+    @pytest.mark.parametrize("pack", [native, xdr])
+    def test_flags_with_values(self, pack: Callable[..., bytes]) -> None:
+        """
+        A flag counts if it is true, whether or not it says so.
+        """
+        found = pairs(TOKEN_MEANS) | {"rawok": False}
+
+        assert decoded(token_of(pack(found, flags_without_value=False))) == TOKEN_MEANS
+
+    @pytest.mark.parametrize(
+        "packed",
+        [
+            native(pairs(TOKEN_MEANS))[:-8] + UNKNOWN_NATIVE + bytes(8),
+            xdr(pairs(TOKEN_MEANS))[:-8] + UNKNOWN_XDR + bytes(8),
+        ],
+        ids=["native", "xdr"],
+    )
+    def test_unknown_type(self, packed: bytes) -> None:
+        """
+        What a later release adds to a token is passed over.
+        """
+        assert decoded(token_of(packed)) == TOKEN_MEANS
+
+    @pytest.mark.parametrize(
+        "packed",
+        [
+            bytes([2, 1, 0, 0]) + native(pairs(TOKEN_MEANS))[4:],
+            native(pairs(TOKEN_MEANS))[:12] + struct.pack("<ihhii", 8, 9, 0, 1, 8) + bytes(20),
+            xdr(pairs(TOKEN_MEANS))[:12] + struct.pack(">iii", 4, 0, 9) + bytes(20),
+            native(pairs(TOKEN_MEANS) | {"toguid": "name"}),
+            native({"toguid": 1}),
+        ],
+        ids=["encoding", "size", "size in xdr", "a name for a number", "little"],
+    )
+    def test_impossible(self, packed: bytes) -> None:
+        """
+        What can't be a token's content is refused.
+        """
+        with pytest.raises(ResumeRefused):
+            decoded(token_of(packed))
+
+    def test_version(self) -> None:
+        """
+        A token of a version that isn't known is refused.
+        """
+        with pytest.raises(ResumeRefused, match="version 2"):
+            decoded("2" + TOKEN[1:])
 
     @given(
         position=st.integers(min_value=0, max_value=len(TOKEN) - 1), character=st.sampled_from("0123456789abcdef-g\n")
@@ -173,11 +228,12 @@ class TestDecoded:
         with pytest.raises(ResumeRefused):
             decoded(token_of(packed))
 
-    def test_bomb(self) -> None:
+    @pytest.mark.parametrize(("size", "complaint"), [("100", "size is wrong"), ("4000000", "too large")])
+    def test_bomb(self, size: str, complaint: str) -> None:
         """
-        A token that would unpack to very much is refused before it is unpacked.
+        A token that would unpack to very much is refused, whether it says so or not.
         """
         compressed = zlib.compress(bytes(1 << 26))
 
-        with pytest.raises(ResumeRefused, match="size is wrong"):
-            decoded(f"1-{fletcher4(compressed):x}-100-{compressed.hex()}")
+        with pytest.raises(ResumeRefused, match=complaint):
+            decoded(f"1-{fletcher4(compressed):x}-{size}-{compressed.hex()}")

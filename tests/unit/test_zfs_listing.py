@@ -80,6 +80,17 @@ class TestStored:
             ]
         )
 
+    @pytest.mark.parametrize(("guid", "name"), [(7, "flocker_py-a"), (8, None)])
+    def test_snapshot(self, guid: int, name: str | None) -> None:
+        """
+        A snapshot is found by its GUID, if it is there.
+        """
+        entry = answer(snapshots={f"{NAME}@flocker_py-a".encode(): {b"guid": 7, b"createtxg": 10}})
+
+        found = entry.snapshot(Guid(guid))
+
+        assert (None if found is None else found.name) == name
+
     @pytest.mark.parametrize(
         ("role", "epoch"),
         [(b"emperor", b"1"), (b"", b""), (b"replica", b"x"), (b"replica", b"-1"), (b"replica", b"\xb2")],

@@ -78,6 +78,20 @@ class TestStashes:
         """
         assert zfs_names.stashed_id(zfs_names.stash_label(ID, label)) == ID
 
+    def test_place(self) -> None:
+        """
+        Stashes are below the parent of all datasets, where nothing of theirs reads as one.
+        """
+        assert zfs_names.dataset_id_of("tank", zfs_names.stash_parent_name("tank")) is None
+
+    @pytest.mark.parametrize("label", ["", "a/b", "a b", "x" * 81])
+    def test_label_refused(self, label: str) -> None:
+        """
+        A label that can't be part of a name is refused.
+        """
+        with pytest.raises(NameRefused):
+            zfs_names.stash_label(ID, label)
+
     @pytest.mark.parametrize("name", ["", "stash", str(ID), f"{ID}-", f"{ID}.x", f"{ID}-a/b", f"{ID}-" + "x" * 81])
     def test_no_stash(self, name: str) -> None:
         """
