@@ -115,7 +115,7 @@ def test_lock_of_a_dead_process(tmp_path: Path, source: str) -> None:
     """
     A process that was killed leaves its pool open to the next.
     """
-    command = [sys.executable, "-c", RECEIVER, tmp_path / "pool", tmp_path / "mounts", str(new_id())]
+    command = [sys.executable, "-c", RECEIVER, str(tmp_path / "pool"), str(tmp_path / "mounts"), str(new_id())]
     environment = {**os.environ, "PYTHONPATH": source}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
@@ -136,7 +136,7 @@ def test_killed_amidst_a_large_file(tmp_path: Path, storage: DirectoryStorage, s
     plan = SendPlan(to_guid=storage.snapshot(dataset_id, "one").guid)
     stream = stream_of(storage, dataset_id, plan)
     fed_bytes = len(stream) * 3 // 4
-    command = [sys.executable, "-c", RECEIVER, tmp_path / "other", tmp_path / "other-mounts", str(dataset_id)]
+    command = [sys.executable, "-c", RECEIVER, str(tmp_path / "other"), str(tmp_path / "other-mounts"), str(dataset_id)]
     environment = {**os.environ, "PYTHONPATH": source}
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, bufsize=0) as process:
         pipe = process.stdin
