@@ -123,10 +123,11 @@ class Cluster:
         if error is not None:
             error.add_note(self.logs())
         try:
-            self.end_containers()
-        finally:
             for name in list(self._processes):
                 self.kill(name, signal.SIGTERM if error is None else signal.SIGKILL)
+        finally:
+            # Last: an agent that lives starts again what should always run.
+            self.end_containers()
 
     def end_containers(self) -> None:
         """
