@@ -16,8 +16,8 @@ from flocker_agent.locks import Locks
 from flocker_agent.pacing import Pacer
 from flocker_agent.transfer.admission import Admitted, Refused
 from flocker_agent.transfer.limits import TransferLimits
-from flocker_agent.transfer.receive import ReceiveEnded, ReceiveService
-from flocker_agent.transfer.reception import SnapshotReceived
+from flocker_agent.transfer.receive import ReceiveService
+from flocker_agent.transfer.reception import ReceiveEnded, SnapshotReceived
 from flocker_agent.transfer.send import SendSession, SessionEnded
 from flocker_py.credentials import Credential
 from flocker_py.model import DatasetId, MoveId, NodeId

@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -22,7 +23,7 @@ from flocker_agent.transfer.wake import Wake
 from flocker_py.credentials import Credential
 from flocker_py.identity import NodeIdentity
 from flocker_py.model import DatasetId, Guid, MoveId, NodeId
-from flocker_py.storage import SendPlan
+from flocker_py.storage import SendPlan, StreamCut
 from flocker_py.streams import (
     DATA_LIMIT_BYTES,
     HEADER_BYTES,
@@ -44,7 +45,7 @@ from flocker_py.streams import (
     write_data_header,
 )
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster
-from flocker_py.testing.storage_pools import stream_of
+from flocker_py.testing.storage_pools import receive_bytes, resume_token, stream_of
 from flocker_py.tls import transfer_client_context
 from tests.integration.transfer_nodes import (
     DEADLINE_SECONDS,
@@ -53,6 +54,7 @@ from tests.integration.transfer_nodes import (
     MemoryPoolInUse,
     Sending,
     TransferNode,
+    eventually,
     noise,
 )
 
@@ -268,6 +270,20 @@ class TestStrangers:
 
         assert (all(closed), serves(source, target)) == (True, True)
 
+    def test_strangers_leave_nothing_open(self, target: TransferNode) -> None:
+        """
+        However many callers are hung up on, no descriptor is left behind.
+        """
+        with plain_call(target) as connection:
+            hung_up(connection)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        connections = [socket.create_connection(("127.0.0.1", target.port)) for _ in range(20)]
+        for connection in connections:
+            hung_up(connection)
+            connection.close()
+
+        eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before, "all descriptors are closed")
+
     @pytest.mark.parametrize("who", ["user", "control", "nobody", "another cluster's node"])
     def test_other_certificates_get_nowhere(
         self,
@@ -432,6 +448,26 @@ class TestNodes:
         heard = caller.hear()
 
         assert isinstance(heard, Refusal) and (heard.code, serves(source, target)) == ("StreamCorrupt", True)
+
+    def test_a_partial_that_no_stream_fits_is_not_kept(
+        self, caller: Caller, source: TransferNode, target: TransferNode
+    ) -> None:
+        """
+        Where going on with a partial receive fails for good, the next attempt begins anew instead of failing again.
+        """
+        dataset_id, guid, stream = whole_stream(source)
+        with pytest.raises(StreamCut):
+            receive_bytes(target.pool.storage, dataset_id, stream[: len(stream) // 2])
+        caller.say(caller.hello(dataset_id))
+        before = caller.hear()
+        caller.say(offer_of(guid).set(resumed=True))
+        caller.hear()
+        caller.data(noise(1000, 4))
+        caller.say(End(size_bytes=1000))
+        heard = caller.hear()
+
+        assert isinstance(before, State) and isinstance(heard, Refusal) and before.resume_token is not None
+        assert (heard.code, resume_token(target.pool.storage, dataset_id)) == ("StreamCorrupt", None)
 
     def test_a_stream_that_ends_early_is_refused(self, caller: Caller, source: TransferNode) -> None:
         """

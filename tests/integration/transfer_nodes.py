@@ -20,8 +20,8 @@ from flocker_agent.storage.directory import DirectoryStorage
 from flocker_agent.storage.memory import MemoryPool, MemoryStorage
 from flocker_agent.transfer.admission import Admission, Admitted, Refused
 from flocker_agent.transfer.limits import TransferLimits
-from flocker_agent.transfer.receive import ReceiveEnded, ReceiveService
-from flocker_agent.transfer.reception import SnapshotReceived
+from flocker_agent.transfer.receive import ReceiveService
+from flocker_agent.transfer.reception import ReceiveEnded, SnapshotReceived
 from flocker_agent.transfer.send import SendSession, SessionEnded
 from flocker_py.assignment import SendTo
 from flocker_py.credentials import Credential

@@ -262,7 +262,9 @@ class Channel:
         self._check()
 
     def _readable(self) -> bool:
-        return bool(select.select([self._connection], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _silent(self, silent_seconds: float) -> PeerSilent:
         return PeerSilent(f"Nothing was heard from the other side for {silent_seconds:.0f} s")

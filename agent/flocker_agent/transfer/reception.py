@@ -26,6 +26,7 @@ from flocker_py.storage import (
     DatasetBusy,
     DatasetMissing,
     PoolFull,
+    ResumeRefused,
     Role,
     Storage,
     StoredDataset,
@@ -43,6 +44,7 @@ from flocker_py.streams import (
     State,
 )
 
+_NONE = type(None)
 T = TypeVar("T")
 _LOOK_SECONDS = 1.0
 # Each batch costs the pool a forced transaction group.
@@ -56,6 +58,17 @@ class SnapshotReceived(Record):
 
     dataset_id: DatasetId = value(UUID)
     guid: Guid = value(int)
+
+
+class ReceiveEnded(Record):
+    """
+    A transfer to this node is over; the dataset is not touched by it any more.
+
+    :param error: why it ended in the middle of something; None: it didn't.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    error: Exception | None = value((Exception, _NONE), default=None)
 
 
 class Reception:
@@ -164,7 +177,12 @@ class Reception:
             if self._tidying is not None:
                 self._await(self._tidying)
             self._channel.send(Accept())
-            received = self._receive()
+            try:
+                received = self._receive()
+            except (StreamCorrupt, ResumeRefused):
+                # Kept, it would be gone on with, and refused, for ever.
+                self._call("abort", self._abort_partial)
+                raise
             stored = self._call("look", lambda: self._storage.dataset(self._dataset_id))
             action.add_success_fields(guid=received.guid)
         self._channel.send(Result(guid=received.guid, newest_guid=stored.snapshots[-1].guid))
