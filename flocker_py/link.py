@@ -11,7 +11,7 @@ import zlib
 from typing import Any, TypeVar
 
 from eliot import Action, current_action, log_message, start_action
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
@@ -20,7 +20,7 @@ from flocker_py import wire
 from flocker_py.clock import Clock, Timer
 from flocker_py.errors import FlockerError
 from flocker_py.messages import AssignmentUpdate, NodeReport
-from flocker_py.records import Record
+from flocker_py.records import Record, value
 
 PART_BYTES = 65_000
 MESSAGE_LIMIT_BYTES = 32 * 1024 * 1024
@@ -49,15 +49,25 @@ class Refused(Exception):
     """
 
 
+class Unreadable(Record):
+    """
+    What stands for a text that could not be unpacked: ``decoded`` refuses it. AMP answers with "unknown error" to
+    whatever goes wrong before a command is dispatched, so the reason is taken that far.
+    """
+
+    reason: str = value(str)
+
+
 class LongText(amp.Argument):
     """
     Text of any length up to the limit: compressed, and cut into as many values as it takes.
     """
 
     def toBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: object) -> None:  # noqa: N802, ARG002  # AMP's name
-        packed = zlib.compress(objects[name.decode()].encode(), 1)
-        if len(packed) > MESSAGE_LIMIT_BYTES:
-            raise MessageTooLong(f"a message of {len(packed)} bytes")
+        text = objects[name.decode()].encode()
+        if len(text) > MESSAGE_LIMIT_BYTES:
+            raise MessageTooLong(f"a message of {len(text)} bytes")
+        packed = zlib.compress(text, 1)
         for number, start in enumerate(range(0, len(packed), PART_BYTES)):
             strings[b"%s.%d" % (name, number)] = packed[start : start + PART_BYTES]
 
@@ -65,14 +75,20 @@ class LongText(amp.Argument):
         parts: list[bytes] = []
         while (key := b"%s.%d" % (name, len(parts))) in strings:
             parts.append(strings.pop(key))
-        unpack = zlib.decompressobj()
-        try:
-            text = unpack.decompress(b"".join(parts), MESSAGE_LIMIT_BYTES)
-            if unpack.unconsumed_tail or not unpack.eof:
-                raise MessageTooLong("a message that is cut short, or unpacks to more than the limit")
-            objects[name.decode()] = text.decode()
-        except (zlib.error, UnicodeDecodeError) as error:
-            raise Refused(f"a message that can't be unpacked: {error}") from error
+        objects[name.decode()] = _unpacked(b"".join(parts))
+
+
+def _unpacked(packed: bytes) -> str | Unreadable:
+    unpack = zlib.decompressobj()
+    try:
+        text = unpack.decompress(packed, MESSAGE_LIMIT_BYTES)
+        if unpack.unconsumed_tail or not unpack.eof:
+            return Unreadable(
+                reason=f"a message that is cut short, or unpacks to more than {MESSAGE_LIMIT_BYTES} bytes"
+            )
+        return text.decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        return Unreadable(reason=f"a message that can't be unpacked: {error}")
 
 
 _ERRORS: dict[type[Exception], bytes] = {Refused: b"REFUSED"}
@@ -136,12 +152,14 @@ def continued(task: str, action_type: str) -> Action:
     return start_action(action_type=action_type)
 
 
-def decoded(record_type: type[_R], text: str) -> _R:
+def decoded(record_type: type[_R], text: str | Unreadable) -> _R:
     """
     A record from a message.
 
     :raises Refused: it is not one.
     """
+    if isinstance(text, Unreadable):
+        raise Refused(text.reason)
     try:
         return wire.from_text(record_type, text)
     except wire.WireError as error:
@@ -211,8 +229,10 @@ class Link(amp.AMP):
 def call(link: Link, command: type[amp.Command], **arguments: Any) -> Deferred[dict[str, Any]]:
     """
     Call the other side, as part of the present eliot action.
+
+    :raises MessageTooLong: by way of the Deferred: it was not sent.
     """
-    result: Deferred[dict[str, Any]] = link.callRemote(command, task=task_id(), **arguments)
+    result: Deferred[dict[str, Any]] = maybeDeferred(link.callRemote, command, task=task_id(), **arguments)
     return result
 
 
@@ -226,6 +246,7 @@ __all__ = [
     "Ping",
     "Refused",
     "Report",
+    "Unreadable",
     "call",
     "continued",
     "decoded",

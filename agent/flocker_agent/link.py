@@ -21,7 +21,7 @@ from flocker_py import messages, wire
 from flocker_py.assignment import NodeAssignment
 from flocker_py.clock import Clock
 from flocker_py.handshake import tls_failure_text
-from flocker_py.link import Assign, Greet, Link, Refused, Report, call, continued, decoded
+from flocker_py.link import Assign, Greet, Link, Refused, Report, Unreadable, call, continued, decoded
 from flocker_py.messages import LINK_VERSION, AssignmentUpdate
 from flocker_py.observed import NodeObservation
 
@@ -108,7 +108,7 @@ class ControlSession(Link):
         self.abort()
 
     @Assign.responder
-    def assigned(self, update: str, task: str) -> dict[str, Any]:
+    def assigned(self, update: str | Unreadable, task: str) -> dict[str, Any]:
         """
         Something new is asked.
         """

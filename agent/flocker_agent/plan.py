@@ -173,8 +173,8 @@ def _own(asked: Own, local: Local) -> Step:
 def _take(asked: Own, stored: StoredDataset, local: Local) -> Step:
     if stored.epoch == asked.epoch:
         return Nothing(
-            reason=f"a higher epoch: its copy there is {stored.role.value} under epoch {stored.epoch}, under which it is"
-            " not written again"
+            reason=f"a higher epoch: the copy there is {stored.role.value} under epoch {stored.epoch}, under which it"
+            " is not written again"
         )
     if local.receiving:
         return StopReceiving(dataset_id=asked.dataset_id)

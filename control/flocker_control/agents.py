@@ -6,6 +6,8 @@ Who a node is, is what its certificate says; every message that speaks for a nod
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from eliot import log_message
@@ -20,7 +22,7 @@ from flocker_py import __version__, messages, wire
 from flocker_py.assignment import NodeAssignment
 from flocker_py.clock import Clock
 from flocker_py.identity import NodeIdentity
-from flocker_py.link import Assign, Greet, Link, Refused, Report, call, continued, decoded
+from flocker_py.link import Assign, Greet, Link, Refused, Report, Unreadable, call, continued, decoded
 from flocker_py.messages import LINK_VERSION, NodeReport
 from flocker_py.model import NodeId
 from flocker_py.observed import NodeObservation
@@ -55,20 +57,20 @@ class AgentSession(Link):
             self.abort()
 
     @Greet.responder
-    def greet(self, version: int, report: str, task: str) -> dict[str, Any]:
+    def greet(self, version: int, report: str | Unreadable, task: str) -> dict[str, Any]:
         """
         A session begins.
         """
-        if version != LINK_VERSION:
-            raise Refused(
-                f"this control service (flocker_py {__version__}) speaks version {LINK_VERSION} of the link, the agent"
-                f" version {version}: install the same release of flocker_py on both"
-            )
-        transport: Any = self.transport
-        speaker = peer_identity(transport)
-        if not isinstance(speaker, NodeIdentity):
-            raise Refused("this port is for agents, with certificates of nodes")
-        with continued(task, "flocker:control:greet"):
+        with self._ending_if_refused(), continued(task, "flocker:control:greet"):
+            if version != LINK_VERSION:
+                raise Refused(
+                    f"this control service (flocker_py {__version__}) speaks version {LINK_VERSION} of the link, the"
+                    f" agent version {version}: install the same release of flocker_py on both"
+                )
+            transport: Any = self.transport
+            speaker = peer_identity(transport)
+            if not isinstance(speaker, NodeIdentity):
+                raise Refused("this port is for agents, with certificates of nodes")
             self._node_id = speaker.node_id
             node = self._heard(report)
             log_message(message_type="flocker:control:node-came", node_id=str(self._node_id), era=str(node.era))
@@ -76,15 +78,32 @@ class AgentSession(Link):
         return {"control_version": __version__}
 
     @Report.responder
-    def report(self, report: str, task: str) -> dict[str, Any]:
+    def report(self, report: str | Unreadable, task: str) -> dict[str, Any]:
         """
         The node has news.
         """
-        with continued(task, "flocker:control:report"):
+        with self._ending_if_refused(), continued(task, "flocker:control:report"):
             self._service.node_reported(self, self._heard(report))
         return {}
 
-    def _heard(self, text: str) -> NodeObservation:
+    @contextmanager
+    def _ending_if_refused(self) -> Iterator[None]:
+        try:
+            yield
+        except Refused as refusal:
+            log_message(message_type="flocker:control:refused", node_id=str(self._node_id), reason=str(refusal))
+            # After the answer has gone out. A new session begins with everything.
+            self._reactor.callLater(0, self._hang_up)
+            raise
+
+    def _hang_up(self) -> None:
+        transport: Any = self.transport
+        if transport is not None:
+            transport.loseConnection()
+
+    def _heard(self, text: str | Unreadable) -> NodeObservation:
+        if self._node_id is None:
+            raise Refused("the first message of a session must be a greeting")
         report = decoded(NodeReport, text)
         speaks_for = {report.node_id}
         if report.whole is not None:
