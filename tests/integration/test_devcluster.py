@@ -355,12 +355,12 @@ class TestRefused:
             True,
         )
 
-    def test_zfs_without_zfs(self, tmp_path: Path) -> None:
+    def test_zfs_without_zfs(self, tmp_path: Path, require: Require) -> None:
         """
         Where there is no ZFS, asking for it says what is missing.
         """
         if Path("/dev/zfs").exists():
-            pytest.skip("this machine has ZFS")
+            require("no-zfs", "this machine has ZFS")
         done = devcluster(tmp_path / "new", "up", "--backend=zfs")
 
         assert "--backend directory" in done.stderr
