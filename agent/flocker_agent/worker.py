@@ -17,7 +17,7 @@ from flocker_py.clock import Clock, Timer
 Step = Callable[[], Awaitable[float | None]]
 """One step: answers in how many seconds to step again at the latest; 0: now; None: only when woken."""
 
-FIRST_WAIT_SECONDS = 0.5
+FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 30.0
 
 
