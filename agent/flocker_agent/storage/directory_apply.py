@@ -203,8 +203,10 @@ class Restoration:
     def _marked(self, changed: set[bytes]) -> dict[bytes, Entry]:
         result = dict(self._after)
         # Fingerprints of another host's or another time's files say nothing of these.
-        for path, entry in result.items():
+        for path, entry in self._after.items():
             before = self._before.get(path)
+            if before is entry:
+                continue
             result[path] = entry._replace(print=before.print if before is not None and same(before, entry) else None)
         if not times_tell(self._root):
             return result

@@ -13,13 +13,15 @@ import bisect
 import json
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flocker_py.storage import StorageError
 
 DIRECTORY, FILE, LINK, SYMLINK = "d", "f", "h", "l"
 FIFO, SOCKET, CHARACTER_DEVICE, BLOCK_DEVICE = "p", "s", "c", "b"
 _VERSION = 1
+# One encoder for all lines: json.dumps with options makes a new one for each.
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 _offset_of = operator.itemgetter(0)
 
 
@@ -120,7 +122,7 @@ def metadata_row(entry: Entry) -> list[object]:
     ]
 
 
-def entry_of_row(row: list[object]) -> Entry:
+def entry_of_row(row: list[Any]) -> Entry:
     """
     An entry without segments and fingerprint.
 
@@ -128,31 +130,19 @@ def entry_of_row(row: list[object]) -> Entry:
     :raises TypeError: the row is none.
     """
     path, kind, mode, uid, gid, mtime_ns, size, target, device, xattrs = row
-    numbers = (mode, uid, gid, mtime_ns, size, device)
-    if not (isinstance(path, str) and isinstance(kind, str) and isinstance(target, str) and isinstance(xattrs, list)):
+    if not (type(path) is type(kind) is type(target) is str and type(xattrs) is list):
         raise TypeError("a name, kind, target or list of attributes is something else")
-    if not all(type(number) is int for number in numbers):
+    if not type(mode) is type(uid) is type(gid) is type(mtime_ns) is type(size) is type(device) is int:
         raise TypeError("a number is something else")
-    mode, uid, gid, mtime_ns, size, device = (int(str(number)) for number in numbers)
-    return Entry(
-        path=name_of(path),
-        kind=kind,
-        mode=mode,
-        uid=uid,
-        gid=gid,
-        mtime_ns=mtime_ns,
-        size=size,
-        target=name_of(target),
-        device=device,
-        xattrs=tuple((str(name), bytes.fromhex(content)) for name, content in xattrs),
-    )
+    attributes = tuple((str(name), bytes.fromhex(content)) for name, content in xattrs)
+    return Entry(name_of(path), kind, mode, uid, gid, mtime_ns, size, (), name_of(target), device, attributes)
 
 
 def manifest_bytes(entries: Iterable[Entry]) -> bytes:
     """
     A manifest as it is kept: a line for each entry, and a last one that says how many there are.
     """
-    lines = [json.dumps([metadata_row(entry), entry.segments, entry.print], separators=(",", ":")) for entry in entries]
+    lines = [_encoded([metadata_row(entry), entry.segments, entry.print]) for entry in entries]
     lines.append(json.dumps({"version": _VERSION, "entries": len(lines)}))
     return "\n".join(lines).encode()
 

@@ -12,26 +12,27 @@ from pyrsistent import pvector
 
 from flocker_agent.storage.directory_apply import Restoration
 from flocker_agent.storage.directory_capture import Capture, written
-from flocker_agent.storage.directory_files import FOLDER_FLAGS, remove_tree, sync_folder, write_durably
+from flocker_agent.storage.directory_files import FOLDER_FLAGS, remove_tree, sync_folder
 from flocker_agent.storage.directory_manifest import (
     Entries,
     Entry,
     content_bytes,
-    manifest_bytes,
     packs_of,
-    parsed_manifest,
 )
+from flocker_agent.storage.directory_manifests import Manifests
 from flocker_agent.storage.directory_packs import PackReader, PackWriter, release_unused
 from flocker_agent.storage.directory_pool import DirectoryPool
 from flocker_agent.storage.directory_state import DatasetPaths, DatasetState, SnapshotState, make_live
 from flocker_py.model import Guid
+
+_MANIFESTS = Manifests(entry_limit=200_000)
 
 
 def entries_of(paths: DatasetPaths, guid: Guid | None) -> dict[bytes, Entry]:
     """
     What a snapshot or bookmark says of its tree; of none, nothing.
     """
-    return {} if guid is None else parsed_manifest(paths.manifest(guid).read_bytes())
+    return {} if guid is None else _MANIFESTS.read(paths.manifest(guid))
 
 
 def newest_entries(paths: DatasetPaths, state: DatasetState) -> dict[bytes, Entry]:
@@ -86,7 +87,7 @@ def commit(
     packs = packs_of(entries)
     if state.next_pack in packs:
         sync_folder(paths.packs)
-    write_durably(paths.manifest(guid), manifest_bytes(entries.values()))
+    _MANIFESTS.write(paths.manifest(guid), entries)
     snapshot = SnapshotState(
         guid=guid, name=name, age=state.next_age, packs=pvector(sorted(packs)), size_bytes=content_bytes(entries)
     )
@@ -129,7 +130,7 @@ def repaired(pool: DirectoryPool, state: DatasetState) -> DatasetState:
         return state
     paths = pool.paths(state.dataset_id)
     entries = rebuilt(paths, newest_entries(paths, state))
-    write_durably(paths.manifest(state.newest.guid), manifest_bytes(entries.values()))
+    _MANIFESTS.write(paths.manifest(state.newest.guid), entries)
     pool.settled_ns[state.dataset_id] = time.monotonic_ns()
     after = state.set(dirty_guid=None, clean_guid=state.newest.guid)
     paths.save(after)
