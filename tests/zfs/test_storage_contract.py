@@ -13,6 +13,8 @@ from tests.conftest import require
 from tests.zfs.under_test import new_pools
 
 
+# An emulated processor is 10 to 40 times slower than this one.
+@pytest.mark.timeout(900)
 @pytest.mark.zfs
 class TestZfsStorage(StorageContract):
     """

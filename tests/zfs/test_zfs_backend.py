@@ -47,7 +47,8 @@ from tests.conftest import require
 from tests.zfs.pools import import_pool
 from tests.zfs.under_test import ZfsUnderTest, new_pools
 
-pytestmark = pytest.mark.zfs
+# An emulated processor is 10 to 40 times slower than this one.
+pytestmark = [pytest.mark.zfs, pytest.mark.timeout(900)]
 
 NewZfsPool = Callable[[], ZfsUnderTest]
 PASSPHRASE = b"correct horse battery staple\n"
