@@ -74,10 +74,20 @@ class ModuleDocstring(_Generated):
         docstring = inspect.cleandoc(ast.get_docstring(ast.parse(path.read_text()), clean=False) or "")
         if "table" not in self.options:
             return docstring
-        parts = re.findall(r"(?:^=[= ]+\n(?:.*\S.*\n)*?=[= ]+\n(?:.*\S.*\n)*?=[= ]+$)", docstring, re.MULTILINE)
+        parts = list(tables(docstring))
         if not parts:
             raise self.error(f"there is no table in {path}")
         return "\n\n".join(parts)
+
+
+def tables(text: str) -> Iterator[str]:
+    """
+    The simple tables of reStructuredText in a text: each from a ruled line to the last before an empty one.
+    """
+    for block in re.split(r"\n\s*\n", text):
+        lines = block.splitlines()
+        if len(lines) > 2 and all(re.fullmatch(r"=+( +=+)+", line) for line in (lines[0], lines[-1])):
+            yield block.strip()
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------

@@ -14,22 +14,13 @@ import click
 
 from tests.docs.blocks import ROOT
 
-# Other people's programs that pages may name: whether those options exist, their own manuals know.
-OTHERS = {
-    "apt-get",
-    "chmod",
-    "cp",
-    "git",
-    "install",
-    "journalctl",
-    "nft",
-    "python3",
-    "scp",
-    "ssh",
-    "systemctl",
-    "zfs",
-    "zpool",
-}
+# Other people's programs that pages name: whether the options exist, their own manuals know.
+OTHERS = frozenset(
+    (
+        *("apt-get", "chown", "cp", "curl", "journalctl", "ln", "python3", "scp", "ssh"),
+        *("systemctl", "systemd-sysusers", "zfs", "zpool"),
+    )
+)
 _UNIT = re.compile(r"flocker-[a-z]+(\.service)?")
 
 

@@ -4,6 +4,7 @@ The documentation tells the truth: what it says to type does what it says it doe
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -80,8 +81,8 @@ def test_commands_of_ci(step: Step) -> None:
     """
     Commands that are left to the continuous integration are targets of the Makefile.
     """
-    program, *arguments = step.command.split()
-    targets = {word for word in arguments if "=" not in word and not word.startswith('"')}
+    program, *arguments = shlex.split(step.command)
+    targets = {word for word in arguments if "=" not in word}
 
     assert (program, targets - make_targets()) == ("make", set())
 
