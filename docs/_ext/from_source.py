@@ -111,15 +111,16 @@ def described(name: str, shown: click.Command, parent: click.Context | None = No
     A command in reStructuredText, its subcommands below it.
     """
     # The width of the usage must not depend on the terminal that the documentation is built in.
-    context = click.Context(shown, parent=parent, info_name=name, terminal_width=100, max_content_width=100)
+    settings = {**shown.context_settings, "terminal_width": 100, "max_content_width": 100}
+    context = click.Context(shown, parent=parent, info_name=name, **settings)
     yield from (f".. rubric:: {context.command_path}", "")
     usage = " ".join([context.command_path, *shown.collect_usage_pieces(context)])
     yield from (".. code-block:: text", "", f"   {usage}", "")
     yield from _paragraphs(shown.help or "")
     for parameter in shown.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None:
-            yield from (f"``{record[0]}``", *_indented(record[1] or ""), "")
+        if record is not None and record[1]:
+            yield from (f"``{record[0]}``", *_indented(record[1]), "")
     yield from _paragraphs(shown.epilog or "")
     if isinstance(shown, click.Group):
         for each in sorted(shown.commands):
@@ -132,7 +133,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _indented(text: str) -> Iterator[str]:
-    yield f"   {_escaped(' '.join(text.split())) or '.'}"
+    yield f"   {_escaped(' '.join(text.split()))}"
 
 
 def _escaped(text: str) -> str:
