@@ -10,8 +10,8 @@ from typing import ClassVar
 
 class FlockerError(Exception):
     """
-    Something that a user can be told in a sentence. The class's docstring is the fact and the remedy; the message, which
-    thing it is about.
+    Something that a user can be told in a sentence. The class's docstring is the fact and the remedy; the message,
+    which thing it is about.
 
     ``lasting`` says that trying again can't help before somebody changes something.
     """
