@@ -188,5 +188,5 @@ def lines(s: Situation) -> list[str]:
     for node_id in sorted(own.handed_over, key=str):
         result.append(f"Node {node_name(s, node_id)} still has to remove its former copy.")
     waits = waiting_for(s)
-    result.append(f"It waits for {waits}." if waits else "Nothing is in its way.")
+    result.append(f"It waits for {waits.rstrip(chr(46))}." if waits else "Nothing is in its way.")
     return result

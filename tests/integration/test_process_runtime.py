@@ -842,3 +842,28 @@ def living(host: Host) -> list[int]:
         if f"FLOCKER_VOLUME={host.volume}\0".encode() in environment and lives(pid):
             found.append(pid)
     return found
+
+
+def test_what_cannot_be_executed_is_never_seen_to_have_run(host: Host) -> None:
+    """
+    Whoever looks while a program can't be started sees it starting or not at all: a move whose application only seems
+    to have run would be taken for done.
+    """
+    phases: set[ContainerPhase] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            phases.update(seen.phase for seen in host.runtime.containers().values())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(30):
+            with pytest.raises(ContainerStartFailed):
+                host.runtime.start(container("").set(command=pvector(["/no/such/program"])), host.paths)
+    finally:
+        done.set()
+        looking.join()
+
+    assert phases <= {ContainerPhase.STARTING}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flocker_agent.runtime.process_files import PHASES, FileDamaged, Run, Status, StopRequest
+from flocker_agent.runtime.process_files import EXITED, PHASES, STARTING, FileDamaged, Run, Status, StopRequest
 
 RUN = Run(
     token="0123456789abcdef",
@@ -133,6 +133,34 @@ class TestStatus:
         status = Status(token="t", phase=phase, boot="b", supervisor=1, supervisor_ticks=2)
 
         assert vars(status) == vars(Status.from_text(status.to_text()))
+
+    @pytest.mark.parametrize(
+        ("phase", "exit_status", "started_at_seconds", "never_ran"),
+        [
+            (EXITED, 127, None, True),
+            (EXITED, 127, 5.0, False),
+            # Its supervisor was killed before it wrote down that it had started it: nobody knows.
+            (EXITED, None, None, False),
+            (STARTING, None, None, False),
+        ],
+    )
+    def test_never_ran(
+        self, phase: str, exit_status: int | None, started_at_seconds: float | None, never_ran: bool
+    ) -> None:
+        """
+        What could not be executed the first time has never run.
+        """
+        status = Status(
+            token="t",
+            phase=phase,
+            boot="b",
+            supervisor=1,
+            supervisor_ticks=2,
+            exit_status=exit_status,
+            started_at_seconds=started_at_seconds,
+        )
+
+        assert status.never_ran() is never_ran
 
 
 class TestStopRequest:

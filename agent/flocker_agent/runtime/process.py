@@ -272,9 +272,10 @@ class ProcessRuntime:
             run = folder.run()
             held = folder.held()
             status = folder.status(run)
-            if held or (status is not None and status.phase == process_files.EXITED):
+            ended = status is not None and status.phase == process_files.EXITED and not status.never_ran()
+            if held or ended:
                 return _observation(definition, status)
-            # Its supervisor was killed or never came to be; or a call is at work on it.
+            # Its supervisor was killed or never came to be, or the application; or a call is at work on it.
             busy = self._busy_lock(name)
             if not busy.acquire(blocking=False):
                 return _observation(definition, status)
@@ -301,7 +302,8 @@ class ProcessRuntime:
             with folder.holding() as lock:
                 if lock is not None:
                     self._end_run(name, kill_seconds=kill_seconds)
-                    if forget or folder.definition() is None or folder.status(folder.run()) is None:
+                    status = folder.status(folder.run())
+                    if forget or folder.definition() is None or status is None or status.never_ran():
                         folder.clear()
                     return
             if time.monotonic() > deadline:
@@ -312,7 +314,11 @@ class ProcessRuntime:
 def _observation(
     definition: Container, status: Status | None, *, phase: ContainerPhase | None = None
 ) -> ContainerObservation:
-    known = status or Status(token="", phase=process_files.STARTING, boot="", supervisor=0, supervisor_ticks=0)
+    if status is None or status.never_ran():
+        # What could not be started has not ended either: nobody may take it for an application that has run.
+        known = Status(token="", phase=process_files.STARTING, boot="", supervisor=0, supervisor_ticks=0)
+    else:
+        known = status
     return ContainerObservation(
         name=definition.name,
         phase=phase or ContainerPhase(known.phase),

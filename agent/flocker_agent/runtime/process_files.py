@@ -165,7 +165,7 @@ class Status:
         a process for ever. ``pid`` is 0 while there is none.
     :param output_pipe: inode of the pipe that is the standard output of all its processes.
     :param exit_status: of the last run of the application; None while it runs or before it ran.
-    :param started_at_seconds: of the present or last run of the application, since the epoch of Unix.
+    :param started_at_seconds: of the present or last run of the application, since the epoch of Unix; None before.
     """
 
     def __init__(
@@ -192,6 +192,12 @@ class Status:
         self.exit_status = exit_status
         self.restarts = restarts
         self.started_at_seconds = started_at_seconds
+
+    def never_ran(self) -> bool:
+        """
+        Whether the application could not even be started the first time.
+        """
+        return self.phase == EXITED and self.exit_status is not None and self.started_at_seconds is None
 
     def to_text(self) -> str:
         """

@@ -65,7 +65,7 @@ def main() -> None:
     try:
         supervisor.begin()
     except LaunchFailed as failure:
-        supervisor.finish(failure.exit_status)
+        supervisor.finish_unstarted(failure.exit_status)
         _report(f"failed {failure}")
     else:
         _report("started")
@@ -133,6 +133,13 @@ class _Supervisor:
         self._status.phase = EXITED
         self._status.exit_status = exit_status
         self._write_status()
+
+    def finish_unstarted(self, exit_status: int) -> None:
+        """
+        Write down that the application never ran.
+        """
+        self._status.started_at_seconds = None
+        self.finish(exit_status)
 
     def supervise(self) -> None:
         """
