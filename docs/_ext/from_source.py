@@ -22,7 +22,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,7 +64,7 @@ class ModuleDocstring(_Generated):
     The docstring of a module.
     """
 
-    option_spec: ClassVar[dict[str, Any]] = {"table": directives.flag}
+    option_spec: ClassVar[dict[str, Callable[[str], Any]] | None] = {"table": directives.flag}
 
     def text(self) -> str:
         """
