@@ -23,7 +23,7 @@ def main() -> None:
     missing = [path for path in paths if not (ROOT / path).exists()]
     if missing:
         raise SystemExit(f"pyproject.toml names cores that don't exist: {', '.join(missing)}")
-    print(",".join(paths))  # noqa: T201
+    print(",".join(paths))
 
 
 if __name__ == "__main__":

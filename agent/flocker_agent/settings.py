@@ -210,7 +210,10 @@ def _rate(transfer: Mapping[str, object], complaints: list[str]) -> int | None:
     if rate is None:
         return None
     try:
-        return size_bytes(rate if isinstance(rate, (str, int)) else str(rate))
+        bytes_per_second = size_bytes(rate if isinstance(rate, (str, int)) else str(rate))
+        if bytes_per_second <= 0:
+            complaints.append(f"transfer: maximum_rate must be more than 0, not {rate!r}; leave it out for no limit")
+        return bytes_per_second
     except SizeUnreadable as error:
         complaints.append(f"transfer: maximum_rate: {error}")
         return None

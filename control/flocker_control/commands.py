@@ -197,7 +197,7 @@ def decide(state: State, command: Command, observed: PMap[NodeId, NodeObservatio
 
     :param observed: reports of the nodes that have a session now.
     """
-    changes = _applied(state, command)
+    changes = _applied(state, command, observed)
     if isinstance(changes, Refusal):
         return changes
     changes = _effective(state, changes)
@@ -209,7 +209,7 @@ def refusals(state: State, command: Command, observed: PMap[NodeId, NodeObservat
     """
     Everything that stands in the way of a command; nothing if ``decide`` accepts it.
     """
-    changes = _applied(state, command)
+    changes = _applied(state, command, observed)
     if isinstance(changes, Refusal):
         return (changes,)
     changes = _effective(state, changes)
@@ -240,10 +240,10 @@ def _known(state: State, record: Stored) -> Stored | None:
     assert_never(record)
 
 
-def _applied(state: State, command: Command) -> Changes | Refusal:
+def _applied(state: State, command: Command, observed: PMap[NodeId, NodeObservation]) -> Changes | Refusal:
     match command:
         case CreateDataset():
-            return _created(state, command)
+            return _created(state, command, observed)
         case ChangePrimary():
             return _with_primary(state, command)
         case ResizeDataset():
@@ -276,15 +276,15 @@ def _applied(state: State, command: Command) -> Changes | Refusal:
         case CancelMove():
             return _cancelled(state, command.move_id)
         case ApplyAll():
-            return _all_applied(state, command)
+            return _all_applied(state, command, observed)
     assert_never(command)
 
 
-def _all_applied(state: State, command: ApplyAll) -> Changes | Refusal:
+def _all_applied(state: State, command: ApplyAll, observed: PMap[NodeId, NodeObservation]) -> Changes | Refusal:
     changes = Changes()
     after = state
     for part in command.commands:
-        more = _applied(after, part)
+        more = _applied(after, part, observed)
         if isinstance(more, Refusal):
             return more
         after = changed(after, more, revision=state.revision)
@@ -295,9 +295,16 @@ def _all_applied(state: State, command: ApplyAll) -> Changes | Refusal:
 # -- datasets ----------------------------------------------------------------------------------------------------------
 
 
-def _created(state: State, command: CreateDataset) -> Changes | Refusal:
+def _created(state: State, command: CreateDataset, observed: PMap[NodeId, NodeObservation]) -> Changes | Refusal:
     if command.dataset_id in state.datasets:
         return Refusal.of(RefusalCode.DATASET_ID_IN_USE, f"the dataset id {command.dataset_id} is in use already")
+    for node_id, node in observed.items():
+        if command.dataset_id in node.datasets:
+            return Refusal.of(
+                RefusalCode.DATASET_ID_IN_USE,
+                f"node {node_id} has data under the dataset id {command.dataset_id}: use another id, or restore the"
+                " copy of the store that knows it",
+            )
     if not command.max_downtime_seconds > 0:
         return Refusal.of(RefusalCode.VALUE_REFUSED, "a downtime has to be more than 0 s")
     dataset = Dataset(

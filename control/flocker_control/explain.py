@@ -43,7 +43,7 @@ def status(s: Situation) -> Status:
     """
     if s.ownership.destroyed:
         return Status.DELETED
-    if facts.record_is_older(s) is not None:
+    if facts.record_is_older(s) is not None or facts.exists_already(s) is not None:
         return Status.ERROR
     if s.dataset.deleted:
         return Status.DELETING
@@ -75,6 +75,13 @@ def waiting_for(s: Situation) -> str | None:
             f"node {node_name(s, ahead)} has seen a later epoch of this dataset than this control service knows of:"
             " the control service's store is older than the cluster. Restore the newest copy of the store;"
             " until then nothing is done with this dataset"
+        )
+    beside = facts.exists_already(s)
+    if beside is not None and not s.ownership.destroyed:
+        return (
+            f"somebody to say what node {node_name(s, beside)} has under this id, although by the control service's"
+            " record the dataset never was made: restore the newest copy of the store, or delete the dataset here and"
+            " use another id. Nothing is made beside it, and nothing of it is destroyed"
         )
     move = s.ownership.move
     if move is not None:

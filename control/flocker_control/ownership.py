@@ -20,6 +20,7 @@ final        committed   the target re-read the final snapshot from its pool    
 taking       taken       the target writes, and its containers run                             steady
 any          settled     a former owner reports that its copy is gone                          the same
 deleted      destroyed   no node that had it may still have it                                 gone
+deleted      withdrawn   it never was made, and what a node has under its id is another's       gone
 ===========  ==========  ====================================================================  ====================
 
 The commit point is ``committed``: before it only the source, after it only the target may ever write. A move can be
@@ -168,6 +169,8 @@ def transition(s: Situation) -> tuple[str, Ownership] | None:
     """
     if facts.record_is_older(s) is not None or s.ownership.destroyed:
         return None
+    if facts.exists_already(s) is not None:
+        return ("withdrawn", s.ownership.set(destroyed=True)) if s.dataset.deleted else None
     for name, guard, effect in TABLE:
         if guard(s):
             return name, effect(s)

@@ -107,6 +107,21 @@ def record_is_older(s: Situation) -> NodeId | None:
     return None
 
 
+def exists_already(s: Situation) -> NodeId | None:
+    """
+    A node that has the dataset although, by our record, it never was made: the record is not of this cluster's
+    present, or the id was used before. Nothing may be made beside it.
+    """
+    if s.ownership.created:
+        return None
+    for node_id, node in s.nodes.items():
+        seen = node.datasets.get(s.dataset.dataset_id)
+        born = node_id == s.ownership.owner and seen is not None and seen.role is Role.OWNER
+        if seen is not None and not born:
+            return node_id
+    return None
+
+
 def owner_serves(s: Situation) -> bool:
     """
     Whether the owner reports the dataset as its own, under the present epoch.

@@ -19,10 +19,12 @@ def assignments(s: Situation) -> PMap[NodeId, DatasetAssignment]:
     """
     What each node concerned is asked to do with the dataset, under an ownership that is durable.
     """
-    if facts.record_is_older(s) is not None:
+    if facts.record_is_older(s) is not None or facts.exists_already(s) is not None:
         return pmap()
     if s.dataset.deleted and s.ownership.move is None:
-        return pmap({n: Destroy(dataset_id=s.dataset.dataset_id, epoch=s.ownership.epoch) for n in facts.holders(s)})
+        # What never was made by our record, and yet is on another node, isn't ours to destroy.
+        doomed = (n for n in facts.holders(s) if s.ownership.created or n == s.ownership.owner)
+        return pmap({n: Destroy(dataset_id=s.dataset.dataset_id, epoch=s.ownership.epoch) for n in doomed})
     concerned = {s.ownership.owner, *s.ownership.handed_over}
     concerned |= {n for n, node in s.nodes.items() if s.dataset.dataset_id in node.datasets}
     if s.ownership.move is not None:

@@ -225,7 +225,7 @@ def test_story_of_a_dataset(cluster: RestCluster, certificates: ClusterCertifica
         "node beta: at 192.0.2.2",
         "dataset pg: owned by node alpha under epoch 1",
         "dataset pg: owned by node alpha under epoch 1, moving to node beta: copying",
-        "dataset pg: owned by node alpha under epoch 2, last move cancelled: cancelled",
+        "dataset pg: owned by node alpha under epoch 2, last move cancelled",
         "container web: wanted on node alpha",
         "container web was removed",
         "dataset pg: to be deleted",

@@ -185,6 +185,17 @@ class TestCreateDataset:
         code, text = refusal(present, CreateDataset(dataset_id=D1, primary=A))
         assert (RefusalCode.DATASET_ID_IN_USE, True) == (code, str(D1) in text)
 
+    def test_id_of_data_on_a_node(self) -> None:
+        """
+        An id under which a node has data isn't given to a new dataset: what is there would be hidden by an empty one.
+        """
+        observed = pmap({A: node_report(A, observation(D1, 0))})
+
+        decision = commands.decide(state(), CreateDataset(dataset_id=D1, primary=B), observed)
+
+        assert isinstance(decision, Refusal)
+        assert RefusalCode.DATASET_ID_IN_USE == decision.code
+
     def test_name_in_use(self) -> None:
         """
         Two datasets can't have one name.

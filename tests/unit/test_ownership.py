@@ -184,6 +184,10 @@ APPLIES: dict[str, tuple[str, Situation]] = {
         "destroyed",
         situation(ownership(owner=C, created=False), known=(A,), dataset={"deleted": True}, primary=C),
     ),
+    "a deletion finds what never was made": (
+        "withdrawn",
+        situation(ownership(created=False), node(A), node(B, copy_of()), dataset={"deleted": True}),
+    ),
     "its container runs on the target": (
         "taken",
         situation(TAKING, node(B, copy_of(epoch=2), **ran()), primary=B, containers=pvector([container(DATASET)])),
@@ -254,6 +258,10 @@ STAYS = {
     "a deleted dataset's owner is away": situation(dataset={"deleted": True}),
     "it was destroyed": situation(ownership(destroyed=True), node(A, copy_of()), primary=B),
     "a node has seen a later epoch": situation(COPYING, node(A, copy_of(epoch=5)), node(B)),
+    "another node has what never was made": situation(ownership(created=False), node(A), node(B, copy_of())),
+    "the owner laid down what never was made": situation(
+        ownership(created=False), node(A, copy_of(role=Role.RELEASED))
+    ),
     "a companion still catches up": situation(
         COPYING,
         node(
@@ -334,7 +342,7 @@ def test_every_row_is_tried() -> None:
     """
     Each row of the table has a case above.
     """
-    assert {name for name, _, _ in TABLE} == {name for name, _ in APPLIES.values()}
+    assert {name for name, _, _ in TABLE} | {"withdrawn"} == {name for name, _ in APPLIES.values()}
 
 
 class TestEffects:
@@ -543,6 +551,21 @@ class TestAssignments:
         """
         assert assignments(STAYS["a node has seen a later epoch"]) == pmap()
 
+    def test_nothing_is_made_beside_what_exists(self) -> None:
+        """
+        While any node has data under the id of a dataset that by the record never was, nobody is asked to make it.
+        """
+        assert assignments(STAYS["another node has what never was made"]) == pmap()
+
+    def test_what_never_was_made_is_not_destroyed_elsewhere(self) -> None:
+        """
+        A deletion doesn't reach data that by the record isn't of this dataset.
+        """
+        own = ownership(created=False, destroyed=True)
+        asked = assignments(situation(own, node(A, copy_of()), node(B, copy_of()), dataset={"deleted": True}))
+
+        assert B not in asked
+
     def test_holders_of_what_never_was(self) -> None:
         """
         A node that never was part of the cluster holds nothing.
@@ -669,6 +692,11 @@ EXPLAINED = {
         situation(TAKING, TAKEN, primary=B, containers=pvector([container(DATASET)])),
     ),
     "old record": (Status.ERROR, "is older than the cluster", STAYS["a node has seen a later epoch"]),
+    "exists already": (
+        Status.ERROR,
+        "somebody to say what node b has under this id",
+        STAYS["another node has what never was made"],
+    ),
     "deleting": (Status.DELETING, None, situation(None, node(A, copy_of()), dataset={"deleted": True})),
     "deleting, owner away": (
         Status.DELETING,

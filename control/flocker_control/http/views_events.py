@@ -55,7 +55,8 @@ def _ownership_text(state: State, ownership: Ownership) -> str:
         return f"{owner}, moving to node {_node_called(state, ownership.move.target)}: {ownership.move.phase.value}"
     if ownership.last_move is not None:
         last = ownership.last_move
-        return f"{owner}, last move {last.outcome.value}" + (f": {last.reason}" if last.reason else "")
+        reason = "" if last.reason in ("", last.outcome.value) else f": {last.reason}"
+        return f"{owner}, last move {last.outcome.value}{reason}"
     return owner
 
 
