@@ -377,6 +377,8 @@ def _name_complaint(name: str) -> str | None:
 
 
 def _app_name_complaint(name: str) -> str | None:
+    if re.fullmatch(UUID_PATTERN, name):
+        return f"{shown(name)} could be mistaken for the id of a volume: choose another name"
     if not re.fullmatch(APP_NAME_PATTERN, name):
         return f"the name {shown(name)} must be {_APP_NAME_MEANING}"
     return None

@@ -264,8 +264,14 @@ class Cluster:
             "volumes": volumes,
             "apps": apps,
         }
-        plan = self.api("POST", "/v2/plan", {"deployment": document})
-        return self.api("POST", "/v2/apply", {"deployment": document, "revision": plan["revision"]})
+        while True:
+            plan = self.api("POST", "/v2/plan", {"deployment": document})
+            try:
+                return self.api("POST", "/v2/apply", {"deployment": document, "revision": plan["revision"]})
+            except ApiError as error:
+                # What follows from earlier deployments, such as a move that ends, is a change of the cluster, too.
+                if error.body["code"] != "RevisionConflict":
+                    raise
 
     def wait(self, condition: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> Any:
         """

@@ -91,35 +91,43 @@ def manifest(text: str) -> Manifest | list[Mistake]:
     """
     The one document of a YAML text; or why it can't be read.
     """
+    read, found = _read(text)
+    return read if read is not None and not found else found
+
+
+def _read(text: str) -> tuple[Manifest | None, list[Mistake]]:
+    """
+    The document, and what is wrong with it; None where it is so wrong that no more can be said about it.
+    """
     if len(text) > SIZE_LIMIT_CHARACTERS:
-        return [Mistake(position=_BEGINNING, text=f"the file has more than {SIZE_LIMIT_CHARACTERS} characters")]
+        return None, [Mistake(position=_BEGINNING, text=f"the file has more than {SIZE_LIMIT_CHARACTERS} characters")]
     strange = _NOT_PRINTABLE.search(text)
     if strange is not None:
         found = f"not YAML: the character U+{ord(strange[0]):04X} must not be in a file"
-        return [Mistake(position=_counted(text, strange.start()), text=found)]
+        return None, [Mistake(position=_counted(text, strange.start()), text=found)]
     composer = _Composer()
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             composer.take(event)
     except _Unreadable as unreadable:
-        composer.mistakes.append(Mistake(position=unreadable.position, text=unreadable.text))
+        return None, [*composer.mistakes, Mistake(position=unreadable.position, text=unreadable.text)]
     except yaml.MarkedYAMLError as error:
-        composer.mistakes.append(Mistake(position=_marked(error), text=f"not YAML: {_problem(error)}"))
-    if composer.mistakes:
-        return composer.mistakes
-    return Manifest(data=composer.root, positions=composer.positions)
+        return None, [*composer.mistakes, Mistake(position=_marked(error), text=f"not YAML: {_problem(error)}")]
+    return Manifest(data=composer.root, positions=composer.positions), composer.mistakes
 
 
 def deployment(text: str) -> ManifestDeployment | list[Mistake]:
     """
     What a YAML text asks for; or everything that is wrong with it, in the order of its lines.
     """
-    read = manifest(text)
-    if isinstance(read, list):
-        return read
+    read, found = _read(text)
+    if read is None:
+        return found
     parsed = parse(read.data)
     if isinstance(parsed, list):
-        return mistakes(read, parsed)
+        return _in_order([*found, *mistakes(read, parsed)])
+    if found:
+        return found
     return ManifestDeployment(manifest=read, deployment=parsed)
 
 
@@ -131,6 +139,10 @@ def mistakes(read: Manifest, complaints: list[Complaint]) -> list[Mistake]:
         Mistake(position=_position(read, complaint.pointer), path=path_text(complaint.pointer), text=complaint.text)
         for complaint in complaints
     ]
+    return _in_order(found)
+
+
+def _in_order(found: list[Mistake]) -> list[Mistake]:
     return sorted(found, key=lambda mistake: (mistake.position.line, mistake.position.column))
 
 

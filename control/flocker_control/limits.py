@@ -99,7 +99,9 @@ def container_complaint(container: Container) -> str | None:
 
 
 def _container_complaints(c: Container) -> Iterator[str]:
-    if not re.fullmatch(CONTAINER_NAME_PATTERN, c.name):
+    if _UUID.fullmatch(c.name):
+        yield f"the name {c.name!r} could be mistaken for the id of a dataset; choose another"
+    elif not re.fullmatch(CONTAINER_NAME_PATTERN, c.name):
         yield (
             f"the container name {c.name!r} is not 1 to 128 letters, digits, '_', '.' or '-',"
             " beginning with a letter or digit"

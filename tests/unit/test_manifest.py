@@ -123,7 +123,6 @@ def test_values(text: str, expected: object) -> None:
         ("a: !!int 7", "1:4: tags are not supported: leave tag:yaml.org,2002:int out"),
         ("a: !!python/name:os.system x", "1:4: tags are not supported: leave tag:yaml.org,2002:python/name:os.system out"),
         ("--- 1\n--- 2\n", "2:1: a second document begins here, and a file has one"),
-        ("a: 1\nb: 2\na: 3\n", "3:1: a: this key is there twice, first at 1:1"),
         ("? [a]\n: 1", "1:3: a key must be a text"),
         ("[" * 100_000, "1:33: nested more than 32 deep"),
         ("a: b\n\x07", "2:1: not YAML: the character U+0007 must not be in a file"),
@@ -136,6 +135,29 @@ def test_what_is_not_read(text: str, expected: str) -> None:
     What JSON doesn't have, what could mean two things, and what is made to hurt, is a mistake with its place.
     """
     assert told(text) == [f"cluster.yml:{expected}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            GOOD.replace("20G", "20Q") + "version: 2\n",
+            ["7:8: volumes.pg.size: '20Q' is not", "14:1: version: this key is there twice, first at 1:1"],
+        ),
+        (GOOD + "version: 2\n", ["14:1: version: this key is there twice, first at 1:1"]),
+        ("a: 1\na: ]", ["2:1: a: this key is there twice, first at 1:1", "2:4: not YAML"]),
+        ("a: 1\na: *x", ["2:1: a: this key is there twice, first at 1:1", "2:4: aliases are"]),
+    ],
+)
+def test_key_that_is_there_twice(text: str, expected: list[str]) -> None:
+    """
+    A key that is there twice is a mistake beside the others, and hides none of them.
+    """
+    lines = told(text)
+
+    assert [line[: len(f"cluster.yml:{one}")] for line, one in zip(lines, expected, strict=True)] == [
+        f"cluster.yml:{one}" for one in expected
+    ]
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: b: c", "\t- a", "a: 'b", "%YAML 9\n---\na", "- a\nb: c"])
