@@ -16,6 +16,7 @@ The conversation, sender on the left::
 
     Hello        ->
                  <-  State | Refusal
+    DiscardReplica ->                                the replica is of no use as a base
     AbortPartial ->                                  the kept part of an earlier stream is of no use
                  <-  State | Refusal
     Offer        ->                                  once a round
@@ -173,6 +174,13 @@ class AbortPartial(Record):
     """
 
 
+class DiscardReplica(Record):
+    """
+    The replica has nothing in common with the source any more, as after a move that was given up: throw it away, and
+    say the state again.
+    """
+
+
 class Alive(Record):
     """
     Still there.
@@ -183,7 +191,7 @@ class Alive(Record):
     received_bytes: int = value(int, default=0)
 
 
-Message = Hello | State | Refusal | Offer | Accept | End | Result | Cancel | AbortPartial | Alive
+Message = Hello | State | Refusal | Offer | Accept | End | Result | Cancel | AbortPartial | DiscardReplica | Alive
 
 
 def frame(message: Message) -> bytes:

@@ -532,11 +532,28 @@ class TestRefusals(InMemory):
         source.pool.write(dataset_id, "1", b"something else")
         error = Sending(source, dataset_id, target).outcome().error
 
-        assert isinstance(error, FlockerError) and (type(error).__name__, error.lasting, target.guids(dataset_id)) == (
-            "TransferConflict",
-            True,
-            before,
-        )
+        assert isinstance(error, FlockerError) and ("it was kept" in str(error), error.lasting) == (True, True)
+        assert target.guids(dataset_id) == before
+
+    def test_a_useless_replica_makes_way(self, source: TransferNode, target: TransferNode) -> None:
+        """
+        What is left on the target of a move that was given up, and has nothing in common with the source any more, is
+        thrown away, and everything is sent.
+        """
+        dataset_id = source.owned(b"x")
+        given_up = Sending(source, dataset_id, target)
+        eventually(lambda: bool(target.guids(dataset_id)), "something has arrived")
+        given_up.session.cancel()
+        given_up.outcome()
+        eventually(lambda: not target.service.active(), "the first move is over")
+        left = target.guids(dataset_id)
+        storage = source.pool.storage
+        mine = [snapshot.guid for snapshot in storage.dataset(dataset_id).snapshots]
+        storage.release(dataset_id, mine, "move")
+        storage.destroy_snapshots(dataset_id, mine)
+        finished(source, dataset_id, Sending(source, dataset_id, target))
+
+        assert not {*left} & {*target.guids(dataset_id)}
 
     def test_a_target_without_room_says_so(self, cluster: ClusterCertificates, source: TransferNode) -> None:
         """

@@ -35,7 +35,16 @@ from flocker_py.assignment import NodeAssignment
 from flocker_py.messages import AssignmentUpdate, NodeReport
 from flocker_py.model import Container, ContainerName, DatasetId, Guid, MoveId, NodeId
 from flocker_py.observed import NodeObservation, SendProgress, SendVerdict
-from flocker_py.snapshots import NothingToSend, PartialReceive, SendFull, SendIncremental, SendResumed, path_to_send
+from flocker_py.snapshots import (
+    Diverged,
+    NothingInCommon,
+    NothingToSend,
+    PartialReceive,
+    SendFull,
+    SendIncremental,
+    SendResumed,
+    path_to_send,
+)
 from flocker_py.storage import DatasetMissing, Role, SendPlan, StorageError, StreamCut
 
 LEDGER = b"ledger"
@@ -297,6 +306,10 @@ class SimulatedSender:
                 plan = SendPlan(to_guid=to_guid, from_guid=getattr(path, "from_guid", None))
             case SendResumed():
                 target.abort_receive(dataset_id)
+                self._deliver(dataset_id, to_guid)
+                return
+            case NothingInCommon() | Diverged() if there is not None and there.role is Role.REPLICA and not there.epoch:
+                target.destroy(dataset_id)
                 self._deliver(dataset_id, to_guid)
                 return
             case _:

@@ -558,6 +558,7 @@ class TestContainers:
         [
             ({"name": "-"}, "name"),
             ({"command": pvector()}, "neither an image nor a command"),
+            ({"name": ContainerName("00000000-0000-0000-0000-0000000000d1")}, "mistaken for the id of a dataset"),
             ({"image": ""}, "image"),
             ({"command": pvector(["x" * 4097])}, "command"),
             ({"command": pvector(["x"] * 4097)}, "command"),

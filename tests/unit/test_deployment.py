@@ -343,6 +343,7 @@ WRONG: list[tuple[Pointer, object, Pointer, str]] = [
     (("nodes", "n2", "address"), "192.0.2.1", ("nodes", "n2", "address"), "node n1 has this address already"),
     (("nodes", "n 3"), {}, ("nodes", "n 3"), f"the name 'n 3' must be {NAME_RULE}"),
     (("nodes", DATASET), {}, ("nodes", DATASET), f"'{DATASET}' could be mistaken for an id: choose another name"),
+    (("apps", DATASET), {}, ("apps", DATASET), f"'{DATASET}' could be mistaken for the id of a volume: choose another name"),
     ((*PG, "size"), "20Q", (*PG, "size"), "'20Q' is not a size. A size is a number of bytes, or a number with K, M, G, T, P or E: 20G, 512MiB, 1.5T. These are powers of 1024."),
     ((*PG, "size"), "1M", (*PG, "size"), "1048576 bytes is less than the smallest size, 64 MiB"),
     ((*PG, "size"), 67108865, (*PG, "size"), "67108865 bytes is not a multiple of 1024"),

@@ -55,6 +55,7 @@ from flocker_py.streams import (
     Accept,
     Alive,
     Cancel,
+    DiscardReplica,
     End,
     Hello,
     Message,
@@ -264,6 +265,7 @@ EXAMPLES |= {
     "transfer-result": Result(guid=1, newest_guid=2),
     "transfer-cancel": Cancel(),
     "transfer-abort-partial": AbortPartial(),
+    "transfer-discard-replica": DiscardReplica(),
     "transfer-alive": Alive(received_bytes=10),
 }
 

@@ -18,6 +18,7 @@ from flocker_py.streams import (
     Accept,
     Alive,
     Cancel,
+    DiscardReplica,
     End,
     FrameKind,
     FrameRefused,
@@ -52,6 +53,7 @@ MESSAGES: list[Message] = [
     Result(guid=Guid(5), newest_guid=Guid(5)),
     Cancel(),
     AbortPartial(),
+    DiscardReplica(),
     Alive(received_bytes=1),
 ]
 

@@ -24,6 +24,7 @@ from flocker_py.records import Record, value
 from flocker_py.snapshots import history
 from flocker_py.storage import (
     DatasetBusy,
+    DatasetDiverged,
     DatasetMissing,
     PoolFull,
     ResumeRefused,
@@ -37,6 +38,7 @@ from flocker_py.streams import (
     AbortPartial,
     Accept,
     Cancel,
+    DiscardReplica,
     End,
     Message,
     Offer,
@@ -115,6 +117,9 @@ class Reception:
                     case AbortPartial():
                         self._call("abort", self._abort_partial)
                         self._say_state()
+                    case DiscardReplica():
+                        self._call("discard", self._discard)
+                        self._say_state()
                     case Offer() as offer:
                         self._take(offer)
                     case other:
@@ -150,6 +155,19 @@ class Reception:
         except DatasetMissing:
             # It was nothing but that partial receive.
             pass
+
+    def _discard(self) -> None:
+        stored = self._look()
+        if stored is None:
+            return
+        # Epoch 0 is what came in and was never owned here, so all of it came from owners; what was owned here once is
+        # left for the operator to look at.
+        if stored.role is not Role.REPLICA or stored.epoch != 0:
+            raise DatasetDiverged(
+                f"Dataset {self._dataset_id} was owned by this node under epoch {stored.epoch}, and has no snapshot in"
+                " common with the source; it was kept"
+            )
+        self._storage.destroy(self._dataset_id)
 
     def _next(self) -> Message | None:
         while True:

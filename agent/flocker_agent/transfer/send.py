@@ -32,9 +32,18 @@ from flocker_py.errors import FlockerError
 from flocker_py.model import DatasetId, Guid, MoveId, NodeId
 from flocker_py.observed import SendProgress, SendVerdict
 from flocker_py.records import Record, value
-from flocker_py.snapshots import NothingToSend, SendFull, SendIncremental, explain, history, path_to_send
+from flocker_py.snapshots import (
+    Diverged,
+    NothingInCommon,
+    NothingToSend,
+    SendFull,
+    SendIncremental,
+    explain,
+    history,
+    path_to_send,
+)
 from flocker_py.storage import ResumeRefused, Role, SendPlan, Storage, StoredDataset, StoredSnapshot
-from flocker_py.streams import AbortPartial, Cancel, Hello, Result, State
+from flocker_py.streams import AbortPartial, Cancel, DiscardReplica, Hello, Result, State
 
 _NONE = type(None)
 # Small enough to be off the pool soon, large enough that a forced transaction group is paid for many.
@@ -279,7 +288,7 @@ class SendSession:
             self._storage.hold(self._dataset_id, [taken.guid], HOLD_TAG)
             return taken
 
-    def _send_up_to(self, conversation: Conversation, to_guid: Guid) -> int:
+    def _send_up_to(self, conversation: Conversation, to_guid: Guid, *, may_discard: bool = True) -> int:
         stored, bookmarks = conversation.call(f"send-{self._dataset_id}-look", self._look)
         match path := path_to_send(history(stored), self._target, to_guid, bookmarks):
             case SendFull():
@@ -289,6 +298,13 @@ class SendSession:
             case NothingToSend() if self._target[-1] == to_guid:
                 self._progress.acknowledged(to_guid)
                 return 0
+            case NothingInCommon() | Diverged() if may_discard:
+                log_message(
+                    "flocker:transfer:replica_is_useless", dataset_id=str(self._dataset_id), reason=explain(path)
+                )
+                conversation.channel.send(DiscardReplica())
+                self._target = list(conversation.reply(State).guids)
+                return self._send_up_to(conversation, to_guid, may_discard=False)
             case _:
                 raise TransferConflict(
                     f"Dataset {self._dataset_id} can't be sent to node {self._send_to.target}: {explain(path)}"
