@@ -31,10 +31,6 @@ def _positive(number: int | float) -> tuple[bool, str]:
     return number > 0, f"must be greater than zero, not {number}"
 
 
-def _not_negative(number: int) -> tuple[bool, str]:
-    return number >= 0, f"must not be negative, but is {number}"
-
-
 class OverrunPolicy(enum.Enum):
     """
     What to do with a move whose application writes faster than the link carries.

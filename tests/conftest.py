@@ -10,9 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before they are imported: a contract that fails shall say what it saw.
 pytest.register_assert_rewrite("flocker_py.testing")
+
+# How fast the machine is at the moment says nothing about the code.
+settings.register_profile("flocker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("flocker")
 
 REQUIRE_VARIABLE = "FLOCKER_REQUIRE"
 

@@ -49,9 +49,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         given: set[str] = set()
         for key, _ in node.value:
-            if key.value in given:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
-            given.add(str(key.value))
+            name = str(key.value)
+            if name in given:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} is given twice", key.start_mark)
+            given.add(name)
         result: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return result
 
@@ -90,6 +91,8 @@ def read_settings(path: Path) -> Settings:
         data = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506  # a safe loader
     except OSError as error:
         raise SettingsRefused(f"{path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise SettingsRefused(f"{path} is nested too deeply") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsRefused(f"{path} is not YAML: {error}") from error
     complaints: list[str] = []

@@ -116,10 +116,8 @@ def _deletion_waits_for(s: Situation) -> str | None:
 
 
 def _failure(s: Situation, node_id: NodeId) -> str | None:
-    node = s.nodes.get(node_id)
-    if node is None:
-        return None
-    failure = node.failures.get(str(s.dataset.dataset_id)) or node.failures.get(HOST)
+    failures = s.nodes[node_id].failures
+    failure = failures.get(str(s.dataset.dataset_id)) or failures.get(HOST)
     return None if failure is None else failure.text
 
 

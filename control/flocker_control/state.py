@@ -15,6 +15,7 @@ key                  record
 
 from __future__ import annotations
 
+from typing import assert_never
 from uuid import UUID
 
 from pyrsistent import PMap, PSet, pmap, pset
@@ -45,6 +46,8 @@ def key_of(record: Stored) -> str:
             return f"ownership/{record.dataset_id}"
         case Container():
             return f"container/{record.name}"
+        case _:
+            assert_never(record)
 
 
 class State(Record):
@@ -126,6 +129,8 @@ def changed(state: State, changes: Changes, *, revision: int) -> State:
                 ownerships = ownerships.set(record.dataset_id, record)
             case Container():
                 containers = containers.set(record.name, record)
+            case _:
+                assert_never(record)
     for key in changes.deletes:
         kind, _, name = key.partition("/")
         match kind:

@@ -13,8 +13,10 @@ import pytest
 from flocker_admin.devcluster_layout import (
     DevCluster,
     DevNode,
+    agent_arguments,
     agent_settings,
     candidate_ports,
+    control_arguments,
     environment_text,
     node_address,
     node_name,
@@ -122,3 +124,28 @@ def test_every_candidate_leaves_room() -> None:
     used = [port + offset for port in tried for offset in range(3)]
 
     assert (tried[0], len(set(used)), max(used) < 32768) == (4523, len(used), True)
+
+
+def test_everybody_listens_somewhere_else() -> None:
+    """
+    No two programs of a cluster are given the same address and port, and users are told that of the REST API.
+    """
+    assert CLUSTER.addresses == [
+        ("127.0.0.1", 5000),
+        ("127.0.0.1", 5001),
+        ("127.0.0.2", 5002),
+        ("127.0.0.3", 5002),
+    ]
+    assert (CLUSTER.control, CLUSTER.program_names) == ("127.0.0.1:5000", ["control", "n1", "n2"])
+
+
+def test_arguments_of_programs() -> None:
+    """
+    Programs are told where their files are, and what the nodes' mounts have in common.
+    """
+    control = control_arguments(CLUSTER, Path("/c/control"))
+
+    assert {"--data-path=/c/control/data", "--certificates=/c/control", "--port=5000", "--mount-root=/c"} <= set(
+        control
+    )
+    assert agent_arguments(Path("/c/n1")) == ["--agent-config=/c/n1/agent.yml"]

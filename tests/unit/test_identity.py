@@ -17,6 +17,7 @@ from flocker_py.identity import (
     cluster_name_complaint,
     common_name,
     identity_from_subject,
+    role_text,
     user_name_complaint,
 )
 from flocker_py.model import NodeId
@@ -121,3 +122,13 @@ def test_a_cluster_may_not_be_called(name: str) -> None:
     A cluster's name must fit a certificate and a line.
     """
     assert cluster_name_complaint(name) is not None
+
+
+@pytest.mark.parametrize(
+    ("role", "text"), [(NodeIdentity, "a node"), (UserIdentity, "a user"), (ControlIdentity, "the control service")]
+)
+def test_what_a_role_is_called(role: type[Identity], text: str) -> None:
+    """
+    A role is told with its article.
+    """
+    assert role_text(role) == text

@@ -12,7 +12,14 @@ from pyrsistent import pmap, pvector
 
 from flocker_control.explain import Status, lines, status, waiting_for
 from flocker_control.ownership import TABLE, advanced, transition
-from flocker_control.situation import Situation, containers_not_running, final_guid, holders, move_under_way
+from flocker_control.situation import (
+    Situation,
+    companions_in_the_way,
+    containers_not_running,
+    final_guid,
+    holders,
+    move_under_way,
+)
 from flocker_control.slices import assignments, runs_on
 from flocker_py.assignment import Destroy, Keep, Own, Receive, Release, Remove
 from flocker_py.model import (
@@ -32,6 +39,7 @@ from flocker_py.model import (
     Ownership,
 )
 from flocker_py.observed import (
+    HOST,
     ContainerObservation,
     ContainerPhase,
     DatasetObservation,
@@ -632,6 +640,8 @@ class TestContainers:
 
 
 FAILED = pmap({str(DATASET): ReportedError(code="PoolFull", text="no room", at_seconds=1.0)})
+HOST_FAILED = pmap({HOST: ReportedError(code="PoolMissing", text="no pool", at_seconds=1.0)})
+WAITING = pmap({str(DATASET): "container db to end"})
 CONTAINER_FAILED = pmap({"db": ReportedError(code="X", text="no such file", at_seconds=1.0)})
 
 EXPLAINED = {
@@ -703,6 +713,26 @@ EXPLAINED = {
         "node a to come back and destroy its copy",
         situation(dataset={"deleted": True}),
     ),
+    "deleting, which fails": (
+        Status.DELETING,
+        "node a to succeed: no room",
+        situation(None, node(A, copy_of(), failures=FAILED), dataset={"deleted": True}),
+    ),
+    "deleting, while a container runs": (
+        Status.DELETING,
+        "container db to end (on node a)",
+        situation(None, node(A, copy_of(), waiting=WAITING), dataset={"deleted": True}),
+    ),
+    "moving, while a container runs": (
+        Status.MOVING,
+        "container db to end (on node a)",
+        situation(RELEASING, node(A, copy_of(), waiting=WAITING), node(B), primary=B),
+    ),
+    "host fails": (
+        Status.ERROR,
+        "node a to succeed: no pool",
+        situation(None, node(A, copy_of(), failures=HOST_FAILED)),
+    ),
     "deleted": (Status.DELETED, None, situation(ownership(destroyed=True), dataset={"deleted": True})),
 }
 
@@ -728,6 +758,15 @@ def test_whole_story(case: str) -> None:
 
     assert story
     assert all(line.endswith(".") for line in story)
+
+
+def test_nobody_is_in_the_way_without_a_move() -> None:
+    """
+    Companions matter to a move alone.
+    """
+    s = situation(None, node(A, copy_of()), companions=pvector([ownership(dataset_id=OTHER)]))
+
+    assert companions_in_the_way(s) == ()
 
 
 def test_story_of_a_move() -> None:
