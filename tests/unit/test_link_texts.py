@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from flocker_py.link import MESSAGE_LIMIT_BYTES, PART_BYTES, LongText, MessageTooLong, Refused, Unreadable, decoded
 from flocker_py.messages import NodeReport
 
-
 LONG_TEXT: Any = LongText  # AMP's arguments have no types
 
 
