@@ -22,7 +22,19 @@ from flocker_py import __version__, messages, wire
 from flocker_py.assignment import NodeAssignment
 from flocker_py.clock import Clock
 from flocker_py.identity import NodeIdentity
-from flocker_py.link import Assign, Greet, Link, Refused, Report, Unreadable, call, continued, decoded
+from flocker_py.link import (
+    PING_SECONDS,
+    SILENCE_SECONDS,
+    Assign,
+    Greet,
+    Link,
+    Refused,
+    Report,
+    Unreadable,
+    call,
+    continued,
+    decoded,
+)
 from flocker_py.messages import LINK_VERSION, NodeReport
 from flocker_py.model import NodeId
 from flocker_py.observed import NodeObservation
@@ -73,9 +85,22 @@ class AgentSession(Link):
                 raise Refused("this port is for agents, with certificates of nodes")
             self._node_id = speaker.node_id
             node = self._heard(report)
+            self._refuse_second_host(node)
             log_message(message_type="flocker:control:node-came", node_id=str(self._node_id), era=str(node.era))
             self._service.node_came(self, node)
         return {"control_version": __version__}
+
+    def _refuse_second_host(self, node: NodeObservation) -> None:
+        # An agent that was started again takes the place of its earlier session. A host that was cloned with its
+        # certificate must not: both would own the same datasets, and run the same containers.
+        present = self._service.nodes.get(node.node_id)
+        if present is not None and present.era != node.era:
+            raise Refused(
+                f"node {node.node_id} has a session already, of another host or of an earlier boot (its address was"
+                f" {present.address}, this one's is {node.address}). If this host was just started again, the earlier"
+                f" session ends within {SILENCE_SECONDS + PING_SECONDS:g} s; if two hosts have the same node.crt, make"
+                " each a certificate of its own with flocker-ca create-node-certificate"
+            )
 
     @Report.responder
     def report(self, report: str | Unreadable, task: str) -> dict[str, Any]:

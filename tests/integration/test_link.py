@@ -293,6 +293,30 @@ def test_second_session_of_a_node(cluster: Cluster, ghost: Credential) -> None:
         assert b"_answer" in second.ask("Ping")
 
 
+def test_second_host_with_the_same_certificate(cluster: Cluster, ghost: Credential) -> None:
+    """
+    A host that was cloned with its certificate gets no session beside the first: both would write the same datasets.
+    Once the first is gone it is let in: it may be the same host after a boot.
+    """
+    clone = to_text(NodeReport(node_id=GHOST, whole=node(era=UUID(int=2), address="192.0.2.10")))
+
+    def let_in() -> bool:
+        with RawAgent(cluster, ghost) as again:
+            return b"control_version" in again.ask("Greet", **greeting(clone))
+
+    with RawAgent(cluster, ghost) as first:
+        first.ask("Greet", **greeting(whole()))
+        with RawAgent(cluster, ghost) as second:
+            refusal = second.refusal("Greet", **greeting(clone))
+            assert second.is_hung_up_on()
+        assert b"_answer" in first.ask("Ping")
+
+    assert "192.0.2.9" in refusal
+    assert "flocker-ca create-node-certificate" in refusal
+    assert cluster.wait(let_in)
+    cluster.wait(lambda: not cluster.nodes()[str(GHOST)]["connected"])
+
+
 def test_box_without_end(cluster: Cluster, ghost: Credential) -> None:
     """
     A box that never ends is hung up on before it fills the memory.
