@@ -27,6 +27,7 @@ from flocker_agent.perform import StorageChange, perform
 from flocker_agent.plan import Sending, Step, dataset_step
 from flocker_agent.threads import Blocking
 from flocker_agent.transfer.admission import Admitted, Refused, admission
+from flocker_agent.transfer.errors import TransferRefused
 from flocker_agent.view import View
 from flocker_agent.worker import Worker
 from flocker_py.assignment import DatasetAssignment
@@ -35,6 +36,9 @@ from flocker_py.model import DatasetId, Guid, MoveId, NodeId
 from flocker_py.observed import SendProgress
 from flocker_py.storage import Role, Storage, StoredDataset
 from flocker_py.wire import encode
+
+REFUSED_WAIT_SECONDS = 5.0
+"""At most, between two tries at a target that is busy: where many wait for their turn, its time is not to be wasted."""
 
 
 class Sender(Protocol):
@@ -290,7 +294,9 @@ class DatasetWork:
     def _ended(self, dataset_id: DatasetId, error: Exception | None) -> None:
         self._senders.pop(dataset_id, None)
         self._view.sending_changed(dataset_id, ended=True, failed=error is not None)
-        if error is not None:
+        if isinstance(error, TransferRefused):
+            self._failures.failed(dataset_id, error, longest_wait_seconds=REFUSED_WAIT_SECONDS)
+        elif error is not None:
             self._failures.failed(dataset_id, error)
         self.refresh(dataset_id)
 

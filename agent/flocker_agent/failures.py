@@ -7,7 +7,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from flocker_agent.view import View
-from flocker_agent.worker import wait_seconds
+from flocker_agent.worker import LONGEST_WAIT_SECONDS, wait_seconds
 from flocker_py import errors
 from flocker_py.clock import Clock
 from flocker_py.observed import ReportedError
@@ -24,14 +24,16 @@ class Failures:
         self._in_a_row: dict[str, int] = {}
         self._due_seconds: dict[str, float] = {}
 
-    def failed(self, key: UUID | str, error: BaseException) -> float:
+    def failed(
+        self, key: UUID | str, error: BaseException, *, longest_wait_seconds: float = LONGEST_WAIT_SECONDS
+    ) -> float:
         """
         Something went wrong. Answers in how many seconds to try again.
         """
         lasting = isinstance(error, errors.FlockerError) and error.lasting
         self.told(key, errors.code(error), errors.explanation(error), lasting=lasting)
         self._in_a_row[str(key)] = self._in_a_row.get(str(key), 0) + 1
-        wait = wait_seconds(self._in_a_row[str(key)])
+        wait = min(wait_seconds(self._in_a_row[str(key)]), longest_wait_seconds)
         self._due_seconds[str(key)] = self._clock.seconds() + wait
         return wait
 

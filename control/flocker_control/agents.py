@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from flocker_control.service import ControlService, Session
 from flocker_py import __version__, messages, wire
 from flocker_py.assignment import NodeAssignment
-from flocker_py.clock import Clock
+from flocker_py.clock import Clock, Timer
 from flocker_py.identity import NodeIdentity
 from flocker_py.link import (
     PING_SECONDS,
@@ -59,13 +59,14 @@ class AgentSession(Link):
         self._told: NodeAssignment | None = None
         self._wanted: NodeAssignment | None = None
         self._telling = False
+        self._too_late: Timer | None = None
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
         super().connectionMade()
-        self._reactor.callLater(GREETING_SECONDS, self._expect_greeting)
+        self._too_late = self._reactor.callLater(GREETING_SECONDS, self._expect_greeting)
 
     def _expect_greeting(self) -> None:
-        if self._node_id is None and self.transport is not None:
+        if self._node_id is None:
             self.abort()
 
     @Greet.responder
@@ -189,6 +190,8 @@ class AgentSession(Link):
 
     def connectionLost(self, reason: Failure = _LOST) -> None:  # noqa: N802  # Twisted's name
         super().connectionLost(reason)
+        if self._too_late is not None and self._too_late.active():
+            self._too_late.cancel()
         if self._node_id is not None:
             log_message(
                 message_type="flocker:control:node-went",
