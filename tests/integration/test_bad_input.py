@@ -518,7 +518,8 @@ def test_cancel_before_the_commit(cluster: Cluster, volume: str, at: str) -> Non
     dataset = cluster.settled(volume, "n1")
 
     assert (cancelled["outcome"], again[0]) == ("cancelled", 409)
-    assert len(runs(cluster, volume)) == (1 if at == "copying" else 2)
+    # Cancelled right after the release, it may not have been stopped at all.
+    assert len(runs(cluster, volume)) in {"copying": [1], "releasing": [1, 2], "final": [2]}[at]
     cluster.wait(lambda: not (cluster.folder / "n2" / "pool" / "datasets" / dataset["dataset_id"]).exists())
 
 
