@@ -33,6 +33,8 @@ def cluster(tmp_path: Path, require: Require) -> Iterator[Cluster]:
             tmp_path,
             lambda name: {"backend": "zfs", "pool": f"fp-{name}", "mount_root": str(tmp_path / name / "flocker")},
             addresses=addresses,
+            # Slow enough to be seen, and cut, in the middle of a transfer.
+            transfer={"maximum_rate": "16M"},
             namespaces={name: f"fp-{name}" for name in addresses},
         ) as cluster,
     ):
