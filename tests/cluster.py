@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +22,7 @@ from uuid import UUID
 
 from flocker_py.identity import NodeIdentity
 from flocker_py.model import NodeId
+from flocker_py.runtime import ContainerMissing
 from flocker_py.testing.certificates import install, make_cluster
 
 DEADLINE_SECONDS = float(os.environ.get("FLOCKER_TEST_DEADLINE_SECONDS", "100"))
@@ -140,7 +141,9 @@ class Cluster:
             if state.exists():
                 runtime = opened_runtime({"backend": "process", "state_path": str(state)})
                 for container in runtime.containers():
-                    runtime.stop(container, grace_seconds=1.0)
+                    # An agent that lives may have removed it at this very moment.
+                    with suppress(ContainerMissing):
+                        runtime.stop(container, grace_seconds=1.0)
 
     def _command(self, name: str) -> list[str]:
         if name == CONTROL:
