@@ -40,18 +40,32 @@ class OverrunPolicy(enum.Enum):
     CUT_OVER = "cut-over"
 
 
+class StartFailurePolicy(enum.Enum):
+    """
+    What to do with a move whose application doesn't start on the target, while the source still has its last copy.
+    """
+
+    GO_BACK = "go-back"
+    STAY = "stay"
+
+
 class Node(Record):
     """
     A host of the cluster. Remembered from its first session on, or from a deployment that names it.
 
-    :param name: what operators call it, unique in the cluster; None until somebody names it.
+    :param name: what operators call it, unique among nodes that aren't removed; None until somebody names it.
     :param address: IP address at which other agents reach its transfer port; None until known.
+    :param draining: nothing new is put there.
+    :param removed: it belongs to the cluster no more, and its agent isn't heard. What it once was told is why it is
+        remembered.
     """
 
     node_id: NodeId = value(UUID)
     name: str | None = value((str, _NONE), default=None)
     address: str | None = value((str, _NONE), default=None)
     labels: PMap[str, str] = mapping(str, str, default={})
+    draining: bool = value(bool, default=False)
+    removed: bool = value(bool, default=False)
 
 
 class Dataset(Record):
@@ -71,6 +85,7 @@ class Dataset(Record):
     deleted: bool = value(bool, default=False)
     max_downtime_seconds: float = value(_NUMBER, default=2.0, invariant=_positive)
     on_overrun: OverrunPolicy = value(OverrunPolicy, default=OverrunPolicy.GIVE_UP)
+    on_start_failure: StartFailurePolicy = value(StartFailurePolicy, default=StartFailurePolicy.GO_BACK)
 
 
 class RestartName(enum.Enum):
@@ -170,6 +185,9 @@ class Move(Record):
     :param released_at_seconds: when the source was told to stop writing; None before.
     :param rounds: and ``sent_bytes``: as the source reported them when it was released.
     :param final_guid: the snapshot that holds all that was ever written before the release; None until it is known.
+    :param returns: to where the dataset came from, since its application didn't start where it was wanted.
+    :param running_since_seconds: since when the application is seen to run on the target; None: it isn't.
+    :param restarts: how often its policy had started it again there when it was seen so.
     """
 
     move_id: MoveId = value(UUID)
@@ -181,6 +199,9 @@ class Move(Record):
     rounds: int = value(int, default=0)
     sent_bytes: int = value(int, default=0)
     final_guid: Guid | None = value((int, _NONE), default=None)
+    returns: bool = value(bool, default=False)
+    running_since_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    restarts: int = value(int, default=0)
 
 
 class MoveOutcome(enum.Enum):

@@ -25,12 +25,14 @@ class ReportedError(Record):
     :param text: what is wrong, where, and what to do.
     :param at_seconds: since the epoch of Unix, by the node's clock.
     :param lasting: trying again can't help before somebody changes something.
+    :param attempts: how many failed in a row.
     """
 
     code: str = value(str)
     text: str = value(str)
     at_seconds: float = value(_NUMBER)
     lasting: bool = value(bool, default=False)
+    attempts: int = value(int, default=1)
 
 
 class SendVerdict(enum.Enum):

@@ -20,12 +20,30 @@ from flocker_py.errors import FlockerError
 Document = dict[str, Any]
 Step = Callable[[Document], Document]
 
-FORMAT = 1
+FORMAT = 2
 """
 The format that this version writes.
 """
 
-STEPS: Mapping[int, Step] = MappingProxyType({})
+# What records of format 1 lack, with the value that means what they meant then.
+_NEW_IN_2: Mapping[str, Document] = MappingProxyType(
+    {
+        "Node": {"draining": False, "removed": False},
+        "Dataset": {"on_start_failure": "go-back"},
+        "Move": {"returns": False, "running_since_seconds": None, "restarts": 0},
+    }
+)
+
+
+def _to_2(document: Document) -> Document:
+    document |= _NEW_IN_2.get(str(document.get("type")), {})
+    # The only one of these that is kept inside of another.
+    if isinstance(document.get("move"), dict):
+        document["move"] = {**document["move"], **_NEW_IN_2["Move"]}
+    return document
+
+
+STEPS: Mapping[int, Step] = MappingProxyType({1: _to_2})
 """
 Per older format, how to get from it to the next.
 """

@@ -38,6 +38,7 @@ from flocker_py.model import (
     Port,
     RestartName,
     RestartPolicy,
+    StartFailurePolicy,
 )
 from flocker_py.observed import (
     ContainerObservation,
@@ -106,7 +107,7 @@ CONTAINER = Container(
 )
 
 EXAMPLES: dict[str, Any] = {
-    "node": Node(node_id=N1, name="n1", address="2001:db8::1", labels={"rack": "a"}),
+    "node": Node(node_id=N1, name="n1", address="2001:db8::1", labels={"rack": "a"}, draining=True, removed=True),
     "node-defaults": Node(node_id=N1),
     "dataset": Dataset(
         dataset_id=DATASET,
@@ -117,6 +118,7 @@ EXAMPLES: dict[str, Any] = {
         deleted=True,
         max_downtime_seconds=0.25,
         on_overrun=OverrunPolicy.CUT_OVER,
+        on_start_failure=StartFailurePolicy.STAY,
     ),
     "dataset-defaults": Dataset(dataset_id=DATASET, primary=N1),
     "container": CONTAINER,
@@ -136,6 +138,9 @@ EXAMPLES: dict[str, Any] = {
             rounds=3,
             sent_bytes=4096,
             final_guid=Guid(2**64 - 1),
+            returns=True,
+            running_since_seconds=1_700_000_010.5,
+            restarts=2,
         ),
         last_move=FinishedMove(
             move_id=MOVE,
@@ -223,7 +228,9 @@ EXAMPLES: dict[str, Any] = {
             ),
         },
         failures={
-            str(DATASET): ReportedError(code="PoolFull", text="no room", at_seconds=1_700_000_001.0, lasting=True)
+            str(DATASET): ReportedError(
+                code="PoolFull", text="no room", at_seconds=1_700_000_001.0, lasting=True, attempts=4
+            )
         },
         waiting={"web": "dataset pg to be mounted"},
     ),
@@ -297,6 +304,31 @@ def test_golden_file_is_read(name: str) -> None:
     What was written then is read now, and means the same.
     """
     assert from_text(type(EXAMPLES[name]), golden_text(name)) == EXAMPLES[name]
+
+
+# What format 1 didn't have yet, and what its records have of it since.
+LATER_THAN_1: dict[type[Record], dict[str, Any]] = {
+    Node: {"draining": False, "removed": False},
+    Dataset: {"on_start_failure": StartFailurePolicy.GO_BACK},
+    Move: {"returns": False, "running_since_seconds": None, "restarts": 0},
+}
+
+
+def as_of_format_1(record: Any) -> Any:
+    record = record.set(**LATER_THAN_1.get(type(record), {}))
+    if isinstance(record, Ownership) and record.move is not None:
+        return record.set(move=as_of_format_1(record.move))
+    return record
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (GOLDEN / "format-1").glob("*.json")))
+def test_format_1_is_read(name: str) -> None:
+    """
+    What was persisted in format 1 is read now, and means what it meant.
+    """
+    text = (GOLDEN / "format-1" / f"{name}.json").read_text()
+
+    assert from_text(type(EXAMPLES[name]), text) == as_of_format_1(EXAMPLES[name])
 
 
 @pytest.mark.parametrize("field", sorted(record_hints(Ownership)))
