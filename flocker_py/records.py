@@ -11,9 +11,10 @@ Point(x_mm=1, label='corner')
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 from pyrsistent import PClass, PMap, PVector, field, pmap_field, pvector_field
+from pyrsistent._field_common import PFIELD_NO_FACTORY, PFIELD_NO_INITIAL, PFIELD_NO_INVARIANT
 
 type_or_types = type | tuple[type, ...]
 _REQUIRED: Any = object()
@@ -62,20 +63,119 @@ def sequence(item_type: type_or_types, *, default: Iterable[Any]) -> Any:
     return pvector_field(item_type, initial=tuple(default))
 
 
+class _Slot(NamedTuple):
+    """
+    One field of a class of records, looked up once. ``make`` and ``holds`` are None where they have nothing to do.
+    """
+
+    name: str
+    read: Callable[[Any], Any]
+    write: Callable[[Any, Any], None]
+    types: tuple[type, ...]
+    make: Callable[[Any], Any] | None
+    default: Any
+    holds: Callable[[Any], tuple[bool, Any]] | None
+
+
+def _slots(kind: Any) -> tuple[_Slot, ...] | None:
+    """
+    How the fields of a class are filled in the usual case; None: only pyrsistent can tell.
+    """
+    if kind._pclass_invariants:
+        return None
+    result = []
+    for name, described in kind._pclass_fields.items():
+        types = tuple(described.type)
+        make: Any = None if described.factory is PFIELD_NO_FACTORY else described.factory
+        holds = None if described.invariant is PFIELD_NO_INVARIANT else described.invariant
+        default = _REQUIRED if described.initial is PFIELD_NO_INITIAL else described.initial
+        if default is not _REQUIRED and (
+            callable(default) or not isinstance(default, types) or not (holds is None or holds(default)[0])
+        ):
+            return None
+        member = kind.__dict__[name]
+        result.append(_Slot(name, member.__get__, member.__set__, types, make, default, holds))
+    return tuple(result)
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(value, mapping, sequence))
 class Record(PClass):
     """
     What every record is: compared by value, changed only by making another.
 
+    Everything else is as pyrsistent has it. This only is quicker in the usual case, where all is right: records are
+    most of what the control service and its agents make. Whatever is not right is left to pyrsistent.
+
     :raises pyrsistent.InvariantException: a mandatory field is missing or an invariant doesn't hold.
     :raises pyrsistent.PTypeError: a value has another type than its field.
     """
+
+    _record_slots: ClassVar[tuple[_Slot, ...] | None]
+    _record_frozen: ClassVar[Callable[[Any, Any], None]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._record_slots = _slots(cls)
+        cls._record_frozen = cls.__dict__["_pclass_frozen"].__set__
+
+    def __new__(cls, **given: Any) -> Self:
+        """
+        A record with these fields.
+        """
+        result = cls._filled(None, given)
+        return super().__new__(cls, **given) if result is None else result
 
     def set(self, *args: Any, **changes: Any) -> Self:
         """
         The same record but for the fields named.
         """
-        return super().set(*args, **changes)
+        if args:
+            changes[args[0]] = args[1]
+        result = self._filled(self, changes)
+        return super().set(**changes) if result is None else result
+
+    @classmethod
+    def _filled(cls, before: Self | None, given: dict[str, Any]) -> Self | None:
+        # What ``before`` has was checked when it was made.
+        slots = cls._record_slots
+        if slots is None:
+            return None
+        result = object.__new__(cls)
+        used = 0
+        for name, read, write, types, make, default, holds in slots:
+            if name in given:
+                used += 1
+                candidate = given[name]
+                if make is not None:
+                    candidate = make(candidate)
+                if not isinstance(candidate, types) or not (holds is None or holds(candidate)[0]):
+                    return None
+            elif before is not None:
+                candidate = read(before)
+            elif default is not _REQUIRED:
+                candidate = default
+            else:
+                return None
+            write(result, candidate)
+        if used != len(given):
+            return None
+        cls._record_frozen(result, True)
+        return result
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        slots = self._record_slots
+        if type(self) is not type(other) or slots is None:
+            equal: bool = super().__eq__(other)
+            return equal
+        for slot in slots:
+            mine, theirs = slot.read(self), slot.read(other)
+            if mine is not theirs and mine != theirs:
+                return False
+        return True
+
+    __hash__ = PClass.__hash__
 
 
 def field_names(record: type[Record]) -> tuple[str, ...]:
