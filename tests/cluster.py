@@ -13,8 +13,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +24,7 @@ from flocker_py.identity import NodeIdentity
 from flocker_py.model import NodeId
 from flocker_py.runtime import ContainerMissing
 from flocker_py.testing.certificates import install, make_cluster
+from tests.zfs.namespaces import enter
 
 DEADLINE_SECONDS = float(os.environ.get("FLOCKER_TEST_DEADLINE_SECONDS", "100"))
 CONTROL = "control"
@@ -105,7 +106,7 @@ class Cluster:
             "control-service": {"hostname": self.addresses[CONTROL], "port": AGENT_PORT},
             "dataset": dict(dataset),
             "transfer": {"address": self.addresses[name], "port": TRANSFER_PORT, **transfer},
-            "state_path": str(folder / "state"),
+            "state_path": str(self.kept(name)),
         }
         (folder / "agent.yml").write_text(json.dumps(settings))
 
@@ -137,7 +138,7 @@ class Cluster:
         from flocker_agent.runtime.runtimes import opened_runtime
 
         for name in self.node_ids:
-            state = self.folder / name / "state" / "containers"
+            state = self.kept(name) / "containers"
             if state.exists():
                 runtime = opened_runtime({"backend": "process", "state_path": str(state)})
                 for container in runtime.containers():
@@ -145,20 +146,27 @@ class Cluster:
                     with suppress(ContainerMissing):
                         runtime.stop(container, grace_seconds=1.0)
 
-    def _command(self, name: str) -> list[str]:
+    def kept(self, name: str) -> Path:
+        """
+        The folder in which a program keeps its state.
+        """
+        return self.folder / "data" if name == CONTROL else self.folder / name / "state"
+
+    def command(self, name: str) -> list[str]:
+        """
+        What starts a program, once in its namespace.
+        """
         if name == CONTROL:
             program = "flocker-control"
             options = [
-                "--data-path", str(self.folder / "data"),
+                "--data-path", str(self.kept(CONTROL)),
                 "--certificates", str(self._control_certificates),
                 "--address", self.addresses[CONTROL],
             ]  # fmt: skip
         else:
             program = "flocker-agent"
             options = ["--agent-config", str(self.folder / name / "agent.yml")]
-        # nsenter, since `ip netns exec` makes a mount namespace, too, in which nobody else would see what is mounted.
-        inside = ["nsenter", f"--net=/run/netns/{self._namespaces[name]}"] if name in self._namespaces else []
-        return [*inside, sys.executable, "-c", _PROGRAMS[program], *options, "--log-file", str(self.log(name))]
+        return [sys.executable, "-c", _PROGRAMS[program], *options, "--log-file", str(self.log(name))]
 
     def log(self, name: str) -> Path:
         """
@@ -177,9 +185,11 @@ class Cluster:
         """
         Start control or an agent.
         """
+        # nsenter, since `ip netns exec` makes a mount namespace, too, in which nobody else would see what is mounted.
+        inside = ["nsenter", f"--net=/run/netns/{self._namespaces[name]}"] if name in self._namespaces else []
         with (self.folder / f"{name}.out").open("ab") as out:
             self._processes[name] = subprocess.Popen(
-                self._command(name), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                [*inside, *self.command(name)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
@@ -225,18 +235,9 @@ class Cluster:
             raise ApiError(answer.status, data)
         return data
 
-    @contextmanager
-    def _in_namespace(self) -> Iterator[None]:
+    def _in_namespace(self) -> AbstractContextManager[None]:
         namespace = self._namespaces.get(CONTROL)
-        if namespace is None:
-            yield
-            return
-        with Path("/proc/self/ns/net").open() as here, Path(f"/run/netns/{namespace}").open() as there:
-            _setns(there.fileno())
-            try:
-                yield
-            finally:
-                _setns(here.fileno())
+        return nullcontext() if namespace is None else enter(namespace)
 
     def nodes(self) -> dict[str, Any]:
         """
@@ -313,13 +314,6 @@ class Cluster:
         return self.wait(done)
 
 
-def _setns(descriptor: int) -> None:
-    import ctypes
-
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, 0x40000000) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
 class Ledger:
     """
     An application that writes numbered records, and the witness of what was acknowledged.
@@ -354,8 +348,15 @@ class Ledger:
         """
         Every acknowledged record is in the volume exactly once and in order, and nothing was written twice.
         """
-        numbers = [int(line) for line in (folder / "ledger").read_bytes().split(b"\n")[:-1]]
-        seen = [number for number, _ in self.acknowledged()]
+        self.check_content((folder / "ledger").read_bytes(), self.acknowledged())
+
+    @staticmethod
+    def check_content(content: bytes, acknowledged: Sequence[tuple[int, float]]) -> None:
+        """
+        The same, of the content of the ledger's file and of what had been acknowledged before it was read.
+        """
+        numbers = [int(line) for line in content.split(b"\n")[:-1]]
+        seen = [number for number, _ in acknowledged]
 
         assert numbers == list(range(1, len(numbers) + 1))
         assert seen == sorted(set(seen)), "a record was acknowledged twice"

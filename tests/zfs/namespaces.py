@@ -4,11 +4,15 @@ Hosts of a cluster as network namespaces on one bridge.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 BRIDGE = "fptest"
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 
 def _ip(*arguments: str) -> None:
@@ -16,10 +20,11 @@ def _ip(*arguments: str) -> None:
 
 
 @contextmanager
-def hosts(names: Sequence[str]) -> Iterator[Mapping[str, str]]:
+def hosts(names: Sequence[str] | Mapping[str, str]) -> Iterator[Mapping[str, str]]:
     """
     A namespace per name, called ``fp-NAME``, with an address of its own; all reach one another.
 
+    :param names: or, by name, the addresses, which are given out here otherwise.
     :returns: the addresses, by name.
     """
     with ExitStack() as undo:
@@ -37,10 +42,39 @@ def hosts(names: Sequence[str]) -> Iterator[Mapping[str, str]]:
                 "link", "add", f"v{name}", "netns", BRIDGE, "type", "veth", "peer", "name", "eth0", "netns", namespace
             )  # fmt: skip
             _ip("-n", BRIDGE, "link", "set", f"v{name}", "master", "br0", "up")
-            addresses[name] = f"10.99.0.{number}"
+            addresses[name] = names[name] if isinstance(names, Mapping) else f"10.99.0.{number}"
             _ip("-n", namespace, "addr", "add", f"{addresses[name]}/24", "dev", "eth0")
             _ip("-n", namespace, "link", "set", "eth0", "up")
         yield addresses
+
+
+def joined(device: str, address: str) -> None:
+    """
+    Connect the bridge of ``hosts`` to a network device of this machine, which moves to the bridge's namespace.
+
+    :param address: of the bridge itself, by which it is reached from both sides.
+    """
+    _ip("link", "set", device, "netns", BRIDGE)
+    _ip("-n", BRIDGE, "link", "set", device, "master", "br0", "up")
+    _ip("-n", BRIDGE, "addr", "add", f"{address}/24", "dev", "br0")
+
+
+@contextmanager
+def enter(namespace: str) -> Iterator[None]:
+    """
+    Sockets that this thread makes inside the block are in a network namespace.
+    """
+    with Path("/proc/thread-self/ns/net").open() as here, Path(f"/run/netns/{namespace}").open() as there:
+        _setns(there.fileno())
+        try:
+            yield
+        finally:
+            _setns(here.fileno())
+
+
+def _setns(descriptor: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def cut(name: str) -> None:

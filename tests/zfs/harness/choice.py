@@ -91,6 +91,8 @@ def run_on(kind: Kind, request: Request) -> Exited | Failed | TimedOut:
     checked_folders(request)
     match kind:
         case "host":
+            if _needs_guest(request):
+                raise UnusableFolder("--disk and --tap are for guests: choose another --kind")
             return _run_here(request)
         case "uml":
             return run_in_uml(ensure_built("uml"), request, cache())
@@ -104,7 +106,7 @@ def run_auto(request: Request) -> Exited | Failed | TimedOut:
     """
     Run a command on the machine's own ZFS, else in User Mode Linux, else (where that doesn't boot) in QEMU.
     """
-    if host_has_zfs():
+    if host_has_zfs() and not _needs_guest(request):
         say("this machine has ZFS: running the command right here")
         return run_on("host", request)
     marker = _marker()
@@ -117,6 +119,10 @@ def run_auto(request: Request) -> Exited | Failed | TimedOut:
         say("User Mode Linux did not boot; using QEMU (zfskernel.py doctor finds out whether it can, and remembers)")
         return run_on("qemu", request)
     return outcome
+
+
+def _needs_guest(request: Request) -> bool:
+    return bool(request.disks) or request.tap is not None
 
 
 def doctor(kinds: Sequence[GuestKind] | None) -> bool:

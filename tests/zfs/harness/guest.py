@@ -80,6 +80,9 @@ def _prepare(job: dict[str, Any]) -> None:
     _mount(job["modules"], f"/lib/modules/{release}", "none", _MS_BIND)
     # The kernel itself asks modprobe for all others (veth, bridge, sch_netem, nf_tables ...) when they are first used.
     subprocess.run(["modprobe", "zfs"], check=True)
+    # Nothing here loads the drivers of devices that are found, as udev(7) does. In User Mode Linux they are built in.
+    if job["kind"] == "qemu":
+        subprocess.run(["modprobe", "--all", "virtio_blk", "virtio_net"], check=True)
     socket.sethostname("flocker-zfs")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=False)
     try:

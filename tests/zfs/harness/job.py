@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import string
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ class Request:
     :ivar folders: writable folders of the host, by the environment variable that tells the command where they are.
     :ivar timeout_seconds: for the command alone; None: as long as it takes.
     :ivar keep: keep the folder with the job, its output and the guest's console.
+    :ivar disks: files that are the guest's disks, in this order named in the guest's `$FLOCKER_ZFS_BLOCK_DEVICES`.
+    :ivar tap: a tap device of this network namespace that is the other end of the guest's network device; None: the
+        guest has none.
     """
 
     command: Sequence[str]
@@ -37,6 +41,8 @@ class Request:
     memory_bytes: int
     cpus: int
     keep: bool
+    disks: Sequence[Path] = ()
+    tap: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,12 +80,22 @@ class UnusableFolder(Exception):
     """
 
 
-def job_of(request: Request, kind: str, modules: Path, mounts: list[dict[str, str]]) -> dict[str, Any]:
+def job_of(
+    request: Request,
+    kind: str,
+    modules: Path,
+    mounts: list[dict[str, str]],
+    *,
+    disk_prefix: str,
+    network_device: str,
+) -> dict[str, Any]:
     """
     The job as the guest reads it: the host's environment with what is different in the guest.
 
     :param modules: the module tree of the guest's kernel, on the host.
     :param mounts: the writable folders: kind of share, its name, where to mount it.
+    :param disk_prefix: what its kernel calls disks, up to the letter.
+    :param network_device: what its kernel calls its network device.
     """
     program = shutil.which(request.command[0])
     seen = [request.cwd, modules, *([Path(program)] if program else [])]
@@ -89,7 +105,14 @@ def job_of(request: Request, kind: str, modules: Path, mounts: list[dict[str, st
     known = environment.get("PATH", "").split(":")
     environment["PATH"] = ":".join([*known, *(part for part in _GUEST_PATH.split(":") if part not in known)]).strip(":")
     environment["FLOCKER_ZFS_KERNEL"] = kind
+    if request.disks:
+        environment["FLOCKER_ZFS_BLOCK_DEVICES"] = " ".join(
+            f"/dev/{disk_prefix}{letter}" for letter in string.ascii_lowercase[: len(request.disks)]
+        )
+    if request.tap is not None:
+        environment["FLOCKER_ZFS_NETWORK"] = network_device
     return {
+        "kind": kind,
         "command": list(request.command),
         "cwd": str(request.cwd),
         "environment": environment,
@@ -109,6 +132,10 @@ def checked_folders(request: Request) -> None:
         raise UnusableFolder(
             f"the working directory {request.cwd} is under {hidden}, which is the guest's own: move the checkout"
         )
+    for disk in request.disks:
+        # Both kinds of guest take a comma or a colon for the end of the name.
+        if set(str(disk)) & set(",: ") or not disk.is_file():
+            raise UnusableFolder(f"{disk} is no file that can be a disk, or has a comma, colon or space in its path")
     for name, folder in request.folders.items():
         if (hidden := _hidden_by_guest(folder)) is not None and not folder.is_relative_to("/dev/shm"):
             raise UnusableFolder(

@@ -50,8 +50,11 @@ def run_in_qemu(built: Built, request: Request) -> Exited | Failed | TimedOut:
             *("-append", " ".join(["console=ttyS0", "panic=-1", "quiet", *kernel_words(words)])),
             *_share("host", Path("/"), "readonly=on,multidevs=remap"),
             *(word for tag, path in folders.items() for word in _share(tag, path, "multidevs=remap")),
+            *(word for disk in request.disks for word in ("-drive", f"file={disk},format=raw,if=virtio")),
+            *([] if request.tap is None else ["-netdev", f"tap,id=net,ifname={request.tap},script=no,downscript=no"]),
+            *([] if request.tap is None else ["-device", "virtio-net-pci,netdev=net,romfile="]),
         ]
-        job = job_of(request, "qemu", modules, shares)
+        job = job_of(request, "qemu", modules, shares, disk_prefix="vd", network_device="eth0")
         return run_guest(guest, folder, request, job, _BOOT_SECONDS, environment=os.environ)
 
 

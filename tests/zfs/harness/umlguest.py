@@ -46,9 +46,12 @@ def run_in_uml(built: Built, request: Request, cpu_locks: Path) -> Exited | Fail
         guest = [
             "taskset", "-c", str(cpu), str(built.folder / "linux.uml"),
             f"mem={request.memory_bytes >> 20}M", f"uml_dir={folder}/uml", "con=null", "con0=null,fd:1",
-            "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", *kernel_words(words),
+            "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet",
+            *(f"ubd{number}={disk}" for number, disk in enumerate(request.disks)),
+            *([] if request.tap is None else [f"vec0:transport=tap,ifname={request.tap}"]),
+            *kernel_words(words),
         ]  # fmt: skip
-        job = job_of(request, "uml", modules, shares)
+        job = job_of(request, "uml", modules, shares, disk_prefix="ubd", network_device="vec0")
         # The guest's memory is a file in TMPDIR.
         return run_guest(guest, folder, request, job, _BOOT_SECONDS, environment={**os.environ, "TMPDIR": str(folder)})
 

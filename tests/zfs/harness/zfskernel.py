@@ -69,6 +69,17 @@ def arguments(words: list[str]) -> argparse.Namespace:
     run.add_argument(
         "--disk-dir", type=Path, metavar="DIR", help="for pools that outlive the guest, as $FLOCKER_ZFS_DISKS"
     )
+    run.add_argument(
+        "--disk",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a disk of the guest (may be repeated); $FLOCKER_ZFS_BLOCK_DEVICES has their names there",
+    )
+    run.add_argument(
+        "--tap", metavar="NAME", help="a tap device of this network namespace: the guest's device $FLOCKER_ZFS_NETWORK"
+    )
     run.add_argument("--keep", action="store_true", help="keep the run's folder: job, output, console of the guest")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ARGS...")
     build = verbs.add_parser("build", help="make a guest's kernel and modules")
@@ -119,6 +130,8 @@ def _run(parsed: argparse.Namespace) -> int:
         memory_bytes=parsed.mem,
         cpus=parsed.cpu,
         keep=parsed.keep,
+        disks=[disk.resolve() for disk in parsed.disk],
+        tap=parsed.tap,
     )
     outcome = run_auto(request) if parsed.kind == "auto" else run_on(parsed.kind, request)
     match outcome:
