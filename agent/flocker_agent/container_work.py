@@ -115,6 +115,10 @@ class ContainerWork:
             self._view.waits(name, reason)
             self._changed(frozenset())
         if isinstance(step, Nothing):
+            if asked is None and name in self._view.node.failures:
+                # It could not be started here, and should not be any more: asked for again, it begins anew.
+                self._failures.succeeded(name)
+                self._changed(frozenset())
             return None
         return await self._perform(name, step, {d: path for d, path in paths.items() if path is not None})
 

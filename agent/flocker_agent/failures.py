@@ -31,8 +31,8 @@ class Failures:
         Something went wrong. Answers in how many seconds to try again.
         """
         lasting = isinstance(error, errors.FlockerError) and error.lasting
-        self.told(key, errors.code(error), errors.explanation(error), lasting=lasting)
         self._in_a_row[str(key)] = self._in_a_row.get(str(key), 0) + 1
+        self.told(key, errors.code(error), errors.explanation(error), lasting=lasting)
         wait = min(wait_seconds(self._in_a_row[str(key)]), longest_wait_seconds)
         self._due_seconds[str(key)] = self._clock.seconds() + wait
         return wait
@@ -41,8 +41,14 @@ class Failures:
         """
         Something is wrong that trying again won't change.
         """
-        at_seconds = self._clock.seconds()
-        self._view.failed(key, ReportedError(code=code, text=text, at_seconds=at_seconds, lasting=lasting))
+        error = ReportedError(
+            code=code,
+            text=text,
+            at_seconds=self._clock.seconds(),
+            lasting=lasting,
+            attempts=max(1, self._in_a_row.get(str(key), 0)),
+        )
+        self._view.failed(key, error)
 
     def still_to_wait_seconds(self, key: UUID | str) -> float:
         """

@@ -193,7 +193,7 @@ class View:
         The last thing that went wrong with a dataset or container.
         """
         before = self.node.failures.get(str(key))
-        if before is None or (before.code, before.text) != (error.code, error.text):
+        if before is None or before.set(at_seconds=error.at_seconds) != error:
             self.node = self.node.set(failures=self.node.failures.set(str(key), error))
 
     def succeeded(self, key: UUID | str) -> None:

@@ -8,7 +8,8 @@ import enum
 from collections.abc import Iterable
 
 from flocker_control import situation as facts
-from flocker_control.situation import Situation
+from flocker_control import starting
+from flocker_control.situation import Situation, node_name
 from flocker_py.model import Move, MovePhase, NodeId
 from flocker_py.observed import HOST, SendVerdict
 from flocker_py.storage import Role
@@ -27,14 +28,6 @@ class Status(enum.Enum):
     DELETING = "deleting"
     DELETED = "deleted"
     UNKNOWN = "unknown"
-
-
-def node_name(s: Situation, node_id: NodeId) -> str:
-    """
-    What users call a node: its name, or its id while it has none.
-    """
-    node = s.known_nodes.get(node_id)
-    return node.name if node is not None and node.name is not None else str(node_id)
 
 
 def status(s: Situation) -> Status:
@@ -153,6 +146,9 @@ def _move_waits_for(s: Situation, move: Move) -> str | None:
 
 
 def _containers_wait_for(s: Situation, move: Move) -> str | None:
+    text = starting.waits_for(s)
+    if text is not None:
+        return text
     node = s.nodes[move.target]
     for container in facts.containers_not_running(s):
         failure = node.failures.get(container.name)

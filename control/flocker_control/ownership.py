@@ -14,17 +14,22 @@ steady       begun       another primary is wanted, and was not given up before 
 copying      released    source and target are there, the cut-over fits; so for companions     releasing
 copying      given up    the writer outruns the link, and the policy says so                   steady, epoch + 1
 releasing    final       the source reports its final snapshot                                 final
+releasing,   put off     a pool is too full for the final snapshot                             copying, epoch + 1
+final
 copying ..   aborted     the target is no longer wanted                                        steady, epoch + 1
 final
 final        committed   the target re-read the final snapshot from its pool                   taking, epoch + 1
-taking       taken       the target writes, and its containers run                             steady
+taking       started     the target writes, and its containers are seen to run                 the same
+taking       taken       .. and have done so for a while, or nothing could go back             steady
+taking       went back   a container doesn't start, and the source still has its copy          releasing, back
 any          settled     a former owner reports that its copy is gone                          the same
 deleted      destroyed   no node that had it may still have it                                 gone
 deleted      withdrawn   it never was made, and what a node has under its id is another's       gone
 ===========  ==========  ====================================================================  ====================
 
 The commit point is ``committed``: before it only the source, after it only the target may ever write. A move can be
-aborted in every row above that one, and in none below.
+aborted in every row above that one, and in none below. ``went back`` begins another move, from where the dataset is to
+where it came from: nothing is written on its way, so there are no rounds, and it is committed like any other.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ from collections.abc import Callable
 from pyrsistent import pmap
 
 from flocker_control import situation as facts
+from flocker_control import starting
 from flocker_control.situation import Situation
 from flocker_py.model import FinishedMove, Move, MoveOutcome, MovePhase, Ownership
 
@@ -49,15 +55,18 @@ def _reassigned(s: Situation) -> Ownership:
     return s.ownership.set(owner=s.dataset.primary, epoch=s.ownership.epoch + 1)
 
 
-def _begun(s: Situation) -> Ownership:
-    move = Move(
+def _fresh(s: Situation) -> Move:
+    return Move(
         move_id=s.next_move_id,
         source=s.ownership.owner,
         target=s.dataset.primary,
         phase=MovePhase.COPYING,
         started_at_seconds=s.now_seconds,
     )
-    return s.ownership.set(move=move, refused_primary=None)
+
+
+def _begun(s: Situation) -> Ownership:
+    return s.ownership.set(move=_fresh(s), refused_primary=None)
 
 
 def _final(s: Situation) -> Ownership:
@@ -76,6 +85,14 @@ def _committed(s: Situation) -> Ownership:
     )
 
 
+def _standstill_seconds(s: Situation) -> float | None:
+    move = facts.move_under_way(s)
+    if move.released_at_seconds is None:
+        return None
+    until_seconds = s.now_seconds if move.running_since_seconds is None else move.running_since_seconds
+    return until_seconds - move.released_at_seconds
+
+
 def _finished(s: Situation, outcome: MoveOutcome, reason: str) -> FinishedMove:
     move = facts.move_under_way(s)
     progress = facts.sending(s)
@@ -89,7 +106,7 @@ def _finished(s: Situation, outcome: MoveOutcome, reason: str) -> FinishedMove:
         ended_at_seconds=s.now_seconds,
         rounds=move.rounds if progress is None else progress.round,
         sent_bytes=move.sent_bytes if progress is None else progress.sent_bytes,
-        downtime_seconds=None if move.released_at_seconds is None else s.now_seconds - move.released_at_seconds,
+        downtime_seconds=_standstill_seconds(s),
     )
 
 
@@ -118,7 +135,40 @@ def _given_up(s: Situation) -> Ownership:
     return _ended(s, MoveOutcome.FAILED, reason).set(refused_primary=s.dataset.primary)
 
 
+def _put_off(s: Situation) -> Ownership:
+    # Another move, since what is reported of this one says that the application may be stopped.
+    ended = _ended(s, MoveOutcome.FAILED, "there was no room for the last changes; it has begun again")
+    return ended.set(move=_fresh(s))
+
+
+def _started(s: Situation) -> Ownership:
+    move = facts.move_under_way(s)
+    return s.ownership.set(move=move.set(running_since_seconds=s.now_seconds, restarts=starting.restarts(s)))
+
+
+def _went_back(s: Situation) -> Ownership:
+    move = facts.move_under_way(s)
+    source = facts.node_name(s, move.source)
+    back = Move(
+        move_id=s.next_move_id,
+        source=move.target,
+        target=move.source,
+        phase=MovePhase.RELEASING,
+        started_at_seconds=s.now_seconds,
+        # The application has not run since then.
+        released_at_seconds=move.released_at_seconds,
+        returns=True,
+    )
+    failed = _finished(s, MoveOutcome.FAILED, starting.reason(s) + f"; went back to node {source}")
+    return s.ownership.set(move=back, last_move=failed, refused_primary=s.dataset.primary)
+
+
 def _taken(s: Situation) -> Ownership:
+    last = s.ownership.last_move
+    if facts.move_under_way(s).returns and last is not None:
+        # What users asked for is the move that failed. It has ended only now.
+        last = last.set(ended_at_seconds=s.now_seconds, downtime_seconds=_standstill_seconds(s))
+        return s.ownership.set(move=None, last_move=last)
     return s.ownership.set(move=None, last_move=_finished(s, MoveOutcome.DONE, ""))
 
 
@@ -156,7 +206,10 @@ TABLE: tuple[tuple[str, Guard, Effect], ...] = (
     ("released", facts.cut_over_fits, _releasing),
     ("final", facts.is_final, _final),
     ("committed", facts.target_holds_the_final_snapshot, _committed),
-    ("taken", facts.is_taken, _taken),
+    ("put off", facts.is_short_of_room, _put_off),
+    ("went back", starting.goes_back, _went_back),
+    ("started", starting.has_started, _started),
+    ("taken", starting.is_taken, _taken),
     ("begun", facts.other_primary_is_wanted, _begun),
     ("destroyed", facts.is_destroyed, _destroyed),
     ("settled", facts.is_settled, _settled),

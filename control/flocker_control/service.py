@@ -17,7 +17,7 @@ from pyrsistent import PMap, pmap, pvector
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.python.failure import Failure
 
-from flocker_control import codec, slices
+from flocker_control import codec, slices, starting
 from flocker_control.commands import Command, decide
 from flocker_control.ownership import transition
 from flocker_control.refusals import Refusal
@@ -25,7 +25,7 @@ from flocker_control.situation import Situation
 from flocker_control.state import Changes, State, changed
 from flocker_control.store import RevisionConflict, Store, StoreError
 from flocker_py.assignment import DatasetAssignment, NodeAssignment
-from flocker_py.clock import Clock
+from flocker_py.clock import Clock, Timer
 from flocker_py.errors import FlockerError
 from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveId, Node, NodeId, Ownership
 from flocker_py.observed import ContainerPhase, NodeObservation
@@ -119,6 +119,7 @@ class ControlService:
         self._assigned: dict[DatasetId, PMap[NodeId, DatasetAssignment]] = {}
         self._slices: dict[NodeId, NodeAssignment] = {}
         self._concerned: dict[NodeId, set[DatasetId]] = {}
+        self._timers: dict[DatasetId, Timer] = {}
         for container in state.containers.values():
             self._index(container)
         self._reassign(state.datasets, state.containers)
@@ -248,9 +249,17 @@ class ControlService:
         for name in {*before.containers, *node.containers}:
             if before.containers.get(name) != node.containers.get(name):
                 self._touched_containers.add(name)
-                container = self.state.containers.get(name)
-                if container is not None:
-                    self._touched |= {m.dataset_id for m in container.mounts}
+                self._touched |= self._mounts_before(name)
+        for key in {*before.failures, *node.failures}:
+            if before.failures.get(key) != node.failures.get(key):
+                self._touched |= self._mounts_before(ContainerName(key)) | self._concerned_by(key)
+
+    def _concerned_by(self, key: str) -> set[DatasetId]:
+        try:
+            dataset_id = DatasetId(UUID(key))
+        except ValueError:
+            return set()
+        return {dataset_id} & set(self.state.datasets)
 
     # -- decide, commit, announce ----------------------------------------------------------------------------------
 
@@ -318,6 +327,23 @@ class ControlService:
         if changes:
             # A transition may make another possible.
             self._touched |= touched
+        for dataset_id in touched:
+            self._look_in_time(dataset_id)
+
+    def _look_in_time(self, dataset_id: DatasetId) -> None:
+        """
+        Look again at a dataset when an application has run for long enough, which nobody will report.
+        """
+        left_seconds = starting.proof_left_seconds(self.situation(dataset_id))
+        timer = self._timers.pop(dataset_id, None)
+        if timer is not None and timer.active():
+            timer.cancel()
+        if left_seconds:
+            self._timers[dataset_id] = self._clock.callLater(left_seconds, self._time_has_come, dataset_id)
+
+    def _time_has_come(self, dataset_id: DatasetId) -> None:
+        self._touched.add(dataset_id)
+        self._pump()
 
     def _touched_by(self, changes: Changes, after: State) -> set[DatasetId]:
         result: set[DatasetId] = set()

@@ -25,7 +25,10 @@ from flocker_py.model import (
 )
 from flocker_py.observed import ContainerPhase, DatasetObservation, NodeObservation, SendProgress, SendVerdict
 from flocker_py.records import Record, mapping, sequence, value
-from flocker_py.storage import Role
+from flocker_py.storage import PoolFull, Role
+
+# Enough to tell a full pool from one that is about to give room back, and few seconds of standstill.
+_SHORT_OF_ROOM_ATTEMPTS = 3
 
 
 class Situation(Record):
@@ -64,6 +67,14 @@ class Situation(Record):
         """
         node = self.nodes.get(node_id)
         return node is not None and node.storage_known and self.dataset.dataset_id not in node.datasets
+
+
+def node_name(s: Situation, node_id: NodeId) -> str:
+    """
+    What users call a node: its name, or its id while it has none.
+    """
+    node = s.known_nodes.get(node_id)
+    return node.name if node is not None and node.name is not None else str(node_id)
 
 
 def move_under_way(s: Situation) -> Move:
@@ -162,11 +173,11 @@ def target_is_unwanted(s: Situation) -> bool:
     Whether the present move, not yet committed, leads where nobody wants to go any more.
     """
     move = s.ownership.move
-    return (
-        move is not None
-        and move.phase is not MovePhase.TAKING
-        and (s.dataset.deleted or s.dataset.primary != move.target)
-    )
+    if move is None or move.phase is MovePhase.TAKING:
+        return False
+    # One that goes back leads where nobody wanted to go; it is unwanted once something else is asked for.
+    wanted = (move.target, s.ownership.refused_primary) if move.returns else (move.target,)
+    return s.dataset.deleted or s.dataset.primary not in wanted
 
 
 def sending(s: Situation) -> SendProgress | None:
@@ -262,6 +273,18 @@ def is_final(s: Situation) -> bool:
     return phase(s) is MovePhase.RELEASING and released_guid(s) is not None
 
 
+def is_short_of_room(s: Situation) -> bool:
+    """
+    Whether the application stands still for a move that a full pool keeps from ending, while it could go on.
+    """
+    move = s.ownership.move
+    if move is None or move.phase not in (MovePhase.RELEASING, MovePhase.FINAL) or move.returns:
+        return False
+    source = s.nodes.get(move.source)
+    error = None if source is None else source.failures.get(str(s.dataset.dataset_id))
+    return error is not None and error.code == PoolFull.__name__ and error.attempts >= _SHORT_OF_ROOM_ATTEMPTS
+
+
 def target_holds_the_final_snapshot(s: Situation) -> bool:
     """
     Whether everything ever written is on the target.
@@ -295,16 +318,6 @@ def is_proven(s: Situation) -> bool:
     """
     seen = s.seen(s.ownership.owner)
     return owner_serves(s) and seen is not None and seen.mounted
-
-
-def is_taken(s: Situation) -> bool:
-    """
-    Whether the present move has reached its end.
-    """
-    if phase(s) is not MovePhase.TAKING or not is_proven(s):
-        return False
-    # A container that doesn't start must not keep the operator from moving the dataset elsewhere.
-    return not containers_not_running(s) or s.dataset.primary != s.ownership.owner or s.dataset.deleted
 
 
 def settled_nodes(s: Situation) -> tuple[NodeId, ...]:

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from pyrsistent import pmap, pvector
 
+from flocker_control import starting
 from flocker_control.explain import Status, lines, status, waiting_for
 from flocker_control.ownership import TABLE, advanced, transition
 from flocker_control.situation import (
@@ -27,6 +28,7 @@ from flocker_py.model import (
     ContainerName,
     Dataset,
     DatasetId,
+    FinishedMove,
     Guid,
     Mount,
     Move,
@@ -37,6 +39,9 @@ from flocker_py.model import (
     NodeId,
     OverrunPolicy,
     Ownership,
+    RestartName,
+    RestartPolicy,
+    StartFailurePolicy,
 )
 from flocker_py.observed import (
     HOST,
@@ -112,9 +117,9 @@ def container(*datasets: DatasetId, node_id: NodeId = A) -> Container:
     return Container(name=ContainerName("db"), node_id=node_id, mounts=pvector(Mount(dataset_id=d) for d in datasets))
 
 
-def ran(phase: ContainerPhase = ContainerPhase.RUNNING) -> dict[str, Any]:
+def ran(phase: ContainerPhase = ContainerPhase.RUNNING, **fields: Any) -> dict[str, Any]:
     name = ContainerName("db")
-    return {"containers": pmap({name: ContainerObservation(name=name, phase=phase)})}
+    return {"containers": pmap({name: ContainerObservation(name=name, phase=phase, **fields)})}
 
 
 def situation(
@@ -149,6 +154,78 @@ SENDING = node(A, copy_of(sending=progress()))
 RELEASED = node(A, copy_of(role=Role.RELEASED, mounted=False, final_guid=FINAL, newest_guid=FINAL))
 REPLICA = node(B, copy_of(role=Role.REPLICA, mounted=False, newest_guid=FINAL))
 TAKEN = node(B, copy_of(epoch=2))
+
+RETURNING = ownership(
+    owner=B,
+    epoch=2,
+    handed_over=pmap({A: FINAL}),
+    refused_primary=B,
+    last_move=FinishedMove(
+        move_id=MOVE,
+        source=A,
+        target=B,
+        outcome=MoveOutcome.FAILED,
+        reason="it doesn't start",
+        started_at_seconds=900.0,
+        ended_at_seconds=995.0,
+    ),
+    move=moving(MovePhase.RELEASING, move_id=NEXT_MOVE, source=B, target=A, released_at_seconds=990.0, returns=True),
+)
+RETURNED = RETURNING.set(
+    owner=A,
+    epoch=3,
+    handed_over=pmap({B: FINAL}),
+    move=RETURNING.move.set(phase=MovePhase.TAKING, final_guid=FINAL) if RETURNING.move is not None else None,
+)
+GONE_BACK = RETURNED.set(move=None)
+CONTAINER_FAILED = {"failures": pmap({"db": ReportedError(code="X", text="no such file", at_seconds=1.0)})}
+NOT_STARTED = {"failures": pmap({"db": ReportedError(code="X", text="no such file", at_seconds=1.0, attempts=3)})}
+
+
+def started(since_seconds: float | None = None, dataset: dict[str, Any] | None = None, **fields: Any) -> Situation:
+    """
+    A dataset that was taken by a node which reports these fields of its container.
+    """
+    own = TAKING if TAKING.move is None else TAKING.set(move=TAKING.move.set(running_since_seconds=since_seconds))
+    return situation(
+        own,
+        node(B, copy_of(epoch=2), **fields),
+        RELEASED,
+        primary=B,
+        containers=pvector([container(DATASET)]),
+        dataset=dataset,
+    )
+
+
+def failing(
+    *nodes: NodeObservation,
+    restart: RestartName = RestartName.NEVER,
+    companions: tuple[Ownership, ...] = (),
+    dataset: dict[str, Any] | None = None,
+    policies: dict[DatasetId, Dataset] | None = None,
+    **fields: Any,
+) -> Situation:
+    """
+    The same, with other nodes than the source, and with other datasets of its container.
+    """
+    return situation(
+        TAKING,
+        node(B, copy_of(epoch=2), **fields),
+        *(nodes or (RELEASED,)),
+        primary=B,
+        containers=pvector([container(DATASET).set(restart=RestartPolicy(name=restart))]),
+        companions=pvector(companions),
+        companion_policies=pmap({o.dataset_id: Dataset(dataset_id=o.dataset_id, primary=B) for o in companions}).update(
+            policies or {}
+        ),
+        dataset=dataset,
+    )
+
+
+def short_of_room(attempts: int = 3, code: str = "PoolFull") -> NodeObservation:
+    error = ReportedError(code=code, text="no room", at_seconds=1.0, attempts=attempts)
+    return node(A, copy_of(role=Role.RELEASED, mounted=False), failures=pmap({str(DATASET): error}))
+
 
 APPLIES: dict[str, tuple[str, Situation]] = {
     "the first owner has made it": ("born", situation(ownership(created=False), node(A, copy_of()))),
@@ -196,19 +273,49 @@ APPLIES: dict[str, tuple[str, Situation]] = {
         "withdrawn",
         situation(ownership(created=False), node(A), node(B, copy_of()), dataset={"deleted": True}),
     ),
-    "its container runs on the target": (
+    "its container runs on the target": ("started", started(**ran())),
+    "its container runs on the target again": ("started", started(since_seconds=NOW_SECONDS, **ran(restarts=1))),
+    "its container has run to its end on the target": ("started", started(**ran(ContainerPhase.EXITED, exit_status=0))),
+    "its container has run for long enough": ("taken", started(since_seconds=998.0, **ran())),
+    "its container has run since the clock was set back": ("taken", started(since_seconds=2000.0, **ran())),
+    "its container runs, and nothing would go back": (
         "taken",
-        situation(TAKING, node(B, copy_of(epoch=2), **ran()), primary=B, containers=pvector([container(DATASET)])),
+        started(dataset={"on_start_failure": StartFailurePolicy.STAY}, **ran()),
     ),
-    "its container has run to its end on the target": (
+    "its container ended with an error, and should stay": (
         "taken",
-        situation(
-            TAKING,
-            node(B, copy_of(epoch=2), **ran(ContainerPhase.EXITED)),
-            primary=B,
-            containers=pvector([container(DATASET)]),
-        ),
+        started(dataset={"on_start_failure": StartFailurePolicy.STAY}, **ran(ContainerPhase.EXITED, exit_status=1)),
     ),
+    "its container runs where it came from": (
+        "taken",
+        situation(RETURNED, node(A, copy_of(epoch=3), **ran()), primary=B, containers=pvector([container(DATASET)])),
+    ),
+    "its container can't be started": ("went back", failing(**NOT_STARTED)),
+    "its container ended with an error": ("went back", failing(**ran(ContainerPhase.EXITED, exit_status=1))),
+    "its container was killed": ("went back", failing(**ran(ContainerPhase.EXITED, exit_status=-9))),
+    "its container ended, nobody knows how": ("went back", failing(**ran(ContainerPhase.EXITED))),
+    "its container ended too often": ("went back", failing(restart=RestartName.ALWAYS, **ran(restarts=3))),
+    "its container was given up": (
+        "went back",
+        failing(restart=RestartName.ON_FAILURE, **ran(ContainerPhase.EXITED, exit_status=1)),
+    ),
+    "another dataset of the container fails with it": (
+        "went back",
+        failing(companions=(TAKING.set(dataset_id=OTHER),), **NOT_STARTED),
+    ),
+    "another dataset of the container goes back": (
+        "went back",
+        failing(companions=(RETURNING.set(dataset_id=OTHER),)),
+    ),
+    "another dataset of the container has gone back": (
+        "went back",
+        failing(companions=(GONE_BACK.set(dataset_id=OTHER),)),
+    ),
+    "its way back is no longer wanted": ("aborted", situation(RETURNING, primary=C)),
+    "it is wanted again where it failed": ("aborted", situation(RETURNING.set(refused_primary=None), primary=B)),
+    "it is deleted on its way back": ("aborted", situation(RETURNING, primary=B, dataset={"deleted": True})),
+    "a pool is full at the final snapshot": ("put off", situation(RELEASING, short_of_room(), node(B), primary=B)),
+    "the target's pool is full at the end": ("put off", situation(FINAL_PHASE, short_of_room(), node(B), primary=B)),
     "its container doesn't start, and it is wanted elsewhere": (
         "taken",
         situation(TAKING, TAKEN, primary=C, containers=pvector([container(DATASET)])),
@@ -259,6 +366,44 @@ STAYS = {
         TAKING, TAKEN, primary=B, containers=pvector([container(DATASET)])
     ),
     "a cancel comes after the commit": situation(TAKING, REPLICA),
+    "its container has not run for long enough": started(since_seconds=999.0, **ran()),
+    "its container ended, and is started again": failing(restart=RestartName.ALWAYS, **ran(ContainerPhase.EXITED)),
+    "its container's supervisor ended": failing(restart=RestartName.ON_FAILURE, **ran(ContainerPhase.EXITED)),
+    "its container is about to be started again": failing(
+        restart=RestartName.ALWAYS, **ran(ContainerPhase.STARTING, restarts=1)
+    ),
+    "its container could not be started once": failing(**CONTAINER_FAILED),
+    "its container can't be started, and should stay": failing(
+        dataset={"on_start_failure": StartFailurePolicy.STAY}, **NOT_STARTED
+    ),
+    "its container can't be started, and another volume of it should stay": failing(
+        companions=(TAKING.set(dataset_id=OTHER),),
+        policies={OTHER: Dataset(dataset_id=OTHER, primary=B, on_start_failure=StartFailurePolicy.STAY)},
+        **NOT_STARTED,
+    ),
+    "its container can't be started, and the source is away": failing(node(C), **NOT_STARTED),
+    "its container can't be started, and the source's copy was changed": failing(
+        node(A, copy_of(role=Role.RELEASED, mounted=False, newest_guid=Guid(5))), **NOT_STARTED
+    ),
+    "its container can't be started, and another dataset of it was there before": failing(
+        companions=(ownership(dataset_id=OTHER, owner=B),), **NOT_STARTED
+    ),
+    "its container can't be started, and another dataset of it comes from elsewhere": failing(
+        companions=(TAKING.set(dataset_id=OTHER, move=moving(MovePhase.TAKING, source=C, released_at_seconds=990.0)),),
+        **NOT_STARTED,
+    ),
+    "its container can't be started where it came from either": situation(
+        RETURNED, node(A, copy_of(epoch=3), **NOT_STARTED), primary=B, containers=pvector([container(DATASET)])
+    ),
+    "a move back is under way": situation(RETURNING, primary=B),
+    "a move back has no room": situation(
+        RETURNING,
+        node(B, copy_of(epoch=2), failures=short_of_room().failures),
+        primary=B,
+    ),
+    "the source had no room once": situation(RELEASING, short_of_room(attempts=1), node(B), primary=B),
+    "the source has another trouble": situation(RELEASING, short_of_room(code="X"), node(B), primary=B),
+    "the source is away at the end": situation(RELEASING, node(B), primary=B),
     "a former owner is away": situation(ownership(handed_over=pmap({B: FINAL})), node(A, copy_of())),
     "a former owner does not know its pool": situation(
         ownership(handed_over=pmap({B: FINAL})), node(A, copy_of()), node(B, storage_known=False)
@@ -458,6 +603,126 @@ class TestEffects:
             final_guid(situation(COPYING))
 
 
+class TestWayBack:
+    """
+    A move whose application doesn't start where it was wanted.
+    """
+
+    def test_begins_at_once(self) -> None:
+        """
+        There is nothing to catch up with: what was written on the target is sent when nobody can write any more.
+        """
+        after = advanced(APPLIES["its container ended with an error"][1])
+
+        assert after.move == Move(
+            move_id=NEXT_MOVE,
+            source=B,
+            target=A,
+            phase=MovePhase.RELEASING,
+            started_at_seconds=NOW_SECONDS,
+            released_at_seconds=990.0,
+            returns=True,
+        )
+        assert (after.owner, after.epoch, after.refused_primary) == (B, 2, B)
+
+    def test_tells_what_failed(self) -> None:
+        """
+        The move that was asked for has failed, and says why.
+        """
+        after = advanced(APPLIES["its container ended with an error"][1])
+
+        assert after.last_move is not None
+        assert (after.last_move.move_id, after.last_move.outcome) == (MOVE, MoveOutcome.FAILED)
+        assert after.last_move.reason == (
+            "container db doesn't start on node b: it ended with status 1; went back to node a"
+        )
+
+    def test_tells_the_same_of_all_datasets(self) -> None:
+        """
+        A dataset that goes back with another tells of the container that made that one go.
+        """
+        after = advanced(APPLIES["another dataset of the container goes back"][1])
+
+        assert after.last_move is not None
+        assert after.last_move.reason.startswith("it doesn't start")
+
+    def test_ends_as_the_move_that_failed(self) -> None:
+        """
+        At the end what is told is the move that was asked for, with all of its downtime.
+        """
+        after = advanced(APPLIES["its container runs where it came from"][1])
+
+        assert after.move is None
+        assert after.last_move is not None
+        assert (after.last_move.move_id, after.last_move.outcome) == (MOVE, MoveOutcome.FAILED)
+        assert (after.last_move.ended_at_seconds, after.last_move.downtime_seconds) == (NOW_SECONDS, 10.0)
+
+    def test_source_receives_again(self) -> None:
+        """
+        The source, which released it, receives what the target has written since.
+        """
+        s = situation(RETURNING, RELEASED, TAKEN, primary=B)
+
+        assert {n: type(asked) for n, asked in assignments(s).items()} == {A: Receive, B: Release}
+
+    def test_source_keeps_its_copy_while_the_container_proves_itself(self) -> None:
+        """
+        Nothing of the source's copy is removed before the container has run for a while.
+        """
+        assert isinstance(assignments(STAYS["its container has not run for long enough"])[A], Keep)
+
+    def test_proof_is_no_downtime(self) -> None:
+        """
+        The downtime of a move ends when the container runs.
+        """
+        after = advanced(APPLIES["its container has run for long enough"][1])
+
+        assert after.last_move is not None
+        assert after.last_move.downtime_seconds == 8.0
+
+    @pytest.mark.parametrize(
+        ("case", "left_seconds"),
+        [
+            (situation(), 0.0),
+            (started(**ran()), 0.0),
+            (started(since_seconds=999.5, **ran()), 1.5),
+            (started(since_seconds=2000.0, **ran()), 0.0),
+        ],
+        ids=["no move", "not running yet", "running", "clock set back"],
+    )
+    def test_proof_left(self, case: Situation, left_seconds: float) -> None:
+        """
+        How long to wait before looking again.
+        """
+        assert starting.proof_left_seconds(case) == left_seconds
+
+    def test_nothing_known(self) -> None:
+        """
+        A dataset that isn't moving, or whose owner is away, has nothing to tell of its application.
+        """
+        s = situation(containers=pvector([container(DATASET)]))
+
+        assert (starting.failure(s), starting.in_the_way(s), starting.reason(s)) == (None, None, "")
+        assert (starting.restarts(s), starting.is_running(s), starting.is_started(s)) == (0, False, False)
+
+
+class TestShortOfRoom:
+    """
+    A pool that is full when the application stands still already.
+    """
+
+    def test_application_goes_on(self) -> None:
+        """
+        The source gets the dataset back under a higher epoch, and another move has begun.
+        """
+        after = advanced(APPLIES["a pool is full at the final snapshot"][1])
+
+        assert (after.owner, after.epoch) == (A, 2)
+        assert after.move == moving(MovePhase.COPYING, move_id=NEXT_MOVE, started_at_seconds=NOW_SECONDS)
+        assert after.last_move is not None
+        assert after.last_move.outcome is MoveOutcome.FAILED
+
+
 class TestAssignments:
     """
     What the nodes are asked to do.
@@ -642,7 +907,6 @@ class TestContainers:
 FAILED = pmap({str(DATASET): ReportedError(code="PoolFull", text="no room", at_seconds=1.0)})
 HOST_FAILED = pmap({HOST: ReportedError(code="PoolMissing", text="no pool", at_seconds=1.0)})
 WAITING = pmap({str(DATASET): "container db to end"})
-CONTAINER_FAILED = pmap({"db": ReportedError(code="X", text="no such file", at_seconds=1.0)})
 
 EXPLAINED = {
     "ok": (Status.OK, None, situation(None, node(A, copy_of()))),
@@ -691,10 +955,56 @@ EXPLAINED = {
         "container db to start on node b: no such file",
         situation(
             TAKING,
-            node(B, copy_of(epoch=2), failures=CONTAINER_FAILED),
+            node(B, copy_of(epoch=2), **CONTAINER_FAILED),
             primary=B,
             containers=pvector([container(DATASET)]),
         ),
+    ),
+    "container doesn't start, and stays": (
+        Status.WAITING,
+        "since by its volume's on_start_failure it stays: container db doesn't start on node b: no such file",
+        STAYS["its container can't be started, and should stay"],
+    ),
+    "container doesn't start, and goes back": (
+        Status.WAITING,
+        "its way back: container db doesn't start on node b: it ended with status 1",
+        APPLIES["its container ended with an error"][1],
+    ),
+    "container was killed, and goes back": (Status.WAITING, "by signal 9", APPLIES["its container was killed"][1]),
+    "container doesn't start, and the source is away": (
+        Status.WAITING,
+        "node a, which holds the copy to go back to, to be connected",
+        STAYS["its container can't be started, and the source is away"],
+    ),
+    "container doesn't start, and the source's copy was changed": (
+        Status.WAITING,
+        "node a, whose copy is not as it was handed over",
+        STAYS["its container can't be started, and the source's copy was changed"],
+    ),
+    "container doesn't start, and another dataset can't go back": (
+        Status.WAITING,
+        f"dataset {OTHER}, which can't go back with it",
+        STAYS["its container can't be started, and another dataset of it was there before"],
+    ),
+    "container starts nowhere": (
+        Status.WAITING,
+        "and it had failed on node b before",
+        STAYS["its container can't be started where it came from either"],
+    ),
+    "container doesn't start, and there is no other copy": (
+        Status.WAITING,
+        "there is no copy to go back to",
+        situation(
+            TAKING.set(handed_over=pmap()),
+            node(B, copy_of(epoch=2), **NOT_STARTED),
+            primary=B,
+            containers=pvector([container(DATASET)]),
+        ),
+    ),
+    "gone back": (
+        Status.WAITING,
+        "somebody to ask for the move again: it doesn't start",
+        situation(GONE_BACK, node(A, copy_of(epoch=3)), primary=B),
     ),
     "container about to start": (
         Status.MOVING,
