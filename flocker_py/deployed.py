@@ -21,6 +21,7 @@ from flocker_py.model import (
     OverrunPolicy,
     Port,
     RestartPolicy,
+    StartFailurePolicy,
 )
 from flocker_py.records import Record, mapping, sequence, value
 
@@ -66,8 +67,8 @@ class DeployedVolume(Record):
 
     :param dataset_id: adopt the dataset of this id, or make it with this id; None: known by name, or a new random one.
     :param primary: explicit, or the node of the app that mounts it; None: where it is. A new volume needs one.
-    :param maximum_size_bytes: and ``labels``, ``max_downtime_seconds``, ``on_overrun``: None: as they are; for a
-        new volume, the cluster's defaults.
+    :param maximum_size_bytes: and ``labels``, ``max_downtime_seconds``, ``on_overrun``, ``on_start_failure``: None:
+        as they are; for a new volume, the cluster's defaults.
     :param renamed_from: the name that it had before.
     :param deleted: it shall be deleted, with its data.
     """
@@ -79,6 +80,7 @@ class DeployedVolume(Record):
     labels: PMap[str, str] | None = value((PMap, _NONE), default=None)
     max_downtime_seconds: float | None = value((*_NUMBER, _NONE), default=None)
     on_overrun: OverrunPolicy | None = value((OverrunPolicy, _NONE), default=None)
+    on_start_failure: StartFailurePolicy | None = value((StartFailurePolicy, _NONE), default=None)
     renamed_from: str | None = value((str, _NONE), default=None)
     deleted: bool = value(bool, default=False)
 

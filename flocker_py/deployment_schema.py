@@ -23,7 +23,7 @@ from flocker_py.deployment import (
     UUID_PATTERN,
     VERSION,
 )
-from flocker_py.model import OverrunPolicy, RestartName
+from flocker_py.model import OverrunPolicy, RestartName, StartFailurePolicy
 from flocker_py.units import MAXIMUM_SIZE_BYTES
 
 Schema = dict[str, Any]
@@ -76,6 +76,7 @@ _RESTART: Schema = {
     ]
 }
 _OVERRUN: Schema = {"enum": [policy.value for policy in OverrunPolicy]}
+_START_FAILURE: Schema = {"enum": [policy.value for policy in StartFailurePolicy]}
 _LABELS: Schema = {
     "type": "object",
     "maxProperties": LABELS,
@@ -103,6 +104,7 @@ _VOLUME = _object(
         "labels": _LABELS,
         "max_downtime": _DURATION,
         "on_overrun": _OVERRUN,
+        "on_start_failure": _START_FAILURE,
         "renamed_from": _NAME,
         "state": {"enum": ["present", "deleted"]},
     },
@@ -158,6 +160,7 @@ _DEFAULTS = _object(
         "restart": _RESTART,
         "max_downtime": _DURATION,
         "on_overrun": _OVERRUN,
+        "on_start_failure": _START_FAILURE,
         "stop_grace": _DURATION,
     },
     null=True,

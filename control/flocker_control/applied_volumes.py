@@ -11,6 +11,7 @@ from pyrsistent import PMap, pmap
 
 from flocker_control.applied_nodes import ResolvedNodes
 from flocker_control.commands import (
+    MOVE_POLICY_FIELDS,
     ChangeMetadata,
     ChangeMovePolicy,
     ChangePrimary,
@@ -153,6 +154,7 @@ def _creation(volume: Volume, primary: NodeId, nodes: ResolvedNodes) -> tuple[Co
             plain.max_downtime_seconds if wanted.max_downtime_seconds is None else wanted.max_downtime_seconds
         ),
         on_overrun=plain.on_overrun if wanted.on_overrun is None else wanted.on_overrun,
+        on_start_failure=plain.on_start_failure if wanted.on_start_failure is None else wanted.on_start_failure,
     )
     size = "" if wanted.maximum_size_bytes is None else f", {bytes_text(wanted.maximum_size_bytes)}"
     text = f"create volume {wanted.name} on {nodes.called(primary)}{size}"
@@ -177,11 +179,13 @@ def _policy(volume: Volume, present: Dataset) -> Iterator[tuple[Command, tuple[S
             present.max_downtime_seconds if wanted.max_downtime_seconds is None else wanted.max_downtime_seconds
         ),
         on_overrun=present.on_overrun if wanted.on_overrun is None else wanted.on_overrun,
+        on_start_failure=present.on_start_failure if wanted.on_start_failure is None else wanted.on_start_failure,
     )
-    if (command.max_downtime_seconds, command.on_overrun) != (present.max_downtime_seconds, present.on_overrun):
+    if any(getattr(command, field) != getattr(present, field) for field in MOVE_POLICY_FIELDS):
         text = (
             f"move volume {wanted.name} with at most {command.max_downtime_seconds:g} s of downtime;"
-            f" if its writer outruns the link: {command.on_overrun.value}"
+            f" if its writer outruns the link: {command.on_overrun.value};"
+            f" if its app doesn't start: {command.on_start_failure.value}"
         )
         yield command, (_step("update", wanted, text),)
 

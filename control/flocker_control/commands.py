@@ -42,12 +42,16 @@ from flocker_py.model import (
     NodeId,
     OverrunPolicy,
     Ownership,
+    StartFailurePolicy,
 )
 from flocker_py.observed import NodeObservation
 from flocker_py.records import Record, mapping, sequence, value
 
 _NONE = type(None)
 _NUMBER = (int, float)
+
+MOVE_POLICY_FIELDS = ("max_downtime_seconds", "on_overrun", "on_start_failure")
+"""By which rules a dataset is moved."""
 
 
 class CreateDataset(Record):
@@ -64,6 +68,7 @@ class CreateDataset(Record):
     metadata: PMap[str, str] = mapping(str, str, default={})
     max_downtime_seconds: float = value(_NUMBER, default=2.0)
     on_overrun: OverrunPolicy = value(OverrunPolicy, default=OverrunPolicy.GIVE_UP)
+    on_start_failure: StartFailurePolicy = value(StartFailurePolicy, default=StartFailurePolicy.GO_BACK)
 
 
 class ChangePrimary(Record):
@@ -110,6 +115,7 @@ class ChangeMovePolicy(Record):
     dataset_id: DatasetId = value(UUID)
     max_downtime_seconds: float = value(_NUMBER)
     on_overrun: OverrunPolicy = value(OverrunPolicy)
+    on_start_failure: StartFailurePolicy = value(StartFailurePolicy)
 
 
 class DeleteDataset(Record):
@@ -258,8 +264,7 @@ def _applied(state: State, command: Command, observed: PMap[NodeId, NodeObservat
             return _edited(
                 state,
                 command.dataset_id,
-                max_downtime_seconds=command.max_downtime_seconds,
-                on_overrun=command.on_overrun,
+                **{field: getattr(command, field) for field in MOVE_POLICY_FIELDS},
             )
         case DeleteDataset():
             return _deleted(state, command.dataset_id)
@@ -315,6 +320,7 @@ def _created(state: State, command: CreateDataset, observed: PMap[NodeId, NodeOb
         metadata=command.metadata,
         max_downtime_seconds=command.max_downtime_seconds,
         on_overrun=command.on_overrun,
+        on_start_failure=command.on_start_failure,
     )
     complaint = dataset_complaint(dataset)
     if complaint is not None:

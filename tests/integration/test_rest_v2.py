@@ -144,6 +144,7 @@ class TestDatasets:
             "metadata": {"a": "b"},
             "max_downtime_seconds": 3.5,
             "on_overrun": "cut-over",
+            "on_start_failure": "stay",
         }
 
         reply = cluster.post("/v2/datasets", body)
@@ -226,6 +227,7 @@ class TestDatasets:
         """
         dataset_id = created(cluster, name="pg", metadata={"a": "b"}, max_downtime_seconds=9)
         change = {"name": "postgres", "maximum_size_bytes": 64 * MIB, "on_overrun": "cut-over"}
+        change |= {"on_start_failure": "stay"}
 
         reply = cluster.call(method, "/v2/datasets/pg", change)
         expected = {**change, "dataset_id": str(dataset_id), "metadata": {"a": "b"}, "max_downtime_seconds": 9}

@@ -21,13 +21,27 @@ VALIDATOR = Draft202012Validator(DEPLOYMENT_SCHEMA)
 DOCUMENT: dict[str, Any] = {
     "version": 2,
     "cluster": {"name": "prod", "control": {"host": "ctl.example", "api_port": 4523, "agent_port": 4524}},
-    "defaults": {"size": "1G", "restart": "always", "max_downtime": "1s", "on_overrun": "give-up", "stop_grace": 5},
+    "defaults": {
+        "size": "1G",
+        "restart": "always",
+        "max_downtime": "1s",
+        "on_overrun": "give-up",
+        "on_start_failure": "stay",
+        "stop_grace": 5,
+    },
     "nodes": {
         "n1": {"uuid": "11111111-1111-4111-8111-111111111111", "address": "192.0.2.1", "labels": {"a": "b"}},
         "n2": None,
     },
     "volumes": {
-        "pg": {"size": "20G", "primary": "n1", "labels": {}, "max_downtime": "1h30m", "on_overrun": "cut-over"},
+        "pg": {
+            "size": "20G",
+            "primary": "n1",
+            "labels": {},
+            "max_downtime": "1h30m",
+            "on_overrun": "cut-over",
+            "on_start_failure": "go-back",
+        },
         "old": {"state": "deleted", "id": "dddddddd-dddd-4ddd-8ddd-dddddddddddd", "renamed_from": "older"},
     },
     "apps": {

@@ -26,6 +26,7 @@ from flocker_py.model import (
     OverrunPolicy,
     Ownership,
     Port,
+    StartFailurePolicy,
 )
 from flocker_py.observed import DatasetObservation, NodeObservation
 from flocker_py.storage import Role
@@ -259,6 +260,7 @@ class TestVolumes:
         """
         present = state()
         volume = {"primary": "n2", "size": "1G", "labels": {"a": "b"}, "max_downtime": "5s", "on_overrun": "cut-over"}
+        volume |= {"on_start_failure": "stay"}
 
         found = planned(present, volumes={"pg": volume})
         assert ["create volume pg on n2, 1 GiB"] == [step.text for step in found.steps]
@@ -271,6 +273,7 @@ class TestVolumes:
                 metadata=pmap({"a": "b"}),
                 max_downtime_seconds=5.0,
                 on_overrun=OverrunPolicy.CUT_OVER,
+                on_start_failure=StartFailurePolicy.STAY,
             ),
             Ownership(dataset_id=NEW, owner=B),
         )
@@ -308,6 +311,7 @@ class TestVolumes:
             ({"labels": {"x": "y"}}, "update", {"metadata": pmap({"x": "y"})}),
             ({"max_downtime": 9}, "update", {"max_downtime_seconds": 9.0}),
             ({"on_overrun": "cut-over"}, "update", {"on_overrun": OverrunPolicy.CUT_OVER}),
+            ({"on_start_failure": "stay"}, "update", {"on_start_failure": StartFailurePolicy.STAY}),
             ({"primary": "n2"}, "move", {"primary": B}),
             ({"state": "deleted"}, "delete", {"deleted": True}),
         ],

@@ -48,6 +48,7 @@ from flocker_py.model import (
     Port,
     RestartName,
     RestartPolicy,
+    StartFailurePolicy,
 )
 from flocker_py.observed import DatasetObservation, NodeObservation
 from flocker_py.storage import Role
@@ -63,6 +64,22 @@ def dataset(dataset_id: DatasetId = D1, primary: NodeId = A, **fields: Any) -> D
     A dataset as it is wanted.
     """
     return Dataset(dataset_id=dataset_id, primary=primary, **fields)
+
+
+def move_policy(
+    max_downtime_seconds: float,
+    on_overrun: OverrunPolicy,
+    on_start_failure: StartFailurePolicy = StartFailurePolicy.GO_BACK,
+) -> ChangeMovePolicy:
+    """
+    Other rules for the moves of the dataset.
+    """
+    return ChangeMovePolicy(
+        dataset_id=D1,
+        max_downtime_seconds=max_downtime_seconds,
+        on_overrun=on_overrun,
+        on_start_failure=on_start_failure,
+    )
 
 
 def ownership(dataset_id: DatasetId = D1, owner: NodeId = A, **fields: Any) -> Ownership:
@@ -269,8 +286,12 @@ class TestChangeDataset:
             (RenameDataset(dataset_id=D1, name="new"), {"name": "new"}),
             (ChangeMetadata(dataset_id=D1, metadata=pmap({"k": "v"})), {"metadata": pmap({"k": "v"})}),
             (
-                ChangeMovePolicy(dataset_id=D1, max_downtime_seconds=9, on_overrun=OverrunPolicy.CUT_OVER),
-                {"max_downtime_seconds": 9, "on_overrun": OverrunPolicy.CUT_OVER},
+                move_policy(9, OverrunPolicy.CUT_OVER, StartFailurePolicy.STAY),
+                {
+                    "max_downtime_seconds": 9,
+                    "on_overrun": OverrunPolicy.CUT_OVER,
+                    "on_start_failure": StartFailurePolicy.STAY,
+                },
             ),
             (DeleteDataset(dataset_id=D1), {"deleted": True}),
         ],
@@ -289,7 +310,7 @@ class TestChangeDataset:
             ResizeDataset(dataset_id=D1, maximum_size_bytes=None),
             RenameDataset(dataset_id=D1, name=None),
             ChangeMetadata(dataset_id=D1),
-            ChangeMovePolicy(dataset_id=D1, max_downtime_seconds=2.0, on_overrun=OverrunPolicy.GIVE_UP),
+            move_policy(2.0, OverrunPolicy.GIVE_UP),
         ],
     )
     def test_wish_fulfilled_already(self, command: Command) -> None:
@@ -341,8 +362,8 @@ class TestChangeDataset:
         "command",
         [
             ResizeDataset(dataset_id=D1, maximum_size_bytes=1),
-            ChangeMovePolicy(dataset_id=D1, max_downtime_seconds=0, on_overrun=OverrunPolicy.GIVE_UP),
-            ChangeMovePolicy(dataset_id=D1, max_downtime_seconds=1e9, on_overrun=OverrunPolicy.GIVE_UP),
+            move_policy(0, OverrunPolicy.GIVE_UP),
+            move_policy(1e9, OverrunPolicy.GIVE_UP),
         ],
     )
     def test_values_are_checked(self, command: Command) -> None:

@@ -28,6 +28,7 @@ from flocker_py.model import (
     Port,
     RestartName,
     RestartPolicy,
+    StartFailurePolicy,
 )
 from flocker_py.units import GIB, MIB
 
@@ -172,6 +173,7 @@ def test_volume_has_every_field() -> None:
         ("labels", {"tier": "db"}),
         ("max_downtime", "500ms"),
         ("on_overrun", "cut-over"),
+        ("on_start_failure", "stay"),
         ("renamed_from", "old"),
         ("state", "present"),
     ) == DeployedVolume(
@@ -182,6 +184,7 @@ def test_volume_has_every_field() -> None:
         labels=pmap({"tier": "db"}),
         max_downtime_seconds=0.5,
         on_overrun=OverrunPolicy.CUT_OVER,
+        on_start_failure=StartFailurePolicy.STAY,
         renamed_from="old",
     )
 
@@ -269,6 +272,7 @@ def test_defaults_fill_what_is_left_out() -> None:
                 "restart": "always",
                 "max_downtime": "1s",
                 "on_overrun": "cut-over",
+                "on_start_failure": "stay",
                 "stop_grace": "5s",
             },
         )
@@ -282,7 +286,8 @@ def test_defaults_fill_what_is_left_out() -> None:
         spare.maximum_size_bytes,
         spare.max_downtime_seconds,
         spare.on_overrun,
-    ) == (RestartName.ALWAYS, 5.0, 20 * GIB, GIB, 1.0, OverrunPolicy.CUT_OVER)
+        spare.on_start_failure,
+    ) == (RestartName.ALWAYS, 5.0, 20 * GIB, GIB, 1.0, OverrunPolicy.CUT_OVER, StartFailurePolicy.STAY)
 
 
 def test_app_becomes_a_container() -> None:
@@ -356,6 +361,7 @@ WRONG: list[tuple[Pointer, object, Pointer, str]] = [
     ((*PG, "max_downtime"), "0s", (*PG, "max_downtime"), "must be more than 0 s and at most 1 d"),
     ((*PG, "max_downtime"), "soon", (*PG, "max_downtime"), "'soon' is not a duration. A duration is a number of seconds, or numbers with ms, s, m, h or d: 500ms, 2s, 1h30m."),
     ((*PG, "on_overrun"), "panic", (*PG, "on_overrun"), "must be give-up or cut-over, not 'panic'"),
+    ((*PG, "on_start_failure"), "panic", (*PG, "on_start_failure"), "must be go-back or stay, not 'panic'"),
     ((*PG, "state"), "archived", (*PG, "state"), "archived is not implemented: use present or deleted"),
     ((*PG, "state"), "deleted", (*DB, "mounts", 0, "volume"), "volume pg is to be deleted, and app db still mounts it"),
     ((*PG, "labels"), {"a": 1}, (*PG, "labels", "a"), "must be a text, not 1: write \"1\" in quotes"),

@@ -28,13 +28,14 @@ from flocker_control.http.schemas import (
     text,
     texts_by_name,
 )
-from flocker_py.model import MoveOutcome, MovePhase, OverrunPolicy, RestartName
+from flocker_py.model import MoveOutcome, MovePhase, OverrunPolicy, RestartName, StartFailurePolicy
 from flocker_py.units import MAXIMUM_SIZE_BYTES
 
 ACTIONS = ("create", "resize", "move", "delete", "start", "stop", "restart", "update", "name-node")
 CONTAINER_STATES = ("starting", "running", "stopping", "exited", "waiting", "unknown")
 
 _OVERRUN = one_of(*(policy.value for policy in OverrunPolicy))
+_START_FAILURE = one_of(*(policy.value for policy in StartFailurePolicy))
 _DOWNTIME: Schema = {
     "type": "number",
     "exclusiveMinimum": 0,
@@ -134,6 +135,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "metadata": METADATA,
             "max_downtime_seconds": number(),
             "on_overrun": _OVERRUN,
+            "on_start_failure": _START_FAILURE,
             "move": nullable(ref("Move")),
             "last_move": nullable(ref("Move")),
             "status": one_of(*(status.value for status in Status)),
@@ -154,6 +156,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "metadata": METADATA,
             "max_downtime_seconds": _DOWNTIME,
             "on_overrun": _OVERRUN,
+            "on_start_failure": _START_FAILURE,
         },
     ),
     "ChangeDataset": closed(
@@ -165,6 +168,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "metadata": METADATA,
             "max_downtime_seconds": _DOWNTIME,
             "on_overrun": _OVERRUN,
+            "on_start_failure": _START_FAILURE,
         },
         description="what is left out stays as it is",
     ),

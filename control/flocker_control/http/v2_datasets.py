@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from pyrsistent import pmap, pvector
 
 from flocker_control import explain
 from flocker_control.commands import (
+    MOVE_POLICY_FIELDS,
     ApplyAll,
     ChangeMetadata,
     ChangeMovePolicy,
@@ -26,7 +29,7 @@ from flocker_control.http.naming import known_dataset, known_node
 from flocker_control.http.routes import Api, Call, Route, route
 from flocker_control.http.views_v2 import View, dataset_view, node_view
 from flocker_py import __version__
-from flocker_py.model import DatasetId, OverrunPolicy
+from flocker_py.model import DatasetId, OverrunPolicy, StartFailurePolicy
 
 _SETTLED = (explain.Status.OK, explain.Status.DELETED)
 
@@ -77,19 +80,28 @@ async def create_dataset(api: Api, call: Call) -> Answer:
     """
     body = call.body
     dataset_id = DatasetId(UUID(body["dataset_id"]) if "dataset_id" in body else api.new_id())
-    policies = {"max_downtime_seconds": body["max_downtime_seconds"]} if "max_downtime_seconds" in body else {}
-    if "on_overrun" in body:
-        policies["on_overrun"] = OverrunPolicy(body["on_overrun"])
     command = CreateDataset(
         dataset_id=dataset_id,
         primary=known_node(api.service.state, body["primary"]),
         name=body.get("name"),
         maximum_size_bytes=body.get("maximum_size_bytes"),
         metadata=pmap(body.get("metadata", {})),
-        **policies,
+        **_move_policy(body),
     )
     await api.service.submit(command)
     return Answer(status=201, body=present_view(api, dataset_id))
+
+
+def _move_policy(body: dict[str, Any]) -> dict[str, Any]:
+    """
+    What a body says of how the dataset is moved.
+    """
+    readers: dict[str, Callable[[Any], object]] = {
+        "max_downtime_seconds": float,
+        "on_overrun": OverrunPolicy,
+        "on_start_failure": StartFailurePolicy,
+    }
+    return {field: readers[field](body[field]) for field in MOVE_POLICY_FIELDS if field in body}
 
 
 async def change_dataset(api: Api, call: Call) -> Answer:
@@ -106,14 +118,10 @@ async def change_dataset(api: Api, call: Call) -> Answer:
         parts.append(ResizeDataset(dataset_id=dataset_id, maximum_size_bytes=body["maximum_size_bytes"]))
     if "metadata" in body:
         parts.append(ChangeMetadata(dataset_id=dataset_id, metadata=pmap(body["metadata"])))
-    if "max_downtime_seconds" in body or "on_overrun" in body:
-        parts.append(
-            ChangeMovePolicy(
-                dataset_id=dataset_id,
-                max_downtime_seconds=body.get("max_downtime_seconds", present.max_downtime_seconds),
-                on_overrun=OverrunPolicy(body.get("on_overrun", present.on_overrun.value)),
-            )
-        )
+    policy = _move_policy(body)
+    if policy:
+        kept = {field: getattr(present, field) for field in MOVE_POLICY_FIELDS}
+        parts.append(ChangeMovePolicy(**{"dataset_id": dataset_id, **kept, **policy}))
     if "primary" in body:
         target = known_node(state, body["primary"])
         # Asking again for the present primary is a wish, too, if it was given up before.

@@ -64,6 +64,7 @@ def dataset_view(s: Situation, mount_root: str) -> View:
         "metadata": dict(dataset.metadata),
         "max_downtime_seconds": dataset.max_downtime_seconds,
         "on_overrun": dataset.on_overrun.value,
+        "on_start_failure": dataset.on_start_failure.value,
         "move": None if ownership.move is None else move_view(s, ownership.move),
         "last_move": None if last is None else finished_move_view(dataset.dataset_id, last),
         "status": explain.status(s).value,
