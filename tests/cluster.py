@@ -317,11 +317,13 @@ class Cluster:
 class Ledger:
     """
     An application that writes numbered records, and the witness of what was acknowledged.
+
+    :ivar program: the application's.
     """
 
     def __init__(self, folder: Path, *, pause_seconds: float = 0.002) -> None:
-        self._program = folder / "ledger.py"
-        self._program.write_text(LEDGER)
+        self.program = folder / "ledger.py"
+        self.program.write_text(LEDGER)
         self._witness = folder / "witness"
         self._witness.touch()
         self._pause_seconds = pause_seconds
@@ -332,7 +334,7 @@ class Ledger:
         """
         return {
             "node": node,
-            "command": [sys.executable, "-S", str(self._program), str(self._witness), str(self._pause_seconds)],
+            "command": [sys.executable, "-S", str(self.program), str(self._witness), str(self._pause_seconds)],
             "mounts": [{"volume": volume}],
             "restart": "always",
         }

@@ -48,7 +48,7 @@ class WitnessedLedger(Ledger):
 
     def __init__(self, folder: Path, *, pause_seconds: float) -> None:
         super().__init__(folder, pause_seconds=pause_seconds)
-        self._program.write_text(WITNESSED_LEDGER)
+        self.program.write_text(WITNESSED_LEDGER)
         self._witness.unlink()
         self._witness.mkdir()
 

@@ -105,6 +105,28 @@ def snapshot_names(name: str) -> list[str]:
     return [line.partition("@")[2] for line in listed.splitlines()]
 
 
+def write_synced(pool: ZfsUnderTest, dataset_id: DatasetId, content: bytes) -> None:
+    """
+    Write as a database does, by way of the intent log.
+    """
+    with (pool.path_of(dataset_id) / "a").open("wb") as written:
+        written.write(content)
+        written.flush()
+        os.fsync(written.fileno())
+
+
+def cut_power(pool: ZfsUnderTest) -> None:
+    """
+    Leave the pool as a power cut at this moment would, imported again, with nothing mounted.
+    """
+    copy = pool.image.with_suffix(".cut")
+    run("cp", "--sparse=always", str(pool.image), str(copy))
+    pool.unmount_all()
+    run("zpool", "export", "-f", pool.name)
+    copy.replace(pool.image)
+    import_pool(pool.image)
+
+
 class TestOthers:
     """
     Snapshots and holds of other programs.
@@ -583,6 +605,36 @@ class TestMounting:
         (pool.path_of(dataset_id) / "a").write_bytes(b"a")
 
         assert (before, pool.storage.written_since_snapshot(dataset_id)) == (False, True)
+
+    @pytest.mark.parametrize("encrypted", [False, True])
+    def test_not_written_by_power_cut(self, pool: ZfsUnderTest, encrypted: bool) -> None:
+        """
+        A power cut after the last snapshot of an unmounted dataset doesn't count as writing, though ZFS counts a block.
+        """
+        if encrypted:
+            encrypt(pool)
+        dataset_id = owned(pool)
+        write_synced(pool, dataset_id, b"content")
+        pool.storage.unmount(dataset_id)
+        pool.storage.snapshot(dataset_id, "one")
+        cut_power(pool)
+
+        counted = properties(pool.name_of(dataset_id), "written")
+
+        assert (counted != ["0"], pool.storage.written_since_snapshot(dataset_id)) == (True, False)
+
+    def test_written_before_power_cut(self, pool: ZfsUnderTest) -> None:
+        """
+        What was written and synced after the snapshot, and is replayed from the intent log, counts as written.
+        """
+        dataset_id = owned(pool)
+        pool.storage.snapshot(dataset_id, "one")
+        write_synced(pool, dataset_id, b"content")
+        cut_power(pool)
+        pool.storage.mount(dataset_id)
+        pool.storage.unmount(dataset_id)
+
+        assert pool.storage.written_since_snapshot(dataset_id)
 
 
 class TestStreams:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pyrsistent import PMap, pmap
 
-from flocker_agent.storage import zfs_command, zfs_mounting, zfs_mounts, zfs_names, zfs_transfer
+from flocker_agent.storage import zfs_command, zfs_difference, zfs_mounting, zfs_mounts, zfs_names, zfs_transfer
 from flocker_agent.storage.zfs_binding import ZfsCore
 from flocker_agent.storage.zfs_listing import DatasetEntry, stored_snapshot
 from flocker_agent.storage.zfs_pool import CANMOUNT_NOAUTO, READONLY_OFF, READONLY_ON, ZfsPool, snapshot_in
@@ -188,7 +188,12 @@ class ZfsStorage:
         entry = self._pool.entry(dataset_id, snapshots=True)
         if entry.inconsistent or not entry.snapshots:
             return True
-        return self._synced(dataset_id, entry).written_bytes != 0
+        mounted = bool(zfs_mounts.mounts_of(entry.name))
+        if self._synced(dataset_id, entry).written_bytes == 0:
+            return False
+        return mounted or zfs_difference.differs(
+            self._core, entry.name, entry.snapshots[-1].name, encrypted=entry.encrypted
+        )
 
     def _synced(self, dataset_id: DatasetId, entry: DatasetEntry) -> DatasetEntry:
         """
