@@ -50,6 +50,7 @@ class Own(Record):
     :param take_guid: taking over: the newest snapshot must be this one, else touch nothing and say so.
     :param keep_snapshots: snapshots of ours are still somebody's base; leave them.
     :param send_to: where to send snapshots while going on serving; None: nowhere.
+    :param leased: only for as long as the node's lease lasts: when it ends, end what uses the dataset, and unmount it.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -59,6 +60,7 @@ class Own(Record):
     maximum_size_bytes: int | None = value((int, _NONE), default=None)
     keep_snapshots: bool = value(bool, default=False)
     send_to: SendTo | None = value((SendTo, _NONE), default=None)
+    leased: bool = value(bool, default=False)
 
 
 class Release(Record):
@@ -134,3 +136,14 @@ class NodeAssignment(Record):
         UUID, (Own, Release, Receive, Keep, Remove, Destroy), default={}
     )
     containers: PMap[ContainerName, Container] = mapping(str, Container, default={})
+
+
+class Remembered(Record):
+    """
+    An assignment as a node keeps it, for the time when the control service is away.
+
+    :param era: of the host when it was written, as in ``NodeObservation``.
+    """
+
+    era: UUID = value(UUID)
+    assignment: NodeAssignment = value(NodeAssignment)

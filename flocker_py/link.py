@@ -124,6 +124,18 @@ class Assign(amp.Command):
     errors = _ERRORS
 
 
+class Renew(amp.Command):
+    """
+    Agent to control: let me go on serving what is to be served only for as long as my lease lasts.
+
+    The lease is counted by the agent from the moment before it sends this. 0: there is none at present; ask again.
+    """
+
+    arguments = [(b"task", amp.Unicode())]
+    response = [(b"lease_seconds", amp.Float())]
+    errors = _ERRORS
+
+
 class Ping(amp.Command):
     """
     Either way: are you there?
@@ -245,6 +257,7 @@ __all__ = [
     "NodeReport",
     "Ping",
     "Refused",
+    "Renew",
     "Report",
     "Unreadable",
     "call",

@@ -27,7 +27,7 @@ from flocker_py.model import Container, ContainerName, DatasetId, NodeId
 from flocker_py.observed import ContainerObservation, DatasetObservation, NodeObservation, ReportedError
 from flocker_py.records import Record, mapping, sequence, value
 
-LINK_VERSION = 1
+LINK_VERSION = 2
 """Of these messages. Both sides refuse a session with another version, by a clear error."""
 
 _NONE = type(None)

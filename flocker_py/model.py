@@ -49,6 +49,18 @@ class StartFailurePolicy(enum.Enum):
     STAY = "stay"
 
 
+class PartitionPolicy(enum.Enum):
+    """
+    What becomes of a dataset whose node has no connection to the control service any more.
+
+    KEEP: it is served all the same, and can be failed over only by the word of an operator that the node is dead.
+    FENCE: it is served for as long as the node's lease lasts, and can be failed over once that has expired.
+    """
+
+    KEEP = "keep"
+    FENCE = "fence"
+
+
 class Node(Record):
     """
     A host of the cluster. Remembered from its first session on, or from a deployment that names it.
@@ -58,6 +70,7 @@ class Node(Record):
     :param draining: nothing new is put there.
     :param removed: it belongs to the cluster no more, and its agent isn't heard. What it once was told is why it is
         remembered.
+    :param lease_seconds: the longest lease that it may have been granted; 0: it never got one.
     """
 
     node_id: NodeId = value(UUID)
@@ -66,6 +79,7 @@ class Node(Record):
     labels: PMap[str, str] = mapping(str, str, default={})
     draining: bool = value(bool, default=False)
     removed: bool = value(bool, default=False)
+    lease_seconds: float = value(_NUMBER, default=0.0)
 
 
 class Dataset(Record):
@@ -86,6 +100,7 @@ class Dataset(Record):
     max_downtime_seconds: float = value(_NUMBER, default=2.0, invariant=_positive)
     on_overrun: OverrunPolicy = value(OverrunPolicy, default=OverrunPolicy.GIVE_UP)
     on_start_failure: StartFailurePolicy = value(StartFailurePolicy, default=StartFailurePolicy.GO_BACK)
+    on_partition: PartitionPolicy = value(PartitionPolicy, default=PartitionPolicy.KEEP)
 
 
 class RestartName(enum.Enum):
@@ -246,6 +261,8 @@ class Ownership(Record):
         that the next owner proved to hold.
     :param refused_primary: the wish that was tried and given up or cancelled; it is not tried again until it changes.
     :param destroyed: the deletion has been confirmed by the owner.
+    :param leased_epoch: the epoch under which the owner said that it serves the dataset only for as long as its lease
+        lasts; 0: it never did, or was told to keep serving since.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -257,3 +274,4 @@ class Ownership(Record):
     handed_over: PMap[NodeId, Guid] = mapping(UUID, int, default={})
     refused_primary: NodeId | None = value((UUID, _NONE), default=None)
     destroyed: bool = value(bool, default=False)
+    leased_epoch: int = value(int, default=0)

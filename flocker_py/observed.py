@@ -76,6 +76,7 @@ class DatasetObservation(Record):
     :param newest_guid: of all its snapshots, re-read from the pool; None: it has none.
     :param final_guid: of the final snapshot of this epoch; None unless released and final.
     :param mounted: whether it can be written through ``path`` at this moment.
+    :param leased: it is served only for as long as the node's lease lasts, and all that runs with it is bound to that.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -88,6 +89,7 @@ class DatasetObservation(Record):
     used_bytes: int = value(int, default=0)
     maximum_size_bytes: int | None = value((int, _NONE), default=None)
     sending: SendProgress | None = value((SendProgress, _NONE), default=None)
+    leased: bool = value(bool, default=False)
 
 
 class ContainerPhase(enum.Enum):
@@ -110,6 +112,8 @@ class ContainerObservation(Record):
     :param restarts: how often its policy started it again.
     :param mounts: the datasets that it uses.
     :param started_at_seconds: of the present or last run, since the epoch of Unix, by the node's clock.
+    :param leased: it ends with the node's lease, whether the agent is there or not.
+    :param fenced: it was ended because the lease had ended, and by nothing else.
     """
 
     name: ContainerName = value(str)
@@ -118,6 +122,8 @@ class ContainerObservation(Record):
     exit_status: int | None = value((int, _NONE), default=None)
     restarts: int = value(int, default=0)
     started_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    leased: bool = value(bool, default=False)
+    fenced: bool = value(bool, default=False)
 
 
 HOST = "the host itself"

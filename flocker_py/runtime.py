@@ -25,6 +25,10 @@ MOUNT_PATHS_FIELD = "mounts.path"
 """Stands among a node's ``container_fields`` for mounts that have a path inside the container."""
 
 
+LEASES_FIELD = "on_partition.fence"
+"""Stands among a node's ``container_fields`` for containers that end with the lease of their node."""
+
+
 class RuntimeCapabilities(Record):
     """
     What differs between runtimes, as data.

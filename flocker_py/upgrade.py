@@ -28,8 +28,10 @@ The format that this version writes.
 # What records of format 1 lack, with the value that means what they meant then.
 _NEW_IN_2: Mapping[str, Document] = MappingProxyType(
     {
-        "Node": {"draining": False, "removed": False},
-        "Dataset": {"on_start_failure": "go-back"},
+        "Node": {"draining": False, "removed": False, "lease_seconds": 0.0},
+        "Dataset": {"on_start_failure": "go-back", "on_partition": "keep"},
+        "Ownership": {"leased_epoch": 0},
+        "Own": {"leased": False},
         "Move": {"returns": False, "running_since_seconds": None, "restarts": 0},
     }
 )
@@ -37,10 +39,16 @@ _NEW_IN_2: Mapping[str, Document] = MappingProxyType(
 
 def _to_2(document: Document) -> Document:
     document |= _NEW_IN_2.get(str(document.get("type")), {})
-    # The only one of these that is kept inside of another.
+    # These two are kept inside of others.
     if isinstance(document.get("move"), dict):
         document["move"] = {**document["move"], **_NEW_IN_2["Move"]}
+    if document.get("type") == "NodeAssignment" and isinstance(document.get("datasets"), dict):
+        document["datasets"] = {key: _role_of_2(role) for key, role in document["datasets"].items()}
     return document
+
+
+def _role_of_2(role: Any) -> Any:
+    return {**role, **_NEW_IN_2["Own"]} if isinstance(role, dict) and role.get("type") == "Own" else role
 
 
 STEPS: Mapping[int, Step] = MappingProxyType({1: _to_2})

@@ -200,7 +200,7 @@ class Memory:
         """
         Go by what was asked last, until something new is.
         """
-        assignment = remembered(self._path, self._node_id)
+        assignment = remembered(self._path, self._node_id, self.node.era)
         if assignment is not None:
             self._agent.assign(assignment)
 
@@ -218,7 +218,7 @@ class Memory:
         while self._latest is not None:
             assignment, self._latest = self._latest, None
             try:
-                await self._threads.run(remember, self._path, assignment)
+                await self._threads.run(remember, self._path, assignment, self.node.era)
             except OSError as error:
                 log_message(message_type="flocker:agent:not-remembered", path=str(self._path), reason=str(error))
         self._writing = False

@@ -29,6 +29,7 @@ from flocker_py.link import (
     Greet,
     Link,
     Refused,
+    Renew,
     Report,
     Unreadable,
     call,
@@ -111,6 +112,19 @@ class AgentSession(Link):
         with self._ending_if_refused(), continued(task, "flocker:control:report"):
             self._service.node_reported(self, self._heard(report))
         return {}
+
+    @Renew.responder
+    def renew(self, task: str) -> dict[str, Any]:  # noqa: ARG002  # renewing is no part of any move
+        """
+        The node asks for its next lease.
+        """
+        with self._ending_if_refused():
+            if self._node_id is None:
+                raise Refused("the first message of a session must be a greeting")
+            # What was granted elsewhere while its lease was expired, it must have heard of before it goes on serving.
+            up_to_date = self._told is not None and self._told == self._wanted
+            heard = self._told is not None
+            return {"lease_seconds": self._service.renew(self, self._node_id, heard=heard, up_to_date=up_to_date)}
 
     @contextmanager
     def _ending_if_refused(self) -> Iterator[None]:

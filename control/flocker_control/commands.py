@@ -42,6 +42,7 @@ from flocker_py.model import (
     NodeId,
     OverrunPolicy,
     Ownership,
+    PartitionPolicy,
     StartFailurePolicy,
 )
 from flocker_py.observed import NodeObservation
@@ -69,6 +70,7 @@ class CreateDataset(Record):
     max_downtime_seconds: float = value(_NUMBER, default=2.0)
     on_overrun: OverrunPolicy = value(OverrunPolicy, default=OverrunPolicy.GIVE_UP)
     on_start_failure: StartFailurePolicy = value(StartFailurePolicy, default=StartFailurePolicy.GO_BACK)
+    on_partition: PartitionPolicy = value(PartitionPolicy, default=PartitionPolicy.KEEP)
 
 
 class ChangePrimary(Record):
@@ -116,6 +118,15 @@ class ChangeMovePolicy(Record):
     max_downtime_seconds: float = value(_NUMBER)
     on_overrun: OverrunPolicy = value(OverrunPolicy)
     on_start_failure: StartFailurePolicy = value(StartFailurePolicy)
+
+
+class ChangePartitionPolicy(Record):
+    """
+    Let a dataset be served, or not, while its node has no connection to the control service.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    on_partition: PartitionPolicy = value(PartitionPolicy)
 
 
 class DeleteDataset(Record):
@@ -187,6 +198,7 @@ Command = (
     | RenameDataset
     | ChangeMetadata
     | ChangeMovePolicy
+    | ChangePartitionPolicy
     | DeleteDataset
     | PutContainer
     | RemoveContainer
@@ -266,6 +278,8 @@ def _applied(state: State, command: Command, observed: PMap[NodeId, NodeObservat
                 command.dataset_id,
                 **{field: getattr(command, field) for field in MOVE_POLICY_FIELDS},
             )
+        case ChangePartitionPolicy():
+            return _with_partition_policy(state, command, observed)
         case DeleteDataset():
             return _deleted(state, command.dataset_id)
         case PutContainer():
@@ -321,6 +335,7 @@ def _created(state: State, command: CreateDataset, observed: PMap[NodeId, NodeOb
         max_downtime_seconds=command.max_downtime_seconds,
         on_overrun=command.on_overrun,
         on_start_failure=command.on_start_failure,
+        on_partition=command.on_partition,
     )
     complaint = dataset_complaint(dataset)
     if complaint is not None:
@@ -363,6 +378,31 @@ def _led_to(state: State, changes: Changes, *dataset_ids: DatasetId) -> Changes:
     """
     for dataset_id in dataset_ids:
         changes = changes.put(state.ownerships[dataset_id].set(refused_primary=None))
+    return changes
+
+
+def _with_partition_policy(
+    state: State, command: ChangePartitionPolicy, observed: PMap[NodeId, NodeObservation]
+) -> Changes | Refusal:
+    dataset = _present(state, command.dataset_id)
+    if isinstance(dataset, Refusal):
+        return dataset
+    if dataset.on_partition is command.on_partition:
+        return Changes()
+    ownership = state.ownerships[dataset.dataset_id]
+    changes = Changes().put(dataset.set(on_partition=command.on_partition))
+    if command.on_partition is PartitionPolicy.KEEP:
+        # Before any node is told to keep serving, nobody believes any more that it won't.
+        return changes.put(ownership.set(leased_epoch=0))
+    owner = observed.get(ownership.owner)
+    seen = None if owner is None else owner.datasets.get(dataset.dataset_id)
+    if seen is not None and seen.leased:
+        # What it says is of the time before it was told to keep, and would be taken for an answer to this.
+        return Refusal.of(
+            RefusalCode.NOT_YET,
+            f"the node that owns the dataset {_called(dataset)} has not heard yet that it was to keep it: try again in"
+            " a moment",
+        )
     return changes
 
 

@@ -13,10 +13,10 @@ from pyrsistent import PMap
 
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.state import Changes, State, key_of
-from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId
+from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId, PartitionPolicy
 from flocker_py.observed import NodeObservation
 from flocker_py.records import field_names
-from flocker_py.runtime import MOUNT_PATHS_FIELD
+from flocker_py.runtime import LEASES_FIELD, MOUNT_PATHS_FIELD
 from flocker_py.units import bytes_text
 
 _FREE_FIELDS = ("name", "node_id", "restart")
@@ -39,6 +39,7 @@ def inconsistencies(
     for dataset in put_datasets:
         yield from _name_complaints(after, dataset)
         yield from _room_complaints(before, after, dataset, observed)
+        yield from _lease_complaints(before, after, dataset, observed)
     touched = {dataset.dataset_id for dataset in put_datasets}
     touched |= {mount.dataset_id for container in put_containers for mount in container.mounts}
     yield from _mount_complaints(after, touched)
@@ -86,6 +87,22 @@ def _room_complaints(
             f"the dataset {_called(after, dataset.dataset_id)} holds {bytes_text(seen.used_bytes)}, and node"
             f" {_node_called(after, dataset.primary)} has room for {bytes_text(target.free_bytes)} only: make room"
             " there, or choose another node",
+            key_of(dataset),
+        )
+
+
+def _lease_complaints(
+    before: State, after: State, dataset: Dataset, observed: PMap[NodeId, NodeObservation]
+) -> Iterator[Refusal]:
+    known, node = before.datasets.get(dataset.dataset_id), observed.get(dataset.primary)
+    if dataset.on_partition is not PartitionPolicy.FENCE or node is None or LEASES_FIELD in node.container_fields:
+        return
+    if known is None or (known.primary, known.on_partition) != (dataset.primary, dataset.on_partition):
+        yield Refusal.of(
+            RefusalCode.FIELD_NOT_SUPPORTED,
+            f"dataset {_called(after, dataset.dataset_id)}: on_partition: fence can't be kept by the runtime"
+            f" {node.runtime} of node {_node_called(after, dataset.primary)}, whose containers go on when the agent is"
+            " killed; keep it, or choose a node with another runtime",
             key_of(dataset),
         )
 

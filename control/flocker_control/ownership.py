@@ -23,6 +23,7 @@ taking       started     the target writes, and its containers are seen to run  
 taking       taken       .. and have done so for a while, or nothing could go back             steady
 taking       went back   a container doesn't start, and the source still has its copy          releasing, back
 any          settled     a former owner reports that its copy is gone                          the same
+any          leased      the owner says that it serves no longer than its lease lasts            the same
 deleted      destroyed   no node that had it may still have it                                 gone
 deleted      withdrawn   it never was made, and what a node has under its id is another's       gone
 ===========  ==========  ====================================================================  ====================
@@ -179,6 +180,10 @@ def _settled(s: Situation) -> Ownership:
     return s.ownership.set(handed_over=handed_over)
 
 
+def _leased(s: Situation) -> Ownership:
+    return s.ownership.set(leased_epoch=s.ownership.epoch)
+
+
 def _destroyed(s: Situation) -> Ownership:
     return s.ownership.set(destroyed=True, handed_over=pmap())
 
@@ -213,6 +218,7 @@ TABLE: tuple[tuple[str, Guard, Effect], ...] = (
     ("begun", facts.other_primary_is_wanted, _begun),
     ("destroyed", facts.is_destroyed, _destroyed),
     ("settled", facts.is_settled, _settled),
+    ("leased", facts.owner_goes_by_its_lease, _leased),
 )
 
 

@@ -28,6 +28,7 @@ class RefusalCode(enum.Enum):
     PORT_IN_USE = ("PortInUse", 409)
     FIELD_NOT_SUPPORTED = ("FieldNotSupported", 409)
     TARGET_WITHOUT_ROOM = ("TargetWithoutRoom", 409)
+    NOT_YET = ("NotYet", 409)
     ALREADY_THERE = ("AlreadyThere", 409)
     MOVE_COMMITTED = ("MoveCommitted", 409)
     MOVE_ENDED = ("MoveEnded", 409)

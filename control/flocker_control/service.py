@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from flocker_control import codec, slices, starting
 from flocker_control.commands import Command, decide
+from flocker_control.leases import Leases
 from flocker_control.ownership import transition
 from flocker_control.refusals import Refusal
 from flocker_control.situation import Situation
@@ -27,6 +28,7 @@ from flocker_control.store import RevisionConflict, Store, StoreError
 from flocker_py.assignment import DatasetAssignment, NodeAssignment
 from flocker_py.clock import Clock, Timer
 from flocker_py.errors import FlockerError
+from flocker_py.leases import DEFAULT_LEASE_SECONDS
 from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveId, Node, NodeId, Ownership
 from flocker_py.observed import ContainerPhase, NodeObservation
 from flocker_py.records import Record, value
@@ -97,15 +99,28 @@ class ControlService:
     """
     The state of the cluster, and everything that may happen to it.
 
-    :param clock: of moves and retries.
+    :param clock: of leases, moves and retries.
     :param new_id: a random UUID at each call.
+    :param now_seconds: since the epoch of Unix; None: what the clock shows.
+    :param lease_seconds: how long nodes serve on what is to be fenced without hearing from us.
     """
 
-    def __init__(self, store: Store, state: State, *, clock: Clock, new_id: Callable[[], UUID]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        state: State,
+        *,
+        clock: Clock,
+        new_id: Callable[[], UUID],
+        now_seconds: Callable[[], float] | None = None,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
+    ) -> None:
         self.store = store
         self.state = state
         self.nodes: PMap[NodeId, NodeObservation] = pmap()
+        self.leases = Leases(started_at_seconds=clock.seconds(), lease_seconds=lease_seconds)
         self._clock = clock
+        self._now_seconds = clock.seconds if now_seconds is None else now_seconds
         self._new_id = new_id
         self._lock = DeferredLock()
         self._sessions: dict[NodeId, Session] = {}
@@ -181,9 +196,25 @@ class ControlService:
             containers=containers,
             companions=pvector(state.ownerships[d] for d in sorted(others, key=str) if d in state.ownerships),
             companion_policies=pmap({d: state.datasets[d] for d in others if d in state.datasets}),
-            now_seconds=self._clock.seconds(),
+            now_seconds=self._now_seconds(),
             next_move_id=MoveId(self._new_id()),
+            owner_lease_expired=self.lease_has_expired(state.ownerships[dataset_id].owner),
         )
+
+    def lease_has_expired(self, node_id: NodeId) -> bool:
+        """
+        Whether a node has by now ended all that depends on its lease. One that never was recorded never had a lease.
+        """
+        node = self.state.nodes.get(node_id)
+        return node is not None and self.leases.has_expired(node, self._clock.seconds())
+
+    def lease_left_seconds(self, node_id: NodeId) -> float | None:
+        """
+        For how long a node's lease can't be taken as expired yet; negative: since when it can. None: no such node was
+        recorded.
+        """
+        node = self.state.nodes.get(node_id)
+        return None if node is None else self.leases.expires_at_seconds(node) - self._clock.seconds()
 
     def runs_on(self, name: ContainerName) -> NodeId | None:
         """
@@ -233,6 +264,28 @@ class ControlService:
         self._touched |= self._concerned.get(node_id, set())
         self._tell(Observed(node_id=node_id))
         self._pump()
+
+    def renew(self, session: Session, node_id: NodeId, *, heard: bool, up_to_date: bool) -> float:
+        """
+        A node asks for its next lease. Answers with its length in seconds; 0: it gets none now, and may ask again.
+
+        :param heard: the node has taken in, in this session, what was asked of it when the session began.
+        :param up_to_date: and all that was asked since.
+        """
+        node = self.state.nodes.get(node_id)
+        if node is None or not heard or self._sessions.get(node_id) is not session:
+            return 0.0
+        now_seconds = self._clock.seconds()
+        # Once it has expired, what it allowed may have been granted elsewhere, or is at this moment being committed.
+        if self.leases.has_expired(node, now_seconds) and not (up_to_date and not self._lock.locked):
+            return 0.0
+        if self.leases.to_record(node, now_seconds) != node.lease_seconds:
+            self._unrecorded.add(node_id)
+            self._pump()
+        granted_seconds = self.leases.granted_seconds(node)
+        if granted_seconds:
+            self.leases = self.leases.renewed(node, now_seconds)
+        return granted_seconds
 
     def _touch(self, before: NodeObservation | None, node: NodeObservation) -> None:
         if before is None or before.storage_known != node.storage_known or before.address != node.address:
@@ -292,8 +345,9 @@ class ControlService:
         for node_id in node_ids:
             node, known = self.nodes.get(node_id), self.state.nodes.get(node_id)
             if node is not None:
-                known = Node(node_id=node_id) if known is None else known
-                changes = changes.put(known.set(address=node.address))
+                known = Node(node_id=node_id, lease_seconds=self.leases.lease_seconds) if known is None else known
+                lease_seconds = self.leases.to_record(known, self._clock.seconds())
+                changes = changes.put(known.set(address=node.address, lease_seconds=lease_seconds))
         return changes
 
     async def _commit_once(self, changes: Changes) -> None:
@@ -484,11 +538,25 @@ class ControlService:
         )
 
 
-async def opened(store: Store, *, clock: Clock, new_id: Callable[[], UUID]) -> ControlService:
+async def opened(
+    store: Store,
+    *,
+    clock: Clock,
+    new_id: Callable[[], UUID],
+    now_seconds: Callable[[], float] | None = None,
+    lease_seconds: float = DEFAULT_LEASE_SECONDS,
+) -> ControlService:
     """
-    A control service with what its store holds.
+    A control service with what its store holds. The parameters are those of ``ControlService``.
 
     :raises StoreError: the store can't be read.
     """
     loaded = await store.load()
-    return ControlService(store, codec.loaded_state(loaded), clock=clock, new_id=new_id)
+    return ControlService(
+        store,
+        codec.loaded_state(loaded),
+        clock=clock,
+        new_id=new_id,
+        now_seconds=now_seconds,
+        lease_seconds=lease_seconds,
+    )

@@ -22,6 +22,7 @@ from flocker_py.model import (
     NodeId,
     OverrunPolicy,
     Ownership,
+    PartitionPolicy,
 )
 from flocker_py.observed import ContainerPhase, DatasetObservation, NodeObservation, SendProgress, SendVerdict
 from flocker_py.records import Record, mapping, sequence, value
@@ -42,6 +43,7 @@ class Situation(Record):
         released together.
     :param now_seconds: since the epoch of Unix.
     :param next_move_id: the id that a move gets if one begins.
+    :param owner_lease_expired: the owner has by now ended all that depends on its lease.
     """
 
     dataset: Dataset = value(Dataset)
@@ -53,6 +55,7 @@ class Situation(Record):
     companion_policies: PMap[DatasetId, Dataset] = mapping(UUID, Dataset, default={})
     now_seconds: float = value((int, float))
     next_move_id: MoveId = value(UUID)
+    owner_lease_expired: bool = value(bool, default=False)
 
     def seen(self, node_id: NodeId) -> DatasetObservation | None:
         """
@@ -139,6 +142,34 @@ def owner_serves(s: Situation) -> bool:
     """
     seen = s.seen(s.ownership.owner)
     return seen is not None and seen.role is Role.OWNER and seen.epoch == s.ownership.epoch
+
+
+def owner_goes_by_its_lease(s: Situation) -> bool:
+    """
+    Whether the owner reports that it serves the dataset for as long as its lease lasts, which is news.
+    """
+    seen = s.seen(s.ownership.owner)
+    return (
+        s.dataset.on_partition is PartitionPolicy.FENCE
+        and s.ownership.leased_epoch != s.ownership.epoch
+        and owner_serves(s)
+        and seen is not None
+        and seen.leased
+    )
+
+
+def is_fenced(s: Situation) -> bool:
+    """
+    Whether the owner, connected or not, no longer serves the dataset, since its lease has ended: it may be granted
+    elsewhere without anybody's word that the node is dead.
+    """
+    # Programs that others than the agent start aren't ended when it is dead: only containers are known to be.
+    return (
+        s.dataset.on_partition is PartitionPolicy.FENCE
+        and s.ownership.leased_epoch == s.ownership.epoch
+        and bool(s.containers)
+        and s.owner_lease_expired
+    )
 
 
 def is_born(s: Situation) -> bool:

@@ -11,7 +11,7 @@ from pyrsistent import PMap, pmap
 from flocker_control import situation as facts
 from flocker_control.situation import Situation
 from flocker_py.assignment import DatasetAssignment, Destroy, Keep, Own, Receive, Release, Remove, SendTo
-from flocker_py.model import Container, Dataset, DatasetId, Move, MovePhase, NodeId, Ownership
+from flocker_py.model import Container, Dataset, DatasetId, Move, MovePhase, NodeId, Ownership, PartitionPolicy
 from flocker_py.storage import Role
 
 
@@ -67,6 +67,7 @@ def _owners_assignment(s: Situation) -> DatasetAssignment:
         maximum_size_bytes=s.dataset.maximum_size_bytes,
         keep_snapshots=move is not None or bool(own.handed_over),
         send_to=_send_to(s, move) if copying and move is not None else None,
+        leased=s.dataset.on_partition is PartitionPolicy.FENCE,
     )
 
 

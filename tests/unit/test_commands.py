@@ -16,6 +16,7 @@ from flocker_control.commands import (
     CancelMove,
     ChangeMetadata,
     ChangeMovePolicy,
+    ChangePartitionPolicy,
     ChangePrimary,
     Command,
     CreateDataset,
@@ -45,6 +46,7 @@ from flocker_py.model import (
     NodeId,
     OverrunPolicy,
     Ownership,
+    PartitionPolicy,
     Port,
     RestartName,
     RestartPolicy,
@@ -972,3 +974,92 @@ class TestRefusals:
         """
         assert len(RefusalCode) == len({code.text for code in RefusalCode})
         assert all(400 <= code.status < 500 for code in RefusalCode)
+
+
+FENCE, KEEP = PartitionPolicy.FENCE, PartitionPolicy.KEEP
+LEASES = ("mounts", "on_partition.fence")
+
+
+def change(policy: PartitionPolicy) -> ChangePartitionPolicy:
+    """
+    Another policy for the dataset.
+    """
+    return ChangePartitionPolicy(dataset_id=D1, on_partition=policy)
+
+
+class TestChangePartitionPolicy:
+    """
+    What becomes of a dataset whose node is cut off.
+    """
+
+    def test_fence(self) -> None:
+        """
+        A dataset is fenced from now on, if the runtime of its node can do that. Its owner has not said so yet.
+        """
+        assert decide(state(*OWNED), change(FENCE), LEASES) == puts(dataset(on_partition=FENCE))
+
+    def test_created_so(self) -> None:
+        """
+        A dataset may be so from its beginning.
+        """
+        decision = decide(state(), CreateDataset(dataset_id=D1, primary=A, on_partition=FENCE), LEASES)
+
+        assert decision == puts(dataset(on_partition=FENCE), Ownership(dataset_id=D1, owner=A))
+
+    def test_runtime_that_cannot(self) -> None:
+        """
+        Where containers outlive the lease of their node, the policy is refused, with the reason.
+        """
+        code, text = refusal(state(*OWNED), change(FENCE))
+
+        assert code is RefusalCode.FIELD_NOT_SUPPORTED
+        assert "process" in text
+        assert "fence" in text
+
+    def test_move_to_a_runtime_that_cannot(self) -> None:
+        """
+        A dataset that is to be fenced doesn't go where that can't be done.
+        """
+        present = state(dataset(primary=B, on_partition=FENCE), ownership(owner=B))
+
+        assert refusal(present, StartMove(dataset_id=D1, target=A))[0] is RefusalCode.FIELD_NOT_SUPPORTED
+
+    def test_runtime_that_can_no_longer(self) -> None:
+        """
+        A runtime that was exchanged for one that can't is in the way of no other change.
+        """
+        present = state(dataset(on_partition=FENCE), ownership())
+
+        assert isinstance(decide(present, RenameDataset(dataset_id=D1, name="pg")), Changes)
+
+    def test_keep_is_believed_at_once(self) -> None:
+        """
+        Before the owner is told to keep serving, it is no longer believed that it won't.
+        """
+        present = state(dataset(on_partition=FENCE), ownership(leased_epoch=1))
+
+        assert decide(present, change(KEEP)) == puts(dataset(), ownership())
+
+    def test_no_change(self) -> None:
+        """
+        Asking for what is, changes nothing.
+        """
+        assert decide(state(dataset(on_partition=FENCE), ownership(leased_epoch=1)), change(FENCE)) == Changes()
+
+    def test_old_word_is_no_answer(self) -> None:
+        """
+        While the owner hasn't heard yet that it was to keep, what it says would be taken for an answer to this.
+        """
+        seen = observation(D1, 0).set(leased=True)
+        nodes = pmap({A: node_report(A, seen).set(container_fields=pvector(LEASES))})
+
+        decision = commands.decide(state(*OWNED), change(FENCE), nodes)
+
+        assert isinstance(decision, Refusal)
+        assert decision.code is RefusalCode.NOT_YET
+
+    def test_unknown_dataset(self) -> None:
+        """
+        There has to be a dataset.
+        """
+        assert refusal(state(), change(FENCE))[0] is RefusalCode.DATASET_UNKNOWN

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import pytest
 
-from flocker_py.assignment import Destroy, Keep, NodeAssignment, Own, Receive, Release, Remove, SendTo
+from flocker_py.assignment import Destroy, Keep, NodeAssignment, Own, Receive, Release, Remembered, Remove, SendTo
 from flocker_py.messages import AssignmentUpdate, NodeReport
 from flocker_py.model import (
     Container,
@@ -35,6 +35,7 @@ from flocker_py.model import (
     NodeId,
     OverrunPolicy,
     Ownership,
+    PartitionPolicy,
     Port,
     RestartName,
     RestartPolicy,
@@ -73,7 +74,7 @@ LOCK = GOLDEN / "fields.lock.json"
 REWRITE = os.environ.get("FLOCKER_REWRITE_GOLDEN") == "1"
 
 # What the control service keeps (flocker_control.state.Stored), and what an agent keeps of its last assignment.
-PERSISTED: tuple[type[Record], ...] = (Node, Dataset, Ownership, Container, NodeAssignment)
+PERSISTED: tuple[type[Record], ...] = (Node, Dataset, Ownership, Container, Remembered)
 
 N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
 N2 = NodeId(UUID("22222222-2222-4222-8222-222222222222"))
@@ -107,7 +108,15 @@ CONTAINER = Container(
 )
 
 EXAMPLES: dict[str, Any] = {
-    "node": Node(node_id=N1, name="n1", address="2001:db8::1", labels={"rack": "a"}, draining=True, removed=True),
+    "node": Node(
+        node_id=N1,
+        name="n1",
+        address="2001:db8::1",
+        labels={"rack": "a"},
+        draining=True,
+        removed=True,
+        lease_seconds=20.0,
+    ),
     "node-defaults": Node(node_id=N1),
     "dataset": Dataset(
         dataset_id=DATASET,
@@ -119,6 +128,7 @@ EXAMPLES: dict[str, Any] = {
         max_downtime_seconds=0.25,
         on_overrun=OverrunPolicy.CUT_OVER,
         on_start_failure=StartFailurePolicy.STAY,
+        on_partition=PartitionPolicy.FENCE,
     ),
     "dataset-defaults": Dataset(dataset_id=DATASET, primary=N1),
     "container": CONTAINER,
@@ -157,6 +167,7 @@ EXAMPLES: dict[str, Any] = {
         handed_over={N2: Guid(42)},
         refused_primary=N2,
         destroyed=True,
+        leased_epoch=7,
     ),
     "ownership-defaults": Ownership(dataset_id=DATASET, owner=N1),
     "node-assignment": NodeAssignment(
@@ -171,6 +182,7 @@ EXAMPLES: dict[str, Any] = {
                 maximum_size_bytes=2**34,
                 keep_snapshots=True,
                 send_to=SEND_TO,
+                leased=True,
             ),
             OTHERS[0]: Release(dataset_id=OTHERS[0], epoch=3, send_to=SEND_TO),
             OTHERS[1]: Receive(dataset_id=OTHERS[1], epoch=4, move_id=MOVE, source=N2, maximum_size_bytes=2**34),
@@ -215,6 +227,7 @@ EXAMPLES: dict[str, Any] = {
                     acknowledged_guid=Guid(41),
                     verdict=SendVerdict.READY,
                 ),
+                leased=True,
             ),
         },
         containers={
@@ -225,6 +238,8 @@ EXAMPLES: dict[str, Any] = {
                 exit_status=-9,
                 restarts=3,
                 started_at_seconds=1_700_000_000.5,
+                leased=True,
+                fenced=True,
             ),
         },
         failures={
@@ -237,6 +252,7 @@ EXAMPLES: dict[str, Any] = {
 }
 
 EXAMPLES |= {
+    "remembered": Remembered(era=UUID("eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"), assignment=EXAMPLES["node-assignment"]),
     "assignment-update": AssignmentUpdate(
         node_id=N1,
         revision=99,
@@ -308,8 +324,10 @@ def test_golden_file_is_read(name: str) -> None:
 
 # What format 1 didn't have yet, and what its records have of it since.
 LATER_THAN_1: dict[type[Record], dict[str, Any]] = {
-    Node: {"draining": False, "removed": False},
-    Dataset: {"on_start_failure": StartFailurePolicy.GO_BACK},
+    Node: {"draining": False, "removed": False, "lease_seconds": 0.0},
+    Dataset: {"on_start_failure": StartFailurePolicy.GO_BACK, "on_partition": PartitionPolicy.KEEP},
+    Ownership: {"leased_epoch": 0},
+    Own: {"leased": False},
     Move: {"returns": False, "running_since_seconds": None, "restarts": 0},
 }
 
@@ -318,6 +336,8 @@ def as_of_format_1(record: Any) -> Any:
     record = record.set(**LATER_THAN_1.get(type(record), {}))
     if isinstance(record, Ownership) and record.move is not None:
         return record.set(move=as_of_format_1(record.move))
+    if isinstance(record, NodeAssignment):
+        return record.set(datasets={key: as_of_format_1(role) for key, role in record.datasets.items()})
     return record
 
 

@@ -19,6 +19,7 @@ from flocker_control.situation import (
     containers_not_running,
     final_guid,
     holders,
+    is_fenced,
     move_under_way,
 )
 from flocker_control.slices import assignments, runs_on
@@ -39,6 +40,7 @@ from flocker_py.model import (
     NodeId,
     OverrunPolicy,
     Ownership,
+    PartitionPolicy,
     RestartName,
     RestartPolicy,
     StartFailurePolicy,
@@ -263,6 +265,10 @@ APPLIES: dict[str, tuple[str, Situation]] = {
     "a former owner has removed its copy": (
         "settled",
         situation(ownership(handed_over=pmap({B: FINAL})), node(A, copy_of()), node(B)),
+    ),
+    "the owner says that it goes by its lease": (
+        "leased",
+        situation(None, node(A, copy_of(leased=True)), dataset={"on_partition": PartitionPolicy.FENCE}),
     ),
     "a deletion has reached every copy": ("destroyed", situation(None, node(A), dataset={"deleted": True})),
     "a deleted dataset never was made": (
@@ -1088,3 +1094,53 @@ def test_story_of_a_move() -> None:
     assert "from node a to node b: taking" in story
     assert "Node a reports it as released of epoch 1, not mounted, read-only." in story
     assert "Node a still has to remove its former copy." in story
+
+
+FENCE = {"on_partition": PartitionPolicy.FENCE}
+FENCED = {"dataset": FENCE, "owner_lease_expired": True, "containers": pvector([container(DATASET)])}
+
+
+def test_fenced() -> None:
+    """
+    What the owner served only for as long as its lease lasted is served no more once that has expired.
+    """
+    assert is_fenced(situation(ownership(leased_epoch=1), **FENCED))
+
+
+@pytest.mark.parametrize(
+    ("own", "fields"),
+    [
+        (ownership(leased_epoch=1), {"owner_lease_expired": False}),
+        (ownership(leased_epoch=1), {"dataset": {}}),
+        (ownership(leased_epoch=1), {"containers": pvector()}),
+        (ownership(leased_epoch=0), {}),
+        (ownership(leased_epoch=1, epoch=2), {}),
+    ],
+    ids=["lease goes on", "policy keep", "no container", "owner never said so", "owner said so under another epoch"],
+)
+def test_not_fenced(own: Ownership, fields: dict[str, Any]) -> None:
+    """
+    In doubt it is served.
+    """
+    assert not is_fenced(situation(own, **{**FENCED, **fields}))
+
+
+def test_lease_is_believed_once() -> None:
+    """
+    What the owner says of its lease under this epoch is recorded once, and only where the policy asks for it.
+    """
+    seen = node(A, copy_of(leased=True))
+
+    assert transition(situation(ownership(leased_epoch=1), seen, dataset=FENCE)) is None
+    assert transition(situation(None, seen)) is None
+    assert transition(situation(None, node(A, copy_of()), dataset=FENCE)) is None
+    assert transition(situation(None, node(A, copy_of(leased=True, epoch=0)), dataset=FENCE)) is None
+
+
+def test_owner_is_told_to_go_by_its_lease() -> None:
+    """
+    The policy goes to the owner with its assignment.
+    """
+    asked = assignments(situation(None, node(A, copy_of()), dataset=FENCE))
+
+    assert asked[A] == Own(dataset_id=DATASET, epoch=1, leased=True)
