@@ -64,7 +64,16 @@ def claimed_identity(certificate: x509.Certificate) -> Identity:
 
     :raises CertificateRefused: the common name spells no identity.
     """
-    return identity_from_name(_only(certificate, NameOID.COMMON_NAME, "common name"))
+    return identity_from_name(subject_name(certificate))
+
+
+def subject_name(certificate: x509.Certificate) -> str:
+    """
+    The common name of a certificate's subject.
+
+    :raises CertificateRefused: there is not exactly one.
+    """
+    return _only(certificate, NameOID.COMMON_NAME, "common name")
 
 
 def identity_of(
@@ -81,7 +90,7 @@ def identity_of(
     if is_version_1(certificate):
         raise CertificateRefused(VERSION_1_REMEDY)
     identity = identity_from_subject(
-        _only(certificate, NameOID.COMMON_NAME, "common name"),
+        subject_name(certificate),
         _only(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME, "organizational unit"),
         expected_cluster,
     )

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import crypto
 
 from flocker_py.certificates import VERSION_1_REMEDY, cluster_of, identity_of, is_authority, is_version_1
-from flocker_py.errors import FlockerError
+from flocker_py.errors import FlockerError, explanation
 from flocker_py.identity import (
     CONTROL_NAME,
     IDENTITY_TYPES,
@@ -30,6 +30,7 @@ from flocker_py.identity import (
 )
 from flocker_py.issuing import PrivateKey
 from flocker_py.records import Record, value
+from flocker_py.revocations import RevocationsUnusable, read_revocations, revoked_at
 
 AUTHORITY_FILE = "cluster.crt"
 # Any other name is a user's, as flocker-ca create-api-certificate NAME leaves it.
@@ -58,13 +59,17 @@ class Credential(Record):
 
 class CredentialContents(Record):
     """
-    What the three files of a credential hold, parsed, at one reading.
+    What the three files of a credential hold, parsed, at one reading; and the list of revoked certificates, if there
+    is one beside the authority's.
     """
 
     credential: Credential = value(Credential)
     authority: x509.Certificate = value(x509.Certificate)
     certificate: x509.Certificate = value(x509.Certificate)
     key: PrivateKey = value((ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey))
+    revocations: x509.CertificateRevocationList | None = value(
+        (x509.CertificateRevocationList, type(None)), default=None
+    )
 
 
 def load_credential(directory: Path, name: str) -> Credential:
@@ -74,7 +79,7 @@ def load_credential(directory: Path, name: str) -> Credential:
     :param name: ``control-service``, ``node``, or what a user's files are called: ``user``, or any other name.
     :raises CredentialUnusable: a file is missing, unreadable or not what it should be; other users can read the key;
         the key is not the certificate's; a certificate has expired, is not valid yet, is not signed by the authority,
-        is X.509 version 1, or is for another role.
+        has been revoked, is X.509 version 1, or is for another role; the list of revoked certificates is no good.
     """
     return credential_from_files(
         directory / AUTHORITY_FILE,
@@ -123,6 +128,7 @@ def read_credential(ca_path: Path, certificate_path: Path, key_path: Path, role:
             f"{certificate_path}: this is the certificate of {identity_text(identity)}, "
             f"but {role_text(role)}'s is needed here"
         )
+    revocations = _revocations(ca_path, authority, certificate_path, certificate)
     if key.public_key() != certificate.public_key():
         raise CredentialUnusable(
             f"{key_path}: this key does not belong to {certificate_path}. "
@@ -135,7 +141,9 @@ def read_credential(ca_path: Path, certificate_path: Path, key_path: Path, role:
         cluster_id=cluster_of(authority),
         identity=identity,
     )
-    return CredentialContents(credential=credential, authority=authority, certificate=certificate, key=key)
+    return CredentialContents(
+        credential=credential, authority=authority, certificate=certificate, key=key, revocations=revocations
+    )
 
 
 def read_certificate(path: Path) -> x509.Certificate:
@@ -211,6 +219,21 @@ def _check_signature(
         raise CredentialUnusable(
             f"{certificate_path}: strict verification refuses it ({error}). Make a new one with flocker-ca"
         ) from error
+
+
+def _revocations(
+    ca_path: Path, authority: x509.Certificate, certificate_path: Path, certificate: x509.Certificate
+) -> x509.CertificateRevocationList | None:
+    try:
+        revocations = read_revocations(ca_path, authority)
+    except RevocationsUnusable as error:
+        raise CredentialUnusable(explanation(error)) from error
+    at = revoked_at(revocations, certificate)
+    if at is not None:
+        raise CredentialUnusable(
+            f"{certificate_path}: revoked at {at:%Y-%m-%d %H:%M} UTC. Make a new one with flocker-ca, with a new key"
+        )
+    return revocations
 
 
 def _read(path: Path) -> bytes:

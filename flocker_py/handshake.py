@@ -24,6 +24,7 @@ _VERDICTS = {
     Codes.ERR_SELF_SIGNED_CERT_IN_CHAIN: "it is signed by another cluster's authority",
     Codes.ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "it is not signed by the cluster's authority",
     Codes.ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE: "it is not signed by the cluster's authority",
+    Codes.ERR_CERT_REVOKED: "it has been revoked; flocker-ca makes a new one, with a new key",
     Codes.ERR_INVALID_PURPOSE: "it is not made for this side of a connection",
 }
 
@@ -32,6 +33,7 @@ _VERDICTS = {
 _ALERTS = (
     ("alert certificate required", "it demands a certificate, and none was shown"),
     ("alert certificate expired", "our certificate has expired by its clock; flocker-ca renew makes it last longer"),
+    ("alert certificate revoked", "our certificate has been revoked; flocker-ca makes a new one, with a new key"),
     ("alert unknown ca", "our certificate is not signed by its cluster's authority"),
     ("alert decrypt error", "our certificate is signed by another authority, perhaps one of the same name"),
     ("alert bad certificate", "our certificate is not valid there; compare the clocks of both hosts"),

@@ -53,6 +53,7 @@ from flocker_py.identity import (
     role_text,
 )
 from flocker_py.model import NodeId
+from flocker_py.revocations import revocations_path
 
 # Who needs TLS needs these too: one import for the programs.
 __all__ = [
@@ -278,7 +279,15 @@ class _ContextSource:
 
     def _stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
         credential = self._credential
-        return tuple(_stamp(path) for path in (credential.ca_path, credential.certificate_path, credential.key_path))
+        return tuple(
+            _stamp(path)
+            for path in (
+                credential.ca_path,
+                credential.certificate_path,
+                credential.key_path,
+                revocations_path(credential.ca_path),
+            )
+        )
 
     def _made(self) -> SSL.Context:
         was = self._credential
@@ -311,14 +320,18 @@ def _reactor_context(contents: CredentialContents, minimum_version: int) -> SSL.
     store = context.get_cert_store()
     assert store is not None  # noqa: S101  # only a context without a store has none
     store.add_cert(crypto.X509.from_cryptography(contents.authority))
-    store.set_flags(crypto.X509StoreFlags.X509_STRICT)
+    flags = crypto.X509StoreFlags.X509_STRICT
+    if contents.revocations is not None:
+        store.add_crl(contents.revocations)
+        flags |= crypto.X509StoreFlags.CRL_CHECK
+    store.set_flags(flags)
     context.add_client_ca(contents.authority)
     return context
 
 
 def _transfer_context(credential: Credential, protocol: int) -> ssl.SSLContext:
     # Read for its checks; the standard library loads from files only.
-    credential_from_files(
+    contents = read_credential(
         credential.ca_path, credential.certificate_path, credential.key_path, type(credential.identity)
     )
     context = ssl.SSLContext(protocol)
@@ -328,6 +341,9 @@ def _transfer_context(credential: Credential, protocol: int) -> ssl.SSLContext:
     try:
         context.load_verify_locations(credential.ca_path)
         context.load_cert_chain(credential.certificate_path, credential.key_path)
+        if contents.revocations is not None:
+            context.load_verify_locations(revocations_path(credential.ca_path))
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     except OSError as error:
         # Good a moment ago, when they were read for their checks; ssl.SSLError is one of these too.
         raise CredentialUnusable(f"{credential.certificate_path}: it or its key has just changed ({error})") from error

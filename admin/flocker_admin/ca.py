@@ -11,13 +11,14 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 from cryptography import x509
 
+from flocker_admin.issued import ISSUED_FILE, Issued, issued_of, read_issued, write_down
 from flocker_py.certificates import VERSION_1_REMEDY, is_authority, is_version_1
 from flocker_py.credentials import AUTHORITY_FILE, CredentialUnusable, read_certificate, read_key
 from flocker_py.errors import FlockerError
@@ -32,6 +33,7 @@ from flocker_py.issuing import (
     renewed_authority,
 )
 from flocker_py.records import Record, value
+from flocker_py.revocations import read_revocations, revocations_path, revocations_pem, with_revoked
 
 AUTHORITY_KEY_FILE = "cluster.key"
 _CERTIFICATE_MODE = 0o644
@@ -54,6 +56,14 @@ class NotWritten(FlockerError):
     """
 
 
+class CertificateRevoked(FlockerError):
+    """
+    It can't be renewed: somebody else may have its key. Make a new certificate, which has a new key.
+    """
+
+    lasting = True
+
+
 class CertificateFiles(Record):
     """
     A certificate and its key, as they were put on disk.
@@ -66,13 +76,19 @@ class CertificateFiles(Record):
 
 def initialize(directory: Path, cluster_name: str, cluster_id: UUID, now: datetime, days: int) -> CertificateFiles:
     """
-    A new authority in ``cluster.crt`` and ``cluster.key`` of a folder.
+    A new authority in ``cluster.crt`` and ``cluster.key`` of a folder, and an empty list of what it has signed.
 
     :raises AlreadyThere: one of the files exists.
     :raises NotWritten: the folder can't be written to.
     :raises NotIssued: the name or the lifetime is not allowed.
     """
-    return _stored(directory, "cluster", made_authority(cluster_name, cluster_id, now, days))
+    authority = made_authority(cluster_name, cluster_id, now, days)
+    with contextlib.ExitStack() as undo:
+        _write_new(directory / ISSUED_FILE, b"", _KEY_MODE)
+        undo.callback((directory / ISSUED_FILE).unlink, missing_ok=True)
+        files = _stored(directory, "cluster", authority)
+        undo.pop_all()
+    return files
 
 
 def opened_authority(directory: Path) -> KeyedCertificate:
@@ -109,28 +125,36 @@ def create(
     now: datetime,
     days: int,
     *,
+    ledger: Path,
     hosts: Iterable[str] = (),
 ) -> CertificateFiles:
     """
     A new certificate and key in a folder, under Flocker's names: ``control-HOST``, ``UUID`` or ``NAME``.
 
+    :param ledger: the authority's folder, where it is written down what was signed.
     :param hosts: names and addresses of the control service, the one its files are called by first; nobody else's.
     :raises AlreadyThere: one of the files exists.
     :raises NotWritten: the folder can't be written to.
     :raises NotIssued: a host or the lifetime is not allowed, or the authority has expired.
+    :raises IssuedUnusable: it could not be written down.
     """
     hosts = list(hosts)
     keyed = issued(authority, identity, now, hosts=hosts, lifetime_days=days)
+    write_down(ledger, keyed.certificate)
     return _stored(directory, _file_name(identity, hosts), keyed)
 
 
-def renew(authority: KeyedCertificate, path: Path, now: datetime, days: int | None) -> x509.Certificate:
+def renew(
+    authority: KeyedCertificate, path: Path, now: datetime, days: int | None, *, ledger: Path
+) -> x509.Certificate:
     """
     Put a certificate that lasts longer in the place of one the authority has signed, or of the authority's own.
 
     Subject, alternative names and key stay, so the key file is not needed and the program need not be told.
 
     :param days: the lifetime; None: as long as a new one of its kind.
+    :param ledger: the authority's folder, where it is written down what was signed.
+    :raises CertificateRevoked: it has been revoked, or another of the same key.
     :raises CredentialUnusable: the file can't be read, holds no certificate, or an X.509 version 1 certificate.
     :raises CertificateRefused: its subject names no identity or no cluster, or its extensions can't be read.
     :raises NotIssued: it is another authority's, or this authority has expired.
@@ -143,9 +167,51 @@ def renew(authority: KeyedCertificate, path: Path, now: datetime, days: int | No
     if old.public_key() == authority.certificate.public_key():
         new = renewed_authority(authority, now, **lifetime).certificate
     else:
+        if revoked_of(authority, ledger, old):
+            raise CertificateRevoked(f"{path}: it was revoked, or another certificate of the same key")
         new = renewed(authority, old, now, **lifetime)
+        write_down(ledger, new)
     _replace(path.resolve(), certificate_pem(new))
     return new
+
+
+def revoke(
+    authority: KeyedCertificate, directory: Path, doomed: Collection[Issued], now: datetime
+) -> x509.CertificateRevocationList:
+    """
+    Put certificates on the authority's list of revoked ones, ``cluster.crl`` in its folder, with every other that has
+    the same key.
+
+    :raises RevocationsUnusable: the present list is no good.
+    :raises IssuedUnusable: what was signed can't be looked up.
+    :raises NotWritten: the folder can't be written to.
+    """
+    keys = {one.key_sha256 for one in doomed}
+    serial_numbers = {int(one.serial_number, 16) for one in doomed}
+    serial_numbers |= {int(one.serial_number, 16) for one in read_issued(directory) if one.key_sha256 in keys}
+    before = read_revocations(directory / AUTHORITY_FILE, authority.certificate)
+    after = with_revoked(authority, before, serial_numbers, now)
+    path = revocations_path(directory / AUTHORITY_FILE)
+    with _written_beside(path, revocations_pem(after), _CERTIFICATE_MODE) as temporary:
+        temporary.replace(path)
+        _sync_directory(directory)
+    return after
+
+
+def revoked_of(authority: KeyedCertificate, directory: Path, certificate: x509.Certificate) -> bool:
+    """
+    Whether a certificate has been revoked, or another that has the same key.
+
+    :raises RevocationsUnusable: the list of revoked ones is no good.
+    :raises IssuedUnusable: what was signed can't be looked up.
+    """
+    revocations = read_revocations(directory / AUTHORITY_FILE, authority.certificate)
+    if revocations is None:
+        return False
+    revoked = {entry.serial_number for entry in revocations}
+    this = issued_of(certificate)
+    known = [this, *(one for one in read_issued(directory) if one.key_sha256 == this.key_sha256)]
+    return any(int(one.serial_number, 16) in revoked for one in known)
 
 
 def _file_name(identity: Identity, hosts: list[str]) -> str:

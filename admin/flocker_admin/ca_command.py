@@ -14,10 +14,11 @@ from uuid import UUID, uuid4
 
 import click
 
-from flocker_admin.ca import CertificateFiles, create, initialize, opened_authority, renew
+from flocker_admin.ca import CertificateFiles, create, initialize, opened_authority, renew, revoke
 from flocker_admin.certificate_report import report
+from flocker_admin.issued import ISSUED_FILE, Issued, issued_of, read_issued
 from flocker_py.certificates import cluster_of, is_authority
-from flocker_py.credentials import read_certificate
+from flocker_py.credentials import AUTHORITY_FILE, read_certificate
 from flocker_py.errors import FlockerError, explanation
 from flocker_py.identity import (
     CONTROL_NAME,
@@ -28,8 +29,15 @@ from flocker_py.identity import (
     cluster_name_complaint,
     user_name_complaint,
 )
-from flocker_py.issuing import AUTHORITY_LIFETIME_DAYS, LEAF_LIFETIME_DAYS, NotIssued, general_name
+from flocker_py.issuing import (
+    AUTHORITY_LIFETIME_DAYS,
+    LEAF_LIFETIME_DAYS,
+    KeyedCertificate,
+    NotIssued,
+    general_name,
+)
 from flocker_py.model import NodeId
+from flocker_py.revocations import read_revocations, revocations_path
 
 # A certificate may not outlast the year 9999, and nobody means to come near it.
 _DAYS = click.IntRange(min=1, max=36500)
@@ -108,7 +116,7 @@ def main() -> None:
     Make and look at the certificates of a cluster.
 
     Run it where the cluster's key is kept, which need not be a machine of the cluster. No command overwrites a file,
-    but for renew, which replaces a certificate by a later one for the same key.
+    but for renew, which replaces a certificate by a later one for the same key, and revoke, which replaces its list.
     """
 
 
@@ -196,7 +204,7 @@ def _renew(files: Sequence[Path], inputpath: Path, days: int | None) -> None:
     failed = False
     for path in files:
         try:
-            new = renew(authority, path, _now(), days)
+            new = renew(authority, path, _now(), days, ledger=inputpath)
         except FlockerError as error:
             failed = True
             _complain(path, explanation(error))
@@ -209,6 +217,71 @@ def _renew(files: Sequence[Path], inputpath: Path, days: int | None) -> None:
         elif new.not_valid_after_utc == authority.certificate.not_valid_after_utc:
             click.echo("It can't last longer than the cluster's authority: renew cluster.crt first.")
     sys.exit(1 if failed else 0)
+
+
+@main.command("revoke")
+@click.argument("files", metavar="[FILE...]", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Every certificate of this common name: node-UUID, user-NAME or control-service. Can be given again.",
+)
+@_input_option
+def _revoke(files: Sequence[Path], names: Sequence[str], inputpath: Path) -> None:
+    """
+    Shut certificates out before they end, with all others that have the same key: writes cluster.crl.
+
+    Copy cluster.crl to every machine of the cluster, beside cluster.crt: running programs take it up by themselves, and
+    refuse these certificates from their next connection on. A machine without the list lets them in.
+    """
+    if not files and not names:
+        raise click.UsageError("Name the certificates to revoke: by their files, or by --name.")
+    authority = opened_authority(inputpath)
+    doomed = [_to_be_revoked(authority, path) for path in files]
+    known = read_issued(inputpath)
+    for name in names:
+        found = [one for one in known if one.name == name]
+        if not found:
+            raise click.ClickException(
+                f"{name}: no certificate of that name is written down in {inputpath / ISSUED_FILE}."
+                " flocker-ca list shows those that are; name others by their files"
+            )
+        doomed += found
+    for entry in revoke(authority, inputpath, doomed, _now()):
+        click.echo(f"Revoked: {entry.serial_number:x}, at {entry.revocation_date_utc:%Y-%m-%d %H:%M} UTC.")
+    path = revocations_path(inputpath / AUTHORITY_FILE)
+    click.echo(f"Copy {path} to every machine of the cluster, beside cluster.crt. Nothing has to be restarted.")
+
+
+def _to_be_revoked(authority: KeyedCertificate, path: Path) -> Issued:
+    certificate = read_certificate(path)
+    if is_authority(certificate):
+        raise click.ClickException(
+            f"{path}: an authority can't be revoked. Make a new one, and new certificates for all"
+        )
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except Exception as error:  # cryptography raises many kinds; each means "not signed by it"
+        raise click.ClickException(f"{path}: it was not signed by this authority, so nothing was revoked") from error
+    return issued_of(certificate)
+
+
+@main.command("list")
+@_input_option
+def _list(inputpath: Path) -> None:
+    """
+    Say which certificates were signed, and which of them are good.
+    """
+    authority, now = opened_authority(inputpath), _now()
+    revocations = read_revocations(inputpath / AUTHORITY_FILE, authority.certificate)
+    revoked = {entry.serial_number for entry in revocations or ()}
+    for one in read_issued(inputpath):
+        state = "expired" if one.until < now else "good"
+        if int(one.serial_number, 16) in revoked:
+            state = "revoked"
+        click.echo(f"{one.name}  {state}, until {one.until:%Y-%m-%d %H:%M} UTC, serial number {one.serial_number}")
 
 
 @main.command("show")
@@ -242,7 +315,7 @@ def _create(
     identity: Identity, installed: str, inputpath: Path, outputpath: Path, days: int, *, hosts: Sequence[str] = ()
 ) -> None:
     authority = opened_authority(inputpath)
-    files = create(authority, outputpath, identity, _now(), days, hosts=hosts)
+    files = create(authority, outputpath, identity, _now(), days, ledger=inputpath, hosts=hosts)
     _say_created(files)
     where = "to the user" if installed == "user" else "to /etc/flocker on its machine"
     click.echo(

@@ -171,7 +171,9 @@ def _issue(authority: KeyedCertificate, authority_path: Path, folder: Path, name
     for leftover in (*folder.glob("*.crt"), *folder.glob("*.key")):
         leftover.unlink()
     hosts = [CONTROL_ADDRESS, "localhost"] if isinstance(identity, ControlIdentity) else []
-    files = create(authority, folder, identity, datetime.now(UTC), LEAF_LIFETIME_DAYS, hosts=hosts)
+    files = create(
+        authority, folder, identity, datetime.now(UTC), LEAF_LIFETIME_DAYS, ledger=authority_path.parent, hosts=hosts
+    )
     shutil.copyfile(authority_path, folder / AUTHORITY_FILE)
     files.key_path.rename(folder / f"{name}.key")
     files.certificate_path.rename(folder / f"{name}.crt")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from cryptography import x509
 from pyrsistent import PVector, pvector
 
 from flocker_py.credentials import AUTHORITY_FILE, Credential, load_credential
@@ -23,6 +24,7 @@ from flocker_py.issuing import (
 )
 from flocker_py.model import NodeId
 from flocker_py.records import Record, sequence, value
+from flocker_py.revocations import read_revocations, revocations_path, revocations_pem, with_revoked
 
 
 class ClusterCertificates(Record):
@@ -88,6 +90,19 @@ def install(
     name = installed_name(identity)
     write_files(directory, name, authority, keyed)
     return load_credential(directory, name)
+
+
+def revoke(authority: KeyedCertificate, credential: Credential, *doomed: x509.Certificate) -> None:
+    """
+    Tell the owner of a credential that certificates were revoked, besides those it knows of.
+    """
+    before = read_revocations(credential.ca_path, authority.certificate)
+    serial_numbers = [certificate.serial_number for certificate in doomed]
+    after = with_revoked(authority, before, serial_numbers, datetime.now(UTC))
+    path = revocations_path(credential.ca_path)
+    temporary = path.with_name(".new")
+    temporary.write_bytes(revocations_pem(after))
+    temporary.replace(path)
 
 
 def installed_name(identity: Identity) -> str:

@@ -27,6 +27,7 @@ from flocker_py.credentials import load_credential
 from flocker_py.identity import ControlIdentity, Identity, NodeIdentity, UserIdentity
 from flocker_py.issuing import KeyedCertificate, certificate_pem, issued
 from flocker_py.model import NodeId
+from flocker_py.revocations import read_revocations
 from flocker_py.testing.forgeries import as_version_1
 
 NOW = datetime.now(UTC)
@@ -101,11 +102,11 @@ class TestCreation:
     New authorities and certificates.
     """
 
-    def test_initialize_makes_two_files(self, folder: Path) -> None:
+    def test_initialize_makes_three_files(self, folder: Path) -> None:
         """
-        An authority is cluster.crt and cluster.key, and nothing else is left.
+        An authority is cluster.crt, cluster.key and the list of what it has signed; nothing else is left.
         """
-        assert listed(folder) == {"cluster.crt", "cluster.key"}
+        assert listed(folder) == {"cluster.crt", "cluster.key", "cluster.issued"}
 
     @COMMANDS
     def test_file_names(self, folder: Path, command: tuple[str, ...], name: str) -> None:
@@ -260,7 +261,7 @@ class TestRefusals:
         def run() -> bool:
             starting.wait(10)
             try:
-                ca.create(own, folder, ALICE, NOW, 1)
+                ca.create(own, folder, ALICE, NOW, 1, ledger=folder)
             except ca.AlreadyThere:
                 return False
             return True
@@ -306,7 +307,7 @@ class TestRefusals:
 
         result = flocker_ca("create-api-certificate", "alice", "-i", folder, "-o", folder)
 
-        assert (result.exit_code, listed(folder)) == (1, {"cluster.crt", "cluster.key"})
+        assert (result.exit_code, listed(folder)) == (1, {"cluster.crt", "cluster.key", "cluster.issued"})
         assert "its mode is 0644" in result.stderr
 
     def test_another_authoritys_key(self, folder: Path, tmp_path: Path) -> None:
@@ -394,7 +395,7 @@ class TestRenew:
         expiring.with_suffix(".key").unlink()
 
         assert flocker_ca("renew", expiring, "-i", folder).exit_code == 0
-        assert listed(folder) == {"cluster.crt", "cluster.key", "alice.crt"}
+        assert listed(folder) == {"cluster.crt", "cluster.key", "cluster.issued", "alice.crt"}
 
     def test_the_pair_still_fits(self, folder: Path, expiring: Path) -> None:
         """
@@ -575,3 +576,152 @@ def test_as_a_process(tmp_path: Path) -> None:
     ]
 
     assert codes == [0, 1, 2]
+
+
+REVOKE_REFUSED = {
+    "nothing named": ((), 2, "Name the certificates to revoke"),
+    "an unknown name": (("--name", "user-bob"), 1, "user-bob: no certificate of that name"),
+    "no certificate": (("cluster.key",), 1, "no certificate in PEM form"),
+    "the authority": (("cluster.crt",), 1, "an authority can't be revoked"),
+    "a missing file": (("nobody.crt",), 1, "No such file"),
+}
+
+
+class TestRevoke:
+    """
+    Certificates that are shut out before they end.
+    """
+
+    @pytest.fixture
+    def alice(self, folder: Path) -> Path:
+        """
+        A user's certificate.
+        """
+        flocker_ca("create-api-certificate", "alice", "-i", folder, "-o", folder)
+        return folder / "alice.crt"
+
+    def revoked(self, folder: Path) -> set[int]:
+        """
+        Serial numbers on the list.
+        """
+        revocations = read_revocations(folder / "cluster.crt", authority(folder).certificate)
+        return {entry.serial_number for entry in revocations or ()}
+
+    def test_by_file(self, folder: Path, alice: Path) -> None:
+        """
+        A certificate is revoked by its file, and says which serial number it had.
+        """
+        serial_number = loaded(alice).serial_number
+
+        result = flocker_ca("revoke", alice, "-i", folder)
+
+        assert (result.exit_code, self.revoked(folder)) == (0, {serial_number})
+        assert f"Revoked: {serial_number:x}, at " in result.output
+
+    def test_all_of_the_same_key(self, folder: Path, alice: Path) -> None:
+        """
+        What was renewed has the same key, and is revoked together with what it replaced.
+        """
+        first = loaded(alice).serial_number
+        flocker_ca("renew", alice, "-i", folder)
+        second = loaded(alice).serial_number
+
+        flocker_ca("revoke", alice, "-i", folder)
+
+        assert self.revoked(folder) == {first, second}
+
+    def test_by_name(self, folder: Path, alice: Path) -> None:
+        """
+        Who has lost the file names the certificate.
+        """
+        serial_number = loaded(alice).serial_number
+        alice.unlink()
+
+        flocker_ca("revoke", "--name", "user-alice", "-i", folder)
+
+        assert self.revoked(folder) == {serial_number}
+
+    def test_one_after_the_other(self, folder: Path, alice: Path) -> None:
+        """
+        What was revoked before stays so, with its date, under a higher number of the list.
+        """
+        flocker_ca("revoke", alice, "-i", folder)
+        flocker_ca("create-api-certificate", "bob", "-i", folder, "-o", folder)
+
+        flocker_ca("revoke", folder / "bob.crt", "-i", folder)
+
+        expected = {loaded(alice).serial_number, loaded(folder / "bob.crt").serial_number}
+        assert self.revoked(folder) == expected
+        revocations = read_revocations(folder / "cluster.crt", authority(folder).certificate)
+        assert revocations is not None
+        assert revocations.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 2
+
+    def test_is_not_renewed(self, folder: Path, alice: Path) -> None:
+        """
+        A revoked certificate can't be renewed: somebody else may have its key.
+        """
+        flocker_ca("revoke", alice, "-i", folder)
+
+        result = flocker_ca("renew", alice, "-i", folder)
+
+        assert (result.exit_code, "it was revoked" in result.output) == (1, True)
+
+    def test_list(self, folder: Path, alice: Path) -> None:
+        """
+        Who asks is told what was signed, and what is good.
+        """
+        flocker_ca("create-node-certificate", NODE_ID, "-i", folder, "-o", folder)
+        flocker_ca("revoke", alice, "-i", folder)
+
+        result = flocker_ca("list", "-i", folder)
+
+        assert [line.split(",")[0] for line in result.output.splitlines()] == [
+            "user-alice  revoked",
+            f"node-{NODE_ID}  good",
+        ]
+
+    def test_openssl_reads_the_list(self, folder: Path, alice: Path, openssl: str) -> None:
+        """
+        The list is what every tool takes for one, signed by the authority.
+        """
+        flocker_ca("revoke", alice, "-i", folder)
+        command = [openssl, "crl", "-in", folder / "cluster.crl", "-CAfile", folder / "cluster.crt", "-noout"]
+
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
+
+        assert (result.returncode, result.stderr.strip()) == (0, "verify OK")
+
+    @pytest.mark.parametrize("what", REVOKE_REFUSED)
+    def test_refused(self, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+        """
+        Nothing is revoked, and the sentence says why.
+        """
+        monkeypatch.chdir(folder)
+        arguments, status, words = REVOKE_REFUSED[what]
+
+        result = flocker_ca("revoke", *arguments)
+
+        assert (result.exit_code, words in result.output, (folder / "cluster.crl").exists()) == (status, True, False)
+
+    def test_another_clusters(self, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """
+        An authority revokes only what it has signed.
+        """
+        other = tmp_path_factory.mktemp("other")
+        flocker_ca("initialize", "other", "-o", other)
+        flocker_ca("create-api-certificate", "alice", "-i", other, "-o", other)
+
+        result = flocker_ca("revoke", other / "alice.crt", "-i", folder)
+
+        assert (result.exit_code, "not signed by this authority" in result.output) == (1, True)
+
+    @pytest.mark.parametrize("file", ["cluster.crl", "cluster.issued"])
+    def test_damaged_lists(self, folder: Path, alice: Path, file: str) -> None:
+        """
+        A list that can't be read is not replaced by a shorter one.
+        """
+        (folder / file).write_text("rubbish\n")
+
+        result = flocker_ca("revoke", alice, "-i", folder)
+
+        assert (result.exit_code, (folder / file).read_text()) == (1, "rubbish\n"), result.output

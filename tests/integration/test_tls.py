@@ -4,6 +4,7 @@ Who gets through a handshake, on real sockets: every port against every certific
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from cryptography import x509
 from treq.client import HTTPClient
 from twisted.internet import reactor as platform_reactor
 from twisted.internet.defer import Deferred
@@ -25,11 +27,12 @@ from twisted.web.client import Agent, ResponseNeverReceived
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from flocker_py.credentials import Credential
+from flocker_py.credentials import Credential, CredentialUnusable, load_credential
 from flocker_py.identity import CertificateRefused, ControlIdentity, NodeIdentity, UserIdentity, identity_text
 from flocker_py.issuing import KeyedCertificate, issued
 from flocker_py.model import NodeId
-from flocker_py.testing.certificates import ClusterCertificates, install, make_cluster, write_files
+from flocker_py.revocations import revocations_path
+from flocker_py.testing.certificates import ClusterCertificates, install, make_cluster, revoke, write_files
 from flocker_py.testing.forgeries import Maker, strangers
 from flocker_py.testing.reactor_thread import in_reactor
 from flocker_py.tls import (
@@ -221,6 +224,17 @@ class TestUsersPort:
 
         assert (received, ask(port, self.good_client(cluster, tmp_path))) == ([], "user alice")
 
+    def test_refuses_tls_1_1(self, cluster: ClusterCertificates, users_port: Service, tmp_path: Path) -> None:
+        """
+        Nothing older than TLS 1.2 is spoken, however lenient the client.
+        """
+        context = self.good_client(cluster, tmp_path)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with pytest.warns(DeprecationWarning):
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+
+        assert "PROTOCOL_VERSION" in str(refusal(users_port[0], context).reason)
+
     def test_speaks_tls_1_2(self, cluster: ClusterCertificates, users_port: Service, tmp_path: Path) -> None:
         """
         Clients as old as Flocker's own can still connect.
@@ -316,6 +330,97 @@ class TestAgentsPort:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
 
         assert "PROTOCOL_VERSION" in str(refusal(agents_port[0], context).reason)
+
+
+REVOKING_PORTS = {"users": (api_server_options, ALICE), "agents": (agents_server_options, SOMEBODY)}
+BAD_LISTS = {"rubbish": "no revocation list", "of another authority": "not signed by the authority"}
+
+
+class TestRevoked:
+    """
+    Certificates that were shut out before they end.
+    """
+
+    @pytest.mark.parametrize("port", REVOKING_PORTS)
+    def test_are_refused_from_the_next_connection_on(
+        self, cluster: ClusterCertificates, tmp_path: Path, port: str
+    ) -> None:
+        """
+        A running service takes the list up by itself: who was let in a moment ago is refused, and nobody else.
+        """
+        options, identity = REVOKING_PORTS[port]
+        control = install(tmp_path / "control", cluster.authority, CONTROL, hosts=["localhost"])
+        stolen, good = (issued(cluster.authority, identity, NOW) for _ in range(2))
+        with listening(options(control)) as (number, _):
+            before = ask(number, plain_context(cluster, stolen, tmp_path / "stolen"))
+            revoke(cluster.authority, control, stolen.certificate)
+            after = refusal(number, plain_context(cluster, stolen, tmp_path / "stolen"))
+            others = ask(number, plain_context(cluster, good, tmp_path / "good"))
+
+        assert (before, "CERTIFICATE_REVOKED" in str(after.reason), others) == (
+            identity_text(identity),
+            True,
+            identity_text(identity),
+        )
+
+    def test_control_too(self, cluster: ClusterCertificates, tmp_path: Path) -> None:
+        """
+        An agent that has the list refuses a control service whose key was stolen.
+        """
+        control = install(tmp_path / "control", cluster.authority, CONTROL)
+        node = install(tmp_path / "node", cluster.authority, SOMEBODY)
+        revoke(cluster.authority, node, load_certificate(control))
+        with listening(agents_server_options(control)) as (port, _):
+            _, ended = called(agent_client_options(node), port)
+
+        assert "it has been revoked" in str(tls_failure_text(ended))
+
+    def test_list_that_is_no_good_changes_nothing(self, cluster: ClusterCertificates, tmp_path: Path) -> None:
+        """
+        A half-copied list neither lets anybody in again nor takes the service down.
+        """
+        control = install(tmp_path / "control", cluster.authority, CONTROL)
+        stolen, good = (issued(cluster.authority, ALICE, NOW) for _ in range(2))
+        revoke(cluster.authority, control, stolen.certificate)
+        with listening(api_server_options(control)) as (port, _):
+            path = revocations_path(control.ca_path)
+            path.write_bytes(path.read_bytes()[:200])
+            refusal(port, plain_context(cluster, stolen, tmp_path / "stolen"))
+
+            assert ask(port, plain_context(cluster, good, tmp_path / "good")) == "user alice"
+
+    @pytest.mark.parametrize("what", BAD_LISTS)
+    def test_does_not_start_with_a_bad_list(self, cluster: ClusterCertificates, tmp_path: Path, what: str) -> None:
+        """
+        A program whose list of revoked certificates can't be trusted says so instead of letting everybody in.
+        """
+        control = install(tmp_path / "control", cluster.authority, CONTROL)
+        if what == "rubbish":
+            revocations_path(control.ca_path).write_text("rubbish")
+        else:
+            other = make_cluster(tmp_path / "other", name="production")
+            revoke(other.authority, other.control)
+            shutil.copy(revocations_path(other.control.ca_path), revocations_path(control.ca_path))
+
+        with pytest.raises(CredentialUnusable, match=BAD_LISTS[what]):
+            load_credential(tmp_path / "control", "control-service")
+
+    def test_does_not_start_when_revoked_itself(self, cluster: ClusterCertificates, tmp_path: Path) -> None:
+        """
+        A program whose own certificate was revoked says so.
+        """
+        control = install(tmp_path / "control", cluster.authority, CONTROL)
+        revoke(cluster.authority, control, load_certificate(control))
+
+        with pytest.raises(CredentialUnusable, match="revoked at"):
+            load_credential(tmp_path / "control", "control-service")
+
+
+def load_certificate(credential: Credential) -> x509.Certificate:
+    """
+    The certificate of a credential.
+    """
+    return x509.load_pem_x509_certificate(credential.certificate_path.read_bytes())
 
 
 # --- clients in the reactor, against plain servers ---

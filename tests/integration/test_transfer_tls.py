@@ -13,12 +13,13 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from cryptography import x509
 
 from flocker_py.credentials import Credential
 from flocker_py.identity import CertificateRefused, ControlIdentity, NodeIdentity, UserIdentity
 from flocker_py.issuing import KeyedCertificate, issued
 from flocker_py.model import NodeId
-from flocker_py.testing.certificates import ClusterCertificates, make_cluster, write_files
+from flocker_py.testing.certificates import ClusterCertificates, install, make_cluster, revoke, write_files
 from flocker_py.testing.forgeries import strangers
 from flocker_py.tls import transfer_client_context, transfer_server_context, verified_node
 
@@ -155,6 +156,37 @@ class TestTransfers:
         _, view = transferred(cluster, lambda: context, lambda: transfer_client_context(sender), receiver, sender)
 
         assert isinstance(view, ssl.SSLError | CertificateRefused)
+
+    @pytest.mark.parametrize("side", ["receiver", "sender"])
+    def test_a_revoked_node_is_refused(self, cluster: ClusterCertificates, tmp_path: Path, side: str) -> None:
+        """
+        Neither does a node take from one whose certificate was revoked, nor send to it, once it has heard.
+        """
+        knowing = install(tmp_path / "knowing", cluster.authority, SOMEBODY)
+        (revoked, _) = cluster.nodes
+        stolen = x509.load_pem_x509_certificate(revoked.certificate_path.read_bytes())
+        before = transferred(
+            cluster,
+            lambda: transfer_server_context(knowing),
+            lambda: transfer_client_context(revoked),
+            knowing,
+            revoked,
+        )
+        revoke(cluster.authority, knowing, stolen)
+        receiver, sender = (knowing, revoked) if side == "receiver" else (revoked, knowing)
+
+        views = transferred(
+            cluster,
+            lambda: transfer_server_context(receiver),
+            lambda: transfer_client_context(sender),
+            receiver,
+            sender,
+        )
+
+        assert isinstance(before[0], UUID)
+        view = views[0 if side == "receiver" else 1]
+        assert isinstance(view, ssl.SSLCertVerificationError)
+        assert "revoked" in view.verify_message
 
     @pytest.mark.parametrize("side", ["receiver", "sender"])
     def test_nothing_older_than_tls_1_3(self, cluster: ClusterCertificates, side: str) -> None:
