@@ -277,7 +277,9 @@ class Cluster:
                 if error.body["code"] != "RevisionConflict":
                     raise
 
-    def wait(self, condition: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> Any:
+    def wait(
+        self, condition: Callable[[], Any], seconds: float = DEADLINE_SECONDS, *, poll_seconds: float = 0.05
+    ) -> Any:
         """
         Wait until a condition holds, and answer with what it gave. Being unreachable isn't an answer.
 
@@ -293,7 +295,7 @@ class Cluster:
             else:
                 if last:
                     return last
-            time.sleep(0.05)
+            time.sleep(poll_seconds)
         raise AssertionError(f"not in {seconds} s; the last was {last!r}")
 
     def settled(self, name: str, node: str) -> Any:

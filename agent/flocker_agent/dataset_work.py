@@ -27,7 +27,7 @@ from flocker_agent.perform import StorageChange, perform
 from flocker_agent.plan import Sending, Step, dataset_step
 from flocker_agent.threads import Blocking
 from flocker_agent.transfer.admission import Admitted, Refused, admission
-from flocker_agent.transfer.errors import TransferRefused
+from flocker_agent.transfer.errors import PeerLost, PeerSilent, PeerUnreachable, TransferRefused
 from flocker_agent.view import View
 from flocker_agent.worker import Worker
 from flocker_py.assignment import DatasetAssignment
@@ -37,8 +37,12 @@ from flocker_py.observed import SendProgress
 from flocker_py.storage import Role, Storage, StoredDataset
 from flocker_py.wire import encode
 
-REFUSED_WAIT_SECONDS = 5.0
-"""At most, between two tries at a target that is busy: where many wait for their turn, its time is not to be wasted."""
+SOON_AGAIN_SECONDS = 5.0
+"""
+At most, between two tries at a target that is busy or can't be reached: where many wait for their turn, its time is not
+to be wasted; and an application may be standing still for as long as the network does.
+"""
+_SOON_AGAIN = (TransferRefused, PeerLost, PeerSilent, PeerUnreachable)
 
 
 class Sender(Protocol):
@@ -293,9 +297,9 @@ class DatasetWork:
 
     def _ended(self, dataset_id: DatasetId, error: Exception | None) -> None:
         self._senders.pop(dataset_id, None)
-        self._view.sending_changed(dataset_id, ended=True, failed=error is not None)
-        if isinstance(error, TransferRefused):
-            self._failures.failed(dataset_id, error, longest_wait_seconds=REFUSED_WAIT_SECONDS)
+        self._view.sending_ended(dataset_id, failed=error is not None)
+        if isinstance(error, _SOON_AGAIN):
+            self._failures.failed(dataset_id, error, longest_wait_seconds=SOON_AGAIN_SECONDS)
         elif error is not None:
             self._failures.failed(dataset_id, error)
         self.refresh(dataset_id)

@@ -167,8 +167,8 @@ def _node(settings: Settings, node_id: NodeId, port: int, storage: str, runtime:
     return NodeObservation(
         node_id=node_id,
         era=UUID(_BOOT_ID.read_text().strip()),
-        address=settings.address,
-        transfer_port=port,
+        address=settings.advertised_address,
+        transfer_port=settings.advertised_port or port,
         version=__version__,
         storage=storage,
         runtime=runtime.name,

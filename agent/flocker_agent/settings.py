@@ -10,7 +10,8 @@ key                    what it holds
 ``logging``            optional: as for Python's ``logging.config.dictConfig``
 ``runtime``            ours, optional: ``backend`` (``process``), and what it needs
 ``transfer``           ours, optional: ``address``, ``port`` (4525), ``maximum_transfers`` (4),
-                       ``maximum_rate`` (bytes a second, such as ``100M``; without it, no limit)
+                       ``maximum_rate`` (bytes a second, such as ``100M``; without it, no limit),
+                       ``advertised_address`` and ``advertised_port`` (``address`` and ``port``)
 ``state_path``         ours, optional: where the agent keeps what is its own (``/var/lib/flocker``)
 =====================  ==========================================================================================
 """
@@ -62,7 +63,9 @@ class Settings(Record):
     What ``agent.yml`` says.
 
     :param backend: of the storage; ``backend_settings``: what it needs.
-    :param address: at which other agents reach this one; empty: the one that leads to the control service.
+    :param address: at which the agent listens for others; empty: all that it has.
+    :param advertised_address: at which other agents reach this one; empty: the one that leads to the control service.
+    :param advertised_port: and there, at which port; None: the one where it listens.
     """
 
     control_host: str = value(str)
@@ -73,6 +76,8 @@ class Settings(Record):
     runtime_settings: PMap[str, Any] = mapping(str, object, default={})
     address: str = value(str, default="")
     transfer_port: int = value(int, default=4525)
+    advertised_address: str = value(str, default="")
+    advertised_port: int | None = value((int, _NONE), default=None)
     maximum_transfers: int = value(int, default=4)
     maximum_bytes_per_second: int | None = value((int, _NONE), default=None)
     state_path: str = value(str, default="/var/lib/flocker")
@@ -119,7 +124,13 @@ def _settings(data: object, complaints: list[str]) -> Settings | None:
     runtime = _section(data, "runtime", complaints)
     transfer = _section(data, "transfer", complaints)
     _unknown(control, {"hostname", "port"}, "control-service: ", complaints)
-    _unknown(transfer, {"address", "port", "maximum_transfers", "maximum_rate"}, "transfer: ", complaints)
+    _unknown(
+        transfer,
+        {"address", "port", "maximum_transfers", "maximum_rate", "advertised_address", "advertised_port"},
+        "transfer: ",
+        complaints,
+    )
+    address = _address(transfer, "address", complaints)
     python_logging = data.get("logging")
     if python_logging is not None and not isinstance(python_logging, Mapping):
         complaints.append("logging must be a mapping")
@@ -131,8 +142,10 @@ def _settings(data: object, complaints: list[str]) -> Settings | None:
         "backend_settings": pmap({k: v for k, v in dataset.items() if k != "backend"}),
         "runtime": _text(runtime, "backend", "runtime: ", complaints, "process"),
         "runtime_settings": pmap({k: v for k, v in runtime.items() if k != "backend"}),
-        "address": _address(transfer, complaints),
+        "address": address,
         "transfer_port": _number(transfer, "port", "transfer: ", complaints, default=4525, highest=65535, lowest=0),
+        "advertised_address": _address(transfer, "advertised_address", complaints) or address,
+        "advertised_port": _advertised_port(transfer, complaints),
         "maximum_transfers": _number(transfer, "maximum_transfers", "transfer: ", complaints, default=4, highest=1000),
         "maximum_bytes_per_second": _rate(transfer, complaints),
         "state_path": _absolute(data, "state_path", complaints, "/var/lib/flocker"),
@@ -197,14 +210,20 @@ def _number(
     return number
 
 
-def _address(transfer: Mapping[str, object], complaints: list[str]) -> str:
-    text = transfer.get("address", "")
+def _advertised_port(transfer: Mapping[str, object], complaints: list[str]) -> int | None:
+    if "advertised_port" not in transfer:
+        return None
+    return _number(transfer, "advertised_port", "transfer: ", complaints, default=1, highest=65535)
+
+
+def _address(transfer: Mapping[str, object], key: str, complaints: list[str]) -> str:
+    text = transfer.get(key, "")
     if text == "":
         return ""
     try:
         return str(ipaddress.ip_address(str(text)))
     except ValueError:
-        complaints.append(f"transfer: address must be an IP address, not {text!r}")
+        complaints.append(f"transfer: {key} must be an IP address, not {text!r}")
         return ""
 
 

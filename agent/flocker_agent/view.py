@@ -18,6 +18,7 @@ from flocker_py.observed import (
     NodeObservation,
     ReportedError,
     SendProgress,
+    SendVerdict,
 )
 from flocker_py.storage import StoredDataset
 
@@ -38,6 +39,7 @@ class View:
         self._containers_by_look = -1
         self._sending: dict[DatasetId, Sending] = {}
         self._progress: dict[DatasetId, SendProgress] = {}
+        self._sent_before_bytes: dict[DatasetId, int] = {}
 
     # -- datasets --------------------------------------------------------------------------------------------------
 
@@ -114,6 +116,9 @@ class View:
         self._sending[dataset_id] = sending
         if earlier is None or earlier.send_to.move_id != sending.send_to.move_id:
             self._progress.pop(dataset_id, None)
+        told = self._progress.get(dataset_id)
+        # A session counts from nothing, and the move goes on over as many as it takes.
+        self._sent_before_bytes[dataset_id] = 0 if told is None else told.sent_bytes
         self._tell(dataset_id)
 
     def sending_changed(self, dataset_id: DatasetId, **changes: object) -> None:
@@ -129,12 +134,28 @@ class View:
         How the present session is doing. Answers whether the target has acknowledged another snapshot.
         """
         before = self._progress.get(dataset_id)
-        self._progress[dataset_id] = progress
+        sent_before_bytes = self._sent_before_bytes.get(dataset_id, 0)
+        self._progress[dataset_id] = progress.set(sent_bytes=sent_before_bytes + progress.sent_bytes)
         self._tell(dataset_id)
         if progress.acknowledged_guid is None:
             return False
         self.sending_changed(dataset_id, acknowledged_guid=progress.acknowledged_guid)
         return before is None or before.acknowledged_guid != progress.acknowledged_guid
+
+    def sending_ended(self, dataset_id: DatasetId, *, failed: bool) -> None:
+        """
+        The present session is over. If it failed, nothing that it said of a cut-over holds any more.
+        """
+        self.sending_changed(dataset_id, ended=True, failed=failed)
+        progress = self._progress.get(dataset_id)
+        if failed and progress is not None:
+            self._progress[dataset_id] = progress.set(
+                verdict=SendVerdict.CATCHING_UP,
+                rate_bytes_per_second=0.0,
+                eta_seconds=None,
+                predicted_downtime_seconds=None,
+            )
+            self._tell(dataset_id)
 
     def sending_forgotten(self, dataset_id: DatasetId) -> None:
         """
@@ -142,6 +163,7 @@ class View:
         """
         self._sending.pop(dataset_id, None)
         self._progress.pop(dataset_id, None)
+        self._sent_before_bytes.pop(dataset_id, None)
         self._tell(dataset_id)
 
     def _tell(self, dataset_id: DatasetId) -> None:

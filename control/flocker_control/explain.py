@@ -132,6 +132,8 @@ def _move_waits_for(s: Situation, move: Move) -> str | None:
             return f"node {node_id}, which has never been part of this cluster"
         if node_id not in s.nodes:
             return f"node {node_name(s, node_id)}, which has no connection to the control service"
+    # Only then: what fails on one node is often no more than what follows from the other's absence.
+    for node_id in needed:
         failure = _failure(s, node_id)
         if failure is not None:
             return f"node {node_name(s, node_id)} to succeed: {failure}"

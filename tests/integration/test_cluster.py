@@ -12,16 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import CONTROL, Cluster, Ledger
-
-_ADDRESS = iter(range(10, 250))
-
-
-def addresses(*nodes: str) -> dict[str, str]:
-    """
-    Loopback addresses that no other test, and no other worker, uses.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1
-    return {name: f"127.77.{worker}.{next(_ADDRESS)}" for name in (CONTROL, *nodes)}
+from tests.integration.loopback import addresses
 
 
 @pytest.fixture

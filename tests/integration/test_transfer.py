@@ -28,12 +28,13 @@ from tests.integration.transfer_nodes import (
     GatedMemoryStorage,
     MemoryPoolInUse,
     Pool,
-    Relay,
     Sending,
     TransferNode,
     eventually,
     noise,
+    relayed,
 )
+from tests.relay import Failing
 
 MIB = 1 << 20
 
@@ -306,7 +307,7 @@ class TestCuts:
         """
         dataset_id = source.owned(noise(8 * MIB, 0))
         final_guid = source.release(dataset_id)
-        relay = Relay(target.port, cut_after_bytes=int(kept_part * 8 * MIB) + 2000)
+        relay = relayed(target, int(kept_part * 8 * MIB) + 2000, Failing.CLOSED)
         first = Sending(source, dataset_id, target, port=relay.port, final_guid=final_guid).outcome()
         eventually(lambda: not target.service.active(), "the receiver noticed the cut")
         relay.close()
@@ -324,7 +325,7 @@ class TestCuts:
         """
         dataset_id = source.owned(noise(8 * MIB, 0))
         final_guid = source.release(dataset_id)
-        relay = Relay(target.port, cut_after_bytes=6 * MIB)
+        relay = relayed(target, 6 * MIB, Failing.CLOSED)
         Sending(source, dataset_id, target, port=relay.port, final_guid=final_guid).outcome()
         eventually(lambda: not target.service.active(), "the receiver noticed the cut")
         relay.close()
@@ -344,7 +345,7 @@ class TestCuts:
         sending.outcome()
         source.pool.write(dataset_id, "1", noise(8 * MIB, 1))
         final_guid = source.release(dataset_id)
-        relay = Relay(target.port, cut_after_bytes=6 * MIB)
+        relay = relayed(target, 6 * MIB, Failing.CLOSED)
         Sending(source, dataset_id, target, port=relay.port, final_guid=final_guid).outcome()
         eventually(lambda: not target.service.active(), "the receiver noticed the cut")
         relay.close()
@@ -361,7 +362,7 @@ class TestCuts:
         The stream that was cut is of an older snapshot than the newest: it is finished, and deltas follow.
         """
         dataset_id = source.owned(noise(8 * MIB, 0))
-        relay = Relay(target.port, cut_after_bytes=6 * MIB)
+        relay = relayed(target, 6 * MIB, Failing.CLOSED)
         Sending(source, dataset_id, target, port=relay.port).outcome()
         eventually(lambda: not target.service.active(), "the receiver noticed the cut")
         relay.close()
@@ -379,7 +380,7 @@ class TestCuts:
         Where the snapshot that was being sent is gone, the target starts afresh.
         """
         dataset_id = source.owned(noise(8 * MIB, 0))
-        relay = Relay(target.port, cut_after_bytes=6 * MIB)
+        relay = relayed(target, 6 * MIB, Failing.CLOSED)
         Sending(source, dataset_id, target, port=relay.port).outcome()
         eventually(lambda: not target.service.active(), "the receiver noticed the cut")
         relay.close()
@@ -395,7 +396,7 @@ class TestCuts:
         Both sides say that the connection broke, which may be tried again.
         """
         dataset_id = source.owned(noise(8 * MIB, 0))
-        relay = Relay(target.port, cut_after_bytes=4 * MIB)
+        relay = relayed(target, 4 * MIB, Failing.CLOSED)
         sending = Sending(source, dataset_id, target, port=relay.port)
         error = sending.outcome().error
         eventually(lambda: target.ended, "the receiver told of the end")
@@ -414,7 +415,7 @@ class TestCuts:
         source = TransferNode(new_pool(), cluster.nodes[0], limits=IMPATIENT)
         target = TransferNode(new_pool(), cluster.nodes[1], limits=IMPATIENT)
         dataset_id = source.owned(noise(8 * MIB, 0))
-        relay = Relay(target.port, stall_after_bytes=4 * MIB)
+        relay = relayed(target, 4 * MIB, Failing.SILENT)
         sending = Sending(source, dataset_id, target, port=relay.port)
         error = sending.error()
         eventually(lambda: target.ended, "the receiver told of the end")
@@ -432,7 +433,7 @@ class TestCuts:
         """
         patient = TransferNode(new_pool(), cluster.nodes[2], limits=TransferLimits(silence_seconds=3600.0))
         dataset_id = source.owned(noise(8 * MIB, 0))
-        relay = Relay(patient.port, stall_after_bytes=4 * MIB)
+        relay = relayed(patient, 4 * MIB, Failing.SILENT)
         final_guid = source.release(dataset_id)
         first = Sending(source, dataset_id, patient, port=relay.port, final_guid=final_guid, limits=IMPATIENT)
         assert first.error() == "PeerSilent"
@@ -448,8 +449,7 @@ class TestCuts:
         A bit that flips on the way ends the connection; nothing of the damage is taken over.
         """
         dataset_id = source.owned(noise(8 * MIB, 0))
-        relay = Relay(target.port)
-        relay.corrupt_at_byte = 4 * MIB
+        relay = relayed(target, 4 * MIB, Failing.TURNED)
         final_guid = source.release(dataset_id)
         first = Sending(source, dataset_id, target, port=relay.port, final_guid=final_guid).error()
         eventually(lambda: not target.service.active(), "the receiver noticed")
@@ -623,9 +623,9 @@ class TestCancelling(InMemory):
         Cancelled in the middle of a stream, the transfer can go on from there another day.
         """
         dataset_id = source.owned(noise(8 * MIB, 0))
-        relay = Relay(target.port, stall_after_bytes=4 * MIB)
+        relay = relayed(target, 4 * MIB, Failing.SILENT)
         sending = Sending(source, dataset_id, target, port=relay.port)
-        eventually(lambda: relay.carried_bytes >= 4 * MIB, "the stream is on its way")
+        eventually(lambda: relay.carried and relay.carried[0].failed, "the stream is on its way")
         sending.session.cancel()
         sending.outcome()
         relay.close()
@@ -637,7 +637,7 @@ class TestCancelling(InMemory):
         """
         Cancelling does no harm at any time.
         """
-        relay = Relay(target.port, stall_after_bytes=1)
+        relay = relayed(target, 1, Failing.SILENT)
         sending = Sending(source, source.owned(b"x"), target, port=relay.port)
         sending.session.cancel()
         outcome = sending.outcome()
@@ -742,7 +742,7 @@ class TestSlowPools:
         final_guid = source.release(dataset_id)
         sent_bytes = 0
         for _ in range(20):
-            relay = Relay(target.port, cut_after_bytes=3 * MIB)
+            relay = relayed(target, 3 * MIB, Failing.CLOSED)
             sending = Sending(source, dataset_id, target, port=relay.port, final_guid=final_guid)
             outcome = sending.outcome()
             relay.close()

@@ -1,16 +1,13 @@
 """
-Nodes with a transfer port each, and links between them that fail when told to.
+Nodes with a transfer port each, and sessions between them.
 """
 
 from __future__ import annotations
 
 import random
-import select
-import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -29,6 +26,7 @@ from flocker_py.identity import NodeIdentity
 from flocker_py.model import DatasetId, Guid, MoveId, NodeId, OverrunPolicy
 from flocker_py.observed import SendProgress
 from flocker_py.storage import Role, Storage, StoredSnapshot
+from tests.relay import Failing, Fault, Relay, Way
 
 # Only a transfer that hangs ever waits so long.
 DEADLINE_SECONDS = 60.0
@@ -302,71 +300,8 @@ class Sending:
         return self.progress[-1].acknowledged_guid if self.progress else None
 
 
-class Relay:
+def relayed(target: TransferNode, at_byte: int, failing: Failing) -> Relay:
     """
-    A link to a port that carries bytes until it is told to fail.
-
-    :param cut_after_bytes: of what goes to the port; the connection then breaks.
-    :param stall_after_bytes: of what goes to the port; nothing is carried then, either way.
+    A link to a node whose first connection fails, after so many bytes on the way there.
     """
-
-    def __init__(self, port: int, *, cut_after_bytes: int | None = None, stall_after_bytes: int | None = None) -> None:
-        self._target_port = port
-        self._cut_after_bytes = cut_after_bytes
-        self._stall_after_bytes = stall_after_bytes
-        self.carried_bytes = 0
-        self.corrupt_at_byte: int | None = None
-        self._closed = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """
-        Break everything.
-        """
-        self._closed.set()
-        # accept must not wait for a caller that never comes.
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(socket.create_connection(("127.0.0.1", self.port)))
-            except OSError:
-                pass
-        self._thread.join(DEADLINE_SECONDS)
-        self._listener.close()
-
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            near, _ = self._listener.accept()
-            with near, socket.create_connection(("127.0.0.1", self._target_port)) as far:
-                self._carry(near, far)
-
-    def _carry(self, near: socket.socket, far: socket.socket) -> None:
-        stalled = False
-        while not self._closed.is_set():
-            ready, _, _ = select.select([] if stalled else [near, far], [], [], 0.05)
-            for source in ready:
-                try:
-                    data = source.recv(16384)
-                    if not data:
-                        return
-                    if source is far:
-                        near.sendall(data)
-                        continue
-                    far.sendall(self._passed(data))
-                except OSError:
-                    return
-                if self._cut_after_bytes is not None and self.carried_bytes >= self._cut_after_bytes:
-                    return
-                stalled = self._stall_after_bytes is not None and self.carried_bytes >= self._stall_after_bytes
-
-    def _passed(self, data: bytes) -> bytes:
-        if self._cut_after_bytes is not None:
-            data = data[: max(0, self._cut_after_bytes - self.carried_bytes)]
-        at, self.carried_bytes = self.carried_bytes, self.carried_bytes + len(data)
-        if self.corrupt_at_byte is None or not at <= self.corrupt_at_byte < at + len(data):
-            return data
-        changed = bytearray(data)
-        changed[self.corrupt_at_byte - at] ^= 0xFF
-        return bytes(changed)
+    return Relay("127.0.0.1", target.port, faults=[[Fault(Way.THERE, at_byte, failing)]])

@@ -997,6 +997,11 @@ EXPLAINED = {
         "and it had failed on node b before",
         STAYS["its container can't be started where it came from either"],
     ),
+    "target away, which the source fails at": (
+        Status.WAITING,
+        "node b, which has no connection",
+        situation(COPYING, node(A, copy_of(), failures=FAILED), primary=B),
+    ),
     "container doesn't start, and there is no other copy": (
         Status.WAITING,
         "there is no copy to go back to",

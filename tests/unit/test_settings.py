@@ -27,7 +27,9 @@ control-service: {hostname: control}
 dataset: {backend: directory, root_path: /pool}
 logging: {version: 1}
 runtime: {backend: process, log_bytes: 4096}
-transfer: {address: "192.0.2.1", port: 0, maximum_transfers: 2, maximum_rate: 100M}
+transfer:
+  {address: "192.0.2.1", port: 0, maximum_transfers: 2, maximum_rate: 100M,
+   advertised_address: "192.0.2.9", advertised_port: 14525}
 state_path: /state
 """
 
@@ -55,6 +57,7 @@ def test_flockers_own(path: Path) -> None:
     assert (settings.backend, settings.backend_settings) == ("zfs", pmap({"pool": "flocker"}))
     assert (settings.runtime, settings.transfer_port, settings.maximum_transfers) == ("process", 4525, 4)
     assert (settings.address, settings.maximum_bytes_per_second, settings.logging) == ("", None, None)
+    assert (settings.advertised_address, settings.advertised_port) == ("", None)
     assert settings.state_path == "/var/lib/flocker"
 
 
@@ -69,6 +72,16 @@ def test_everything(path: Path) -> None:
     assert (settings.runtime, settings.runtime_settings) == ("process", pmap({"log_bytes": 4096}))
     assert (settings.address, settings.transfer_port, settings.maximum_transfers) == ("192.0.2.1", 0, 2)
     assert (settings.maximum_bytes_per_second, settings.state_path) == (100 * 2**20, "/state")
+    assert (settings.advertised_address, settings.advertised_port) == ("192.0.2.9", 14525)
+
+
+def test_advertised_where_it_listens(path: Path) -> None:
+    """
+    Others are told the address at which the agent listens, unless another is given.
+    """
+    path.write_text(EVERYTHING.replace('advertised_address: "192.0.2.9", ', ""))
+
+    assert read_settings(path).advertised_address == "192.0.2.1"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +106,9 @@ def test_everything(path: Path) -> None:
         ("{backend: directory, root_path: /pool}", "{}", "dataset: backend is missing"),
         ("{version: 1}", "[1]", "logging must be a mapping"),
         ("192.0.2.1", "host1", "transfer: address must be an IP address, not 'host1'"),
+        ("192.0.2.9", "nat", "transfer: advertised_address must be an IP address, not 'nat'"),
+        ("14525", "0", "transfer: advertised_port must be a whole number from 1 to 65535, not 0"),
+        ("14525", "null", "transfer: advertised_port must be a whole number from 1 to 65535, not None"),
         ("maximum_transfers: 2", "maximum_transfers: 0", "transfer: maximum_transfers must be a whole number from 1"),
         ("maximum_rate: 100M", "maximum_rate: fast", "transfer: maximum_rate: 'fast'"),
         ("maximum_rate: 100M", "maximum_rate: [1]", "transfer: maximum_rate: '[1]'"),

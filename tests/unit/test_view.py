@@ -21,6 +21,7 @@ from flocker_py.observed import (
     NodeObservation,
     ReportedError,
     SendProgress,
+    SendVerdict,
 )
 from flocker_py.storage import Role, StoredDataset, StoredSnapshot
 
@@ -216,6 +217,56 @@ class TestSending:
         view.sending_started(DATASET, sending(move_id))
 
         assert (view.node.datasets[DATASET].sending is not None) is kept
+
+    def test_sent_over_several_sessions(self, view: View) -> None:
+        """
+        What was sent before a cut counts, too.
+        """
+        view.one_stored(0, DATASET, stored())
+        for sent_bytes in (10, 5, 7):
+            view.sending_started(DATASET, sending())
+            view.sending_progress(DATASET, progress(sent_bytes=1))
+            view.sending_progress(DATASET, progress(sent_bytes=sent_bytes))
+
+        assert view.node.datasets[DATASET].sending == progress(sent_bytes=22)
+
+    def test_sent_in_another_move(self, view: View) -> None:
+        """
+        Another move counts from nothing.
+        """
+        view.one_stored(0, DATASET, stored())
+        view.sending_started(DATASET, sending())
+        view.sending_progress(DATASET, progress(sent_bytes=10))
+        view.sending_started(DATASET, sending(NEXT_MOVE))
+        view.sending_progress(DATASET, progress(move_id=NEXT_MOVE, sent_bytes=3))
+
+        assert view.node.datasets[DATASET].sending == progress(move_id=NEXT_MOVE, sent_bytes=3)
+
+    @pytest.mark.parametrize(
+        ("failed", "verdict"), [(True, SendVerdict.CATCHING_UP), (False, SendVerdict.READY)], ids=["failed", "finished"]
+    )
+    def test_verdict_of_a_session_that_ended(self, view: View, failed: bool, verdict: SendVerdict) -> None:
+        """
+        Over a link that broke, nothing is ready to be cut over any more.
+        """
+        view.one_stored(0, DATASET, stored())
+        view.sending_started(DATASET, sending())
+        view.sending_progress(DATASET, progress(verdict=SendVerdict.READY, predicted_downtime_seconds=0.5))
+        view.sending_ended(DATASET, failed=failed)
+        told, local = view.node.datasets[DATASET].sending, view.local(DATASET).sending
+
+        assert told is not None and told.verdict is verdict
+        assert local is not None and (local.ended, local.failed) == (True, failed)
+
+    def test_failed_before_it_said_anything(self, view: View) -> None:
+        """
+        A session that couldn't even begin has no figures.
+        """
+        view.one_stored(0, DATASET, stored())
+        view.sending_started(DATASET, sending())
+        view.sending_ended(DATASET, failed=True)
+
+        assert view.node.datasets[DATASET].sending is None
 
     def test_forgotten(self, view: View) -> None:
         """

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from flocker_agent.transfer.errors import PeerTrustless, PeerUnreachable, PeerWrong
+from flocker_agent.transfer.errors import PeerLost, PeerSilent, PeerTrustless, PeerUnreachable, PeerWrong
 from flocker_agent.transfer.wake import Wake
 from flocker_py.credentials import Credential
 from flocker_py.identity import CertificateRefused
@@ -65,7 +65,9 @@ def called(address: str, port: int, target: NodeId, credential: Credential, pati
 
     :param address: an IP address.
     :raises PeerUnreachable: there was no connection within the time.
-    :raises PeerTrustless: there was no TLS within the time, or one side refused the other's certificate.
+    :raises PeerTrustless: one side refused the other's certificate, or it is no TLS.
+    :raises PeerSilent: there was no TLS within the time.
+    :raises PeerLost: the connection broke.
     :raises PeerWrong: it is another node.
     :raises CredentialUnusable: this node's own files are not good any more.
     """
@@ -87,7 +89,9 @@ def answered(connection: socket.socket, credential: Credential, patience: Patien
     A connection that was taken at the transfer port, and the node that it proves to come from.
 
     :param connection: not the caller's any more, whatever happens.
-    :raises PeerTrustless: there was no TLS within the time, or one side refused the other's certificate.
+    :raises PeerTrustless: one side refused the other's certificate, or it is no TLS.
+    :raises PeerSilent: there was no TLS within the time.
+    :raises PeerLost: the connection broke.
     :raises CredentialUnusable: this node's own files are not good any more.
     """
     try:
@@ -142,10 +146,12 @@ def _secured(
     connection: socket.socket, context: ssl.SSLContext, *, server_side: bool, patience: Patience
 ) -> ssl.SSLSocket:
     try:
+        # Of a connection that has broken already, wrap_socket would keep the descriptor open for some time.
+        connection.getpeername()
         secured = context.wrap_socket(connection, server_side=server_side, do_handshake_on_connect=False)
     except OSError as error:
         connection.close()
-        raise PeerTrustless(f"The connection broke before TLS began: {error}") from error
+        raise PeerLost(f"The connection broke before TLS began: {error}") from error
     try:
         while True:
             try:
@@ -157,10 +163,13 @@ def _secured(
             else:
                 return secured
             if not ready:
-                raise PeerTrustless(f"No TLS handshake within {patience.timeout_seconds:g} s")
+                raise PeerSilent(f"No TLS handshake within {patience.timeout_seconds:g} s")
     except OSError as error:
         secured.close()
-        raise PeerTrustless(f"The TLS handshake failed: {error}") from error
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+            raise PeerTrustless(f"The TLS handshake failed: {error}") from error
+        # Certificates are refused by an alert: whatever ends a connection without one is the network.
+        raise PeerLost(f"The connection broke in the TLS handshake: {error}") from error
     except BaseException:
         secured.close()
         raise

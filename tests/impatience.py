@@ -1,0 +1,25 @@
+"""
+Programs that take the other side for dead sooner, and try again sooner: for tests in which somebody has to notice that.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+PROGRAM = "from tests.impatience import be_impatient; be_impatient(); "
+"""What goes before a program's own text, in the root of the repository."""
+
+
+def be_impatient() -> None:
+    """
+    Seconds where there were tens of them. To be called before the program begins.
+    """
+    from flocker_agent import link as agents_link
+    from flocker_agent import transfers
+    from flocker_agent.transfer.limits import TransferLimits
+    from flocker_py import link
+
+    link.PING_SECONDS, link.SILENCE_SECONDS = 0.5, 3.0
+    agents_link.LONGEST_DELAY_SECONDS = 1.0
+    # The name under which the agent makes its limits.
+    vars(transfers)["TransferLimits"] = partial(TransferLimits, silence_seconds=3.0, handshake_seconds=3.0)
