@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo demo-zfs test test-zfs check lint types docs bench bench-zfs wheel clean
+.PHONY: help demo demo-zfs test test-zfs test-faults check lint types docs bench bench-zfs wheel clean
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(VENV)/.tests ## All tests; those on real ZFS too where it can be had
 
 test-zfs: $(VENV)/.tests ## Tests on a real ZFS kernel; ARGS="-k resume" chooses
 	@scripts/in-zfs $(BIN)/python -m pytest tests/zfs $(ARGS)
+
+test-faults: $(VENV)/.tests ## Kill every program at every point of a move; CELL=POINT:VICTIMS for one
+	@CELL="$(CELL)" scripts/test-faults $(ARGS)
 
 check: lint types docs ## Everything that looks at the code without running it
 

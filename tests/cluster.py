@@ -29,16 +29,25 @@ from tests.zfs.namespaces import enter
 DEADLINE_SECONDS = float(os.environ.get("FLOCKER_TEST_DEADLINE_SECONDS", "100"))
 CONTROL = "control"
 API_PORT, AGENT_PORT, TRANSFER_PORT = 4523, 4524, 4525
+_ROOT = Path(__file__).parents[1]
 _PROGRAMS = {
     "flocker-control": "from flocker_control.main import main; main()",
     "flocker-agent": "from flocker_agent.main import main; main()",
 }
+_PROGRAMS_WITH_FAULT_POINTS = {
+    "flocker-control": "from tests.faults.programs import control; control()",
+    "flocker-agent": "from tests.faults.programs import agent; agent()",
+}
 
 LEDGER = """
-import os, signal, sys
+import fcntl, os, signal, sys
 # Appends numbered lines, fsynced; what is acknowledged is written down outside of the volume.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 path, witness = "ledger", open(sys.argv[1], "a", buffering=1)
+try:
+    fcntl.flock(witness, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    witness.write("second-writer\\n")
 pause = float(sys.argv[2])
 file = open(path, "ab")
 number = 0
@@ -71,6 +80,7 @@ class Cluster:
     :param dataset: the ``dataset`` section of a node's agent.yml, by its name.
     :param addresses: of control and nodes, by name; on loopback they are 127.0.0.x.
     :param namespaces: network namespace of control and nodes, by name; those that have none run on this host's network.
+    :param fault_points: run programs that can be stopped at any fault point (``tests.faults``).
     """
 
     def __init__(
@@ -81,8 +91,10 @@ class Cluster:
         addresses: Mapping[str, str],
         namespaces: Mapping[str, str] | None = None,
         transfer: Mapping[str, Any] | None = None,
+        fault_points: bool = False,
     ) -> None:
         self.folder = folder
+        self._fault_points = fault_points
         self.addresses = dict(addresses)
         self._namespaces = dict(namespaces or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -166,7 +178,21 @@ class Cluster:
         else:
             program = "flocker-agent"
             options = ["--agent-config", str(self.folder / name / "agent.yml")]
-        return [sys.executable, "-c", _PROGRAMS[program], *options, "--log-file", str(self.log(name))]
+        source = (_PROGRAMS_WITH_FAULT_POINTS if self._fault_points else _PROGRAMS)[program]
+        return [sys.executable, "-c", source, *options, "--log-file", str(self.log(name))]
+
+    def _environment(self, name: str) -> dict[str, str] | None:
+        if not self._fault_points:
+            return None
+        return {**os.environ, "PYTHONPATH": str(_ROOT), "FLOCKER_TEST_FAULTS": str(self.faults(name))}
+
+    def faults(self, name: str) -> Path:
+        """
+        Where a program is told which of its fault points are armed.
+        """
+        folder = self.folder / "faults" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def log(self, name: str) -> Path:
         """
@@ -189,7 +215,12 @@ class Cluster:
         inside = ["nsenter", f"--net=/run/netns/{self._namespaces[name]}"] if name in self._namespaces else []
         with (self.folder / f"{name}.out").open("ab") as out:
             self._processes[name] = subprocess.Popen(
-                [*inside, *self.command(name)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                [*inside, *self.command(name)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                env=self._environment(name),
             )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
@@ -345,14 +376,19 @@ class Ledger:
         """
         Number and time of every record that was acknowledged.
         """
-        lines = [line.split() for line in self._witness.read_text().splitlines()]
+        text = self._witness.read_text()
+        assert "second-writer" not in text, "two instances of the application ran at the same time"
+        # The last line may be on its way.
+        lines = [line.split() for line in text.split("\n")[:-1]]
         return [(int(line[0]), float(line[1])) for line in lines if len(line) == 2]
 
     def check(self, folder: Path) -> None:
         """
         Every acknowledged record is in the volume exactly once and in order, and nothing was written twice.
         """
-        self.check_content((folder / "ledger").read_bytes(), self.acknowledged())
+        # In this order: the application may be running.
+        acknowledged = self.acknowledged()
+        self.check_content((folder / "ledger").read_bytes(), acknowledged)
 
     @staticmethod
     def check_content(content: bytes, acknowledged: Sequence[tuple[int, float]]) -> None:

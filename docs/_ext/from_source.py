@@ -10,6 +10,7 @@ directive              what it shows
 ``rest-schemas``       the JSON objects of the REST API whose names begin so, or don't
 ``errors``             the error classes of one package, given by its name
 ``refusals``           the codes with which the control service refuses what users ask
+``fault-points``       the points of a move at which tests kill programs
 =====================  ============================================================================================
 
 All are for ``eval-rst`` blocks.
@@ -22,6 +23,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import runpy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -331,6 +333,23 @@ class Refusals(_Generated):
         return head + "\n".join(rows)
 
 
+class FaultPoints(_Generated):
+    """
+    The fault points.
+    """
+
+    required_arguments = 0
+
+    def text(self) -> str:
+        """
+        A table.
+        """
+        points = runpy.run_path(str(ROOT / "tests" / "faults" / "points.py"))["POINTS"]
+        rows = [f"   * - ``{each.name}``\n     - {_escaped(each.meaning)}" for each in points]
+        head = ".. list-table::\n   :header-rows: 1\n\n   * - point\n     - then\n"
+        return head + "\n".join(rows)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """
     Make the directives known.
@@ -341,4 +360,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("rest-schemas", RestSchemas)
     app.add_directive("errors", Errors)
     app.add_directive("refusals", Refusals)
+    app.add_directive("fault-points", FaultPoints)
     return {"parallel_read_safe": True}

@@ -1,0 +1,43 @@
+"""
+The table of the kill matrix, at the end of the run.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cells import day, table
+
+TABLE_VARIABLE = "FLOCKER_FAULTS_TABLE"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Here, before there are workers: all must choose the same cells.
+    day()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    results: dict[str, str] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, text in getattr(report, "user_properties", ()):
+            if name == "faults" and report.when == "call":
+                cell, _, seconds = str(text).partition(" ")
+                results[cell] = seconds
+    for report in terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", []):
+        if "test_killed[" in report.nodeid:
+            results[report.nodeid.partition("[")[2].rstrip("]")] = "FAILED"
+    if not results:
+        return
+    text = table(results)
+    terminalreporter.section("Killed and started again: seconds until all was as it should be")
+    terminalreporter.write_line(text)
+    failed = [name for name, result in results.items() if result == "FAILED"]
+    terminalreporter.write_line(f"{len(results)} cells, {len(failed)} failed")
+    for name in failed:
+        terminalreporter.write_line(f"  again: make test-faults CELL={name}")
+    path = Path(os.environ.get(TABLE_VARIABLE, "build/faults/matrix.txt"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n")
