@@ -18,7 +18,7 @@ from tests.docs.blocks import ROOT
 OTHERS = frozenset(
     (
         *("apt-get", "chown", "cp", "curl", "journalctl", "ln", "python3", "scp", "ssh"),
-        *("systemctl", "systemd-sysusers", "zfs", "zpool"),
+        *("systemctl", "systemd-sysusers", "truncate", "zfs", "zpool"),
     )
 )
 _UNIT = re.compile(r"flocker-[a-z]+(\.service)?")

@@ -4,6 +4,7 @@ A cluster whose hosts are in guests that can lose their power.
 
 from __future__ import annotations
 
+import compileall
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from tests.cluster import CONTROL, Cluster, Ledger
 from tests.power.guests import Guest, network
 from tests.power.inside import STATE_ROOT
 
+_CHECKOUT = Path(__file__).resolve().parents[2]
 NODES = ("n1", "n2")
 ADDRESSES = {CONTROL: "10.99.0.1", "n1": "10.99.0.2", "n2": "10.99.0.3"}
 MOUNT_ROOT = Path("/srv/flocker")
@@ -143,6 +145,9 @@ def powered_cluster(folder: Path, layout: Sequence[Sequence[str]], *, kind: str 
 
     :param layout: for each guest, the hosts that are on it.
     """
+    # What a guest compiles is gone with its power.
+    for package in ("agent", "control", "flocker_py"):
+        compileall.compile_dir(_CHECKOUT / package, quiet=1)
     shared, disks = folder / "shared", folder / "disks"
     for made in (shared, disks):
         made.mkdir(parents=True)

@@ -168,10 +168,12 @@ class CutMoves:
             left += sorted(set(listed) ^ expected)
             tokens = guest.run("zfs", "get", "-H", "-r", "-o", "name,value", "receive_resume_token", parent)
             left += [line for line in tokens.splitlines() if not line.endswith("\t-")]
-            left += guest.run("find", str(STATE_ROOT / node), "-name", "*.new").split()
+            folders = [(STATE_ROOT / node, "-name *.new")]
             if node != self._owner:
-                left += guest.run("find", str(MOUNT_ROOT / node), "-mindepth", "1").split()
-                left += guest.run(
-                    "find", str(STATE_ROOT / node / "state/containers/containers"), "-mindepth", "1"
-                ).split()
+                folders.append((MOUNT_ROOT / node, "-mindepth 1"))
+                folders.append((STATE_ROOT / node / "state/containers/containers", "-mindepth 1"))
+            for folder, which in folders:
+                # One that isn't there has nothing in it.
+                found = guest.ask(do="run", command=["find", str(folder), *which.split()])
+                left += found["out"].split()
         return left
