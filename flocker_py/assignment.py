@@ -1,5 +1,6 @@
 """
-What the control service asks of one node: per dataset one of six roles, and the containers to run.
+What the control service asks of one node: per dataset one of seven roles, the containers to run, and what is to become
+of stashes.
 
 A node acts on an assignment only if its epoch is not below the one written in the dataset's own properties.
 Having no assignment for a dataset means nothing: the node leaves it exactly as it is.
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from pyrsistent import PMap
+from pyrsistent import PMap, PVector
 
 from flocker_py.model import (
     Container,
@@ -20,7 +21,7 @@ from flocker_py.model import (
     NodeId,
     OverrunPolicy,
 )
-from flocker_py.records import Record, mapping, value
+from flocker_py.records import Record, mapping, sequence, value
 
 _NONE = type(None)
 _NUMBER = (int, float)
@@ -51,6 +52,8 @@ class Own(Record):
     :param keep_snapshots: snapshots of ours are still somebody's base; leave them.
     :param send_to: where to send snapshots while going on serving; None: nowhere.
     :param leased: only for as long as the node's lease lasts: when it ends, end what uses the dataset, and unmount it.
+    :param keep_guids: these snapshots are the way back for a node that was put out of the history; leave them.
+    :param from_stash: the data was put aside here under this name: give it its place back, if nothing else is in it.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -61,6 +64,8 @@ class Own(Record):
     keep_snapshots: bool = value(bool, default=False)
     send_to: SendTo | None = value((SendTo, _NONE), default=None)
     leased: bool = value(bool, default=False)
+    keep_guids: PVector[Guid] = sequence(int, default=())
+    from_stash: str | None = value((str, _NONE), default=None)
 
 
 class Release(Record):
@@ -80,6 +85,7 @@ class Receive(Record):
     Take in snapshots of this dataset, from this node only, as a read-only replica.
 
     :param epoch: of the source's ownership; a sender that names another is turned away.
+    :param base_guid: a snapshot that the source has, too: begin from a stash that has it, if there is nothing else.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -87,6 +93,7 @@ class Receive(Record):
     move_id: MoveId = value(UUID)
     source: NodeId = value(UUID)
     maximum_size_bytes: int | None = value((int, _NONE), default=None)
+    base_guid: Guid | None = value((int, _NONE), default=None)
 
 
 class Keep(Record):
@@ -120,7 +127,36 @@ class Destroy(Record):
     epoch: int = value(int)
 
 
-DatasetAssignment = Own | Release | Receive | Keep | Remove | Destroy
+class Stash(Record):
+    """
+    Another node has been given this dataset without your word: write it no more, and put what you have aside, whole.
+
+    :param common_guid: what the owner took over with. A copy that ends in this snapshot, with nothing written since,
+        holds nothing that the owner lacks, and is removed.
+    :param keep_seconds: how long it is to be kept at least.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    epoch: int = value(int)
+    common_guid: Guid | None = value((int, _NONE), default=None)
+    keep_seconds: float = value(_NUMBER)
+
+
+DatasetAssignment = Own | Release | Receive | Keep | Remove | Destroy | Stash
+
+
+class StashAssignment(Record):
+    """
+    What is to become of something that was put aside.
+
+    :param mounted: make it readable, and no more than that.
+    :param dropped: destroy it, for good, as the operator asked.
+    :param may_expire: once its time is over it may be destroyed: the dataset is served under a later epoch, or deleted.
+    """
+
+    mounted: bool = value(bool, default=False)
+    dropped: bool = value(bool, default=False)
+    may_expire: bool = value(bool, default=False)
 
 
 class NodeAssignment(Record):
@@ -133,9 +169,10 @@ class NodeAssignment(Record):
     node_id: NodeId = value(UUID)
     revision: int = value(int)
     datasets: PMap[DatasetId, DatasetAssignment] = mapping(
-        UUID, (Own, Release, Receive, Keep, Remove, Destroy), default={}
+        UUID, (Own, Release, Receive, Keep, Remove, Destroy, Stash), default={}
     )
     containers: PMap[ContainerName, Container] = mapping(str, Container, default={})
+    stashes: PMap[str, StashAssignment] = mapping(str, StashAssignment, default={})
 
 
 class Remembered(Record):

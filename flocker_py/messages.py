@@ -22,9 +22,17 @@ from flocker_py.assignment import (
     Receive,
     Release,
     Remove,
+    Stash,
+    StashAssignment,
 )
 from flocker_py.model import Container, ContainerName, DatasetId, NodeId
-from flocker_py.observed import ContainerObservation, DatasetObservation, NodeObservation, ReportedError
+from flocker_py.observed import (
+    ContainerObservation,
+    DatasetObservation,
+    NodeObservation,
+    ReportedError,
+    StashObservation,
+)
 from flocker_py.records import Record, mapping, sequence, value
 
 LINK_VERSION = 2
@@ -46,11 +54,13 @@ class AssignmentUpdate(Record):
     revision: int = value(int)
     whole: bool = value(bool, default=False)
     datasets: PMap[DatasetId, DatasetAssignment] = mapping(
-        UUID, (Own, Release, Receive, Keep, Remove, Destroy), default={}
+        UUID, (Own, Release, Receive, Keep, Remove, Destroy, Stash), default={}
     )
     withdrawn_datasets: PVector[DatasetId] = sequence(UUID, default=())
     containers: PMap[ContainerName, Container] = mapping(str, Container, default={})
     withdrawn_containers: PVector[ContainerName] = sequence(str, default=())
+    stashes: PMap[str, StashAssignment] = mapping(str, StashAssignment, default={})
+    withdrawn_stashes: PVector[str] = sequence(str, default=())
 
 
 class NodeReport(Record):
@@ -73,6 +83,8 @@ class NodeReport(Record):
     cleared_failures: PVector[str] = sequence(str, default=())
     waiting: PMap[str, str] = mapping(str, str, default={})
     waiting_no_longer: PVector[str] = sequence(str, default=())
+    stashes: PMap[str, StashObservation] = mapping(str, StashObservation, default={})
+    gone_stashes: PVector[str] = sequence(str, default=())
 
 
 def _news(before: Mapping[_K, _V], after: Mapping[_K, _V]) -> tuple[PMap[_K, _V], PVector[_K]]:
@@ -100,6 +112,7 @@ def report_of(before: NodeObservation | None, after: NodeObservation) -> NodeRep
     containers, gone_containers = _news(before.containers, after.containers)
     failures, cleared = _news(before.failures, after.failures)
     waiting, waiting_no_longer = _news(before.waiting, after.waiting)
+    stashes, gone_stashes = _news(before.stashes, after.stashes)
     return NodeReport(
         node_id=after.node_id,
         free_bytes=after.free_bytes,
@@ -113,6 +126,8 @@ def report_of(before: NodeObservation | None, after: NodeObservation) -> NodeRep
         cleared_failures=cleared,
         waiting=waiting,
         waiting_no_longer=waiting_no_longer,
+        stashes=stashes,
+        gone_stashes=gone_stashes,
     )
 
 
@@ -145,6 +160,7 @@ def reported(before: NodeObservation | None, report: NodeReport) -> NodeObservat
         containers=_applied(before.containers, report.containers, report.gone_containers),
         failures=_applied(before.failures, report.failures, report.cleared_failures),
         waiting=_applied(before.waiting, report.waiting, report.waiting_no_longer),
+        stashes=_applied(before.stashes, report.stashes, report.gone_stashes),
     )
 
 
@@ -159,10 +175,13 @@ def update_of(before: NodeAssignment | None, after: NodeAssignment) -> Assignmen
             whole=True,
             datasets=after.datasets,
             containers=after.containers,
+            stashes=after.stashes,
         )
     datasets, withdrawn_datasets = _news(before.datasets, after.datasets)
     containers, withdrawn_containers = _news(before.containers, after.containers)
-    if not (datasets or withdrawn_datasets or containers or withdrawn_containers):
+    stashes, withdrawn_stashes = _news(before.stashes, after.stashes)
+    news = (datasets, withdrawn_datasets, containers, withdrawn_containers, stashes, withdrawn_stashes)
+    if not any(news):
         return None
     return AssignmentUpdate(
         node_id=after.node_id,
@@ -171,6 +190,8 @@ def update_of(before: NodeAssignment | None, after: NodeAssignment) -> Assignmen
         withdrawn_datasets=withdrawn_datasets,
         containers=containers,
         withdrawn_containers=withdrawn_containers,
+        stashes=stashes,
+        withdrawn_stashes=withdrawn_stashes,
     )
 
 
@@ -185,5 +206,6 @@ def updated(before: NodeAssignment | None, update: AssignmentUpdate) -> NodeAssi
     return before.set(
         revision=update.revision,
         datasets=_applied(before.datasets, update.datasets, update.withdrawn_datasets),
+        stashes=_applied(before.stashes, update.stashes, update.withdrawn_stashes),
         containers=_applied(before.containers, update.containers, update.withdrawn_containers),
     )

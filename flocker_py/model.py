@@ -194,7 +194,7 @@ class MovePhase(enum.Enum):
 
 class Move(Record):
     """
-    A planned change of owner that is under way.
+    A change of owner that is under way.
 
     :param started_at_seconds: since the epoch of Unix, by the control service's clock.
     :param released_at_seconds: when the source was told to stop writing; None before.
@@ -203,6 +203,8 @@ class Move(Record):
     :param returns: to where the dataset came from, since its application didn't start where it was wanted.
     :param running_since_seconds: since when the application is seen to run on the target; None: it isn't.
     :param restarts: how often its policy had started it again there when it was seen so.
+    :param failover: not planned: an operator gave the dataset to the target, since the source is gone, or its copy is
+        to be given up. It begins in TAKING, and ``final_guid`` is what the target has.
     """
 
     move_id: MoveId = value(UUID)
@@ -217,6 +219,7 @@ class Move(Record):
     returns: bool = value(bool, default=False)
     running_since_seconds: float | None = value((*_NUMBER, _NONE), default=None)
     restarts: int = value(int, default=0)
+    failover: bool = value(bool, default=False)
 
 
 class MoveOutcome(enum.Enum):
@@ -249,6 +252,7 @@ class FinishedMove(Record):
     rounds: int = value(int, default=0)
     sent_bytes: int = value(int, default=0)
     downtime_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    failover: bool = value(bool, default=False)
 
 
 class Ownership(Record):
@@ -263,6 +267,10 @@ class Ownership(Record):
     :param destroyed: the deletion has been confirmed by the owner.
     :param leased_epoch: the epoch under which the owner said that it serves the dataset only for as long as its lease
         lasts; 0: it never did, or was told to keep serving since.
+    :param deposed: nodes whose copy, if they have one, may hold what the owner's lacks, each with the epoch that ended
+        then; it is put aside there, never removed.
+    :param bases: nodes that hold a stash, or will, with the snapshot that the owner's history shares with theirs.
+    :param from_stash: the owner has the data under this name, put aside; None: under the dataset's own.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -275,3 +283,21 @@ class Ownership(Record):
     refused_primary: NodeId | None = value((UUID, _NONE), default=None)
     destroyed: bool = value(bool, default=False)
     leased_epoch: int = value(int, default=0)
+    deposed: PMap[NodeId, int] = mapping(UUID, int, default={})
+    bases: PMap[NodeId, Guid] = mapping(UUID, int, default={})
+    from_stash: str | None = value((str, _NONE), default=None)
+
+
+class StashWish(Record):
+    """
+    What an operator wants of what a node has put aside. Forgotten once it is so, but for the mounting, which lasts.
+
+    :param name: of the stash, unique on its node.
+    :param mounted: readable at a path of its node; nobody can write there.
+    :param dropped: destroyed, for good.
+    """
+
+    node_id: NodeId = value(UUID)
+    name: str = value(str)
+    mounted: bool = value(bool, default=False)
+    dropped: bool = value(bool, default=False)

@@ -74,6 +74,7 @@ class DatasetObservation(Record):
 
     :param role: and ``epoch``: what the dataset's own properties say.
     :param newest_guid: of all its snapshots, re-read from the pool; None: it has none.
+    :param newest_name: and ``newest_at_seconds``: of the same, and when it was taken, since the epoch of Unix.
     :param final_guid: of the final snapshot of this epoch; None unless released and final.
     :param mounted: whether it can be written through ``path`` at this moment.
     :param leased: it is served only for as long as the node's lease lasts, and all that runs with it is bound to that.
@@ -90,6 +91,32 @@ class DatasetObservation(Record):
     maximum_size_bytes: int | None = value((int, _NONE), default=None)
     sending: SendProgress | None = value((SendProgress, _NONE), default=None)
     leased: bool = value(bool, default=False)
+    newest_name: str | None = value((str, _NONE), default=None)
+    newest_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+
+
+class StashObservation(Record):
+    """
+    What a node has put aside of a dataset.
+
+    :param role: and ``epoch``: as they were.
+    :param since_seconds: and ``expires_at_seconds``: since the epoch of Unix, by the node's clock; None: not known, and
+        it never expires.
+    :param guids: of all its snapshots, oldest first.
+    :param newest_at_seconds: when the newest of them was taken.
+    :param path: where it can be read at this moment; None: nowhere.
+    """
+
+    name: str = value(str)
+    dataset_id: DatasetId = value(UUID)
+    role: Role = value(Role)
+    epoch: int = value(int)
+    since_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    expires_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    used_bytes: int = value(int, default=0)
+    guids: PVector[Guid] = sequence(int, default=())
+    newest_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    path: str | None = value((str, _NONE), default=None)
 
 
 class ContainerPhase(enum.Enum):
@@ -139,10 +166,12 @@ class NodeObservation(Record):
     :param storage: and ``runtime``: names of the backends it runs.
     :param container_fields: what its runtime can do, as ``RuntimeCapabilities.reported_fields``; the rest is refused.
     :param free_bytes: room in its pool.
-    :param storage_known: ``datasets`` is complete. Without this, a dataset that is not in it is not known to be absent.
+    :param storage_known: ``datasets`` and ``stashes`` are complete. Without this, a dataset that is not in it is not
+        known to be absent.
     :param runtime_known: ``containers`` is complete, in the same sense.
     :param failures: the last error per dataset or container, keyed by id or name; or by ``HOST``.
     :param waiting: in the same way, what has to happen before the node gets further, where it waits for something.
+    :param stashes: what was put aside in its pool, by name.
     """
 
     node_id: NodeId = value(UUID)
@@ -160,3 +189,4 @@ class NodeObservation(Record):
     containers: PMap[ContainerName, ContainerObservation] = mapping(str, ContainerObservation, default={})
     failures: PMap[str, ReportedError] = mapping(str, ReportedError, default={})
     waiting: PMap[str, str] = mapping(str, str, default={})
+    stashes: PMap[str, StashObservation] = mapping(str, StashObservation, default={})

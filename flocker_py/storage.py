@@ -67,12 +67,17 @@ class StoredSnapshot(Record):
     :param name: without the backend's own prefix if ``ours``, else as it is in the pool.
     :param ours: made or received through a backend; others are never touched.
     :param holds: tags of ours that protect it.
+    :param created_at_seconds: when it was taken, since the epoch of Unix, by the clock of the host that took it, to the
+        second at least; None: not known.
+    :param branched: something else in the pool is built on it, so that it can't be destroyed at present.
     """
 
     guid: Guid = value(int)
     name: str = value(str)
     ours: bool = value(bool, default=True)
     holds: PVector[str] = sequence(str, default=())
+    created_at_seconds: float | None = value((int, float, _NONE), default=None)
+    branched: bool = value(bool, default=False)
 
 
 class StoredDataset(Record):
@@ -468,9 +473,10 @@ class Storage(Protocol):
         """
         ...
 
-    def stashes(self) -> PMap[str, DatasetId]:
+    def stashes(self) -> PMap[str, StoredDataset]:
         """
-        What was put aside: name to the id it had.
+        What was put aside, by name: as it was, with the id that it had. Complete, or it raises.
+        ``mounted_at`` is where it can be read, while it can.
         """
         ...
 
@@ -480,14 +486,48 @@ class Storage(Protocol):
 
         :raises DatasetMissing: no such stash.
         :raises DatasetExists: the id is taken.
+        :raises DatasetBusy: it is mounted.
         """
         ...
 
     def destroy_stash(self, name: str) -> None:
         """
-        Destroy what was put aside, for good.
+        Destroy what was put aside, for good. What was branched from it stays.
 
         :raises DatasetMissing: no such stash.
+        :raises DatasetBusy: it is mounted.
+        """
+        ...
+
+    def mount_stash(self, name: str) -> Path:
+        """
+        Make what was put aside readable, and nothing more than that, at the same path under the mount root every time.
+        Doing it twice is harmless.
+
+        :raises DatasetMissing: no such stash.
+        :raises DatasetBusy: the path is taken by something else.
+        :raises KeyUnavailable: it is encrypted and its key is not loaded.
+        """
+        ...
+
+    def unmount_stash(self, name: str) -> None:
+        """
+        Make it unreadable again. Doing it twice is harmless.
+
+        :raises DatasetMissing: no such stash.
+        :raises DatasetBusy: processes still use it; it stays mounted.
+        """
+        ...
+
+    def branch_stash(self, name: str, guid: Guid) -> StoredDataset:
+        """
+        Make the dataset that was put aside anew, as an unmounted REPLICA of epoch 0 that ends in one of its snapshots,
+        so that a stream that builds on this can be received. The stash stays, with all that it has, whatever becomes
+        of the dataset; as long as both are there, they may share snapshots.
+
+        :raises DatasetMissing: no such stash.
+        :raises DatasetExists: the id is taken.
+        :raises DatasetBusy: the stash is mounted.
         """
         ...
 

@@ -25,30 +25,49 @@ FORMAT = 2
 The format that this version writes.
 """
 
-# What records of format 1 lack, with the value that means what they meant then.
+# What format 2 added: per record, its new fields with what they are where nobody ever set them.
 _NEW_IN_2: Mapping[str, Document] = MappingProxyType(
     {
         "Node": {"draining": False, "removed": False, "lease_seconds": 0.0},
         "Dataset": {"on_start_failure": "go-back", "on_partition": "keep"},
-        "Ownership": {"leased_epoch": 0},
-        "Own": {"leased": False},
-        "Move": {"returns": False, "running_since_seconds": None, "restarts": 0},
+        "Move": {"returns": False, "running_since_seconds": None, "restarts": 0, "failover": False},
+        "FinishedMove": {"failover": False},
+        "Ownership": {"leased_epoch": 0, "deposed": {}, "bases": {}, "from_stash": None},
+        "Own": {"leased": False, "keep_guids": [], "from_stash": None},
+        "Receive": {"base_guid": None},
+        "NodeAssignment": {"stashes": {}},
     }
+)
+# The fields of a record of format 1 that hold one other record, and its type.
+_ONE_IN_1: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"Ownership": {"move": "Move", "last_move": "FinishedMove"}}
+)
+# Those that hold a map of others, and their type; None: each says its own.
+_MANY_IN_1: Mapping[str, Mapping[str, str | None]] = MappingProxyType(
+    {"NodeAssignment": {"datasets": None, "containers": "Container"}}
 )
 
 
 def _to_2(document: Document) -> Document:
-    document |= _NEW_IN_2.get(str(document.get("type")), {})
-    # These two are kept inside of others.
-    if isinstance(document.get("move"), dict):
-        document["move"] = {**document["move"], **_NEW_IN_2["Move"]}
-    if document.get("type") == "NodeAssignment" and isinstance(document.get("datasets"), dict):
-        document["datasets"] = {key: _role_of_2(role) for key, role in document["datasets"].items()}
-    return document
+    upgraded_document: Document = _with_new_in_2(document, document.get("type"))
+    return upgraded_document
 
 
-def _role_of_2(role: Any) -> Any:
-    return {**role, **_NEW_IN_2["Own"]} if isinstance(role, dict) and role.get("type") == "Own" else role
+def _with_new_in_2(found: Any, kind: Any) -> Any:
+    # What isn't as format 1 had it is left alone: reading it says what is wrong, and where.
+    if not isinstance(found, dict) or not isinstance(kind, str):
+        return found
+    result = {**found, **_NEW_IN_2.get(kind, {})}
+    for field, inner in _ONE_IN_1.get(kind, {}).items():
+        result[field] = _with_new_in_2(found.get(field), inner)
+    for field, each in _MANY_IN_1.get(kind, {}).items():
+        items = found.get(field)
+        if isinstance(items, dict):
+            result[field] = {
+                key: _with_new_in_2(item, each or (item.get("type") if isinstance(item, dict) else None))
+                for key, item in items.items()
+            }
+    return result
 
 
 STEPS: Mapping[int, Step] = MappingProxyType({1: _to_2})

@@ -188,6 +188,68 @@ class CleanSnapshots(Change):
     guids: PVector[Guid] = sequence(int, default=())
 
 
+class StashDataset(Change):
+    """
+    Put aside what another node's copy may lack; or remove it, if it lacks nothing.
+
+    :param common_guid: if the copy ends in this snapshot, with nothing written since, it is removed.
+    """
+
+    kind = "flocker:agent:stash"
+    dataset_id: DatasetId = value(UUID)
+    label: str = value(str)
+    common_guid: Guid | None = value((int, _NONE), default=None)
+    keep_seconds: float = value(_NUMBER)
+
+
+class UnstashDataset(Change):
+    """
+    Give what was put aside its place back.
+    """
+
+    kind = "flocker:agent:unstash"
+    dataset_id: DatasetId = value(UUID)
+    name: str = value(str)
+
+
+class BranchStash(Change):
+    """
+    Begin a replica as a snapshot of what was put aside, so that what follows need not be sent whole.
+    """
+
+    kind = "flocker:agent:branch-stash"
+    dataset_id: DatasetId = value(UUID)
+    name: str = value(str)
+    guid: Guid = value(int)
+
+
+class MountStash(Change):
+    """
+    Make what was put aside readable.
+    """
+
+    kind = "flocker:agent:mount-stash"
+    name: str = value(str)
+
+
+class UnmountStash(Change):
+    """
+    Make it unreadable again.
+    """
+
+    kind = "flocker:agent:unmount-stash"
+    name: str = value(str)
+
+
+class DropStash(Change):
+    """
+    Destroy what was put aside: the operator said so, or its time is over and nobody needs it.
+    """
+
+    kind = "flocker:agent:drop-stash"
+    name: str = value(str)
+
+
 class StartContainer(Change):
     """
     Start a container.
@@ -254,5 +316,9 @@ DatasetChange = (
     | RemoveCopy
     | DestroyDataset
     | CleanSnapshots
+    | StashDataset
+    | UnstashDataset
+    | BranchStash
 )
+StashChange = MountStash | UnmountStash | DropStash
 ContainerChange = StartContainer | StopContainer | RemoveContainer

@@ -12,13 +12,16 @@ from pyrsistent import PMap
 from twisted.internet.defer import Deferred
 
 from flocker_agent.changes import (
+    BranchStash,
     Change,
     FinishSending,
     Nothing,
     Problem,
     StartSending,
+    StashDataset,
     StopReceiving,
     StopSending,
+    UnstashDataset,
 )
 from flocker_agent.failures import Failures
 from flocker_agent.locks import Locks
@@ -250,15 +253,16 @@ class DatasetWork:
         if wait:
             return wait
 
-        def work() -> tuple[int, DatasetId, StoredDataset | None]:
+        def work() -> tuple[tuple[int, DatasetId, StoredDataset | None], tuple[int, PMap[str, StoredDataset]] | None]:
             with self._locks.of(dataset_id):
-                perform(change, self._storage)
-            return self._looks.at_dataset(dataset_id)
+                perform(change, self._storage, now_seconds=self._clock.seconds())
+            aside = isinstance(change, StashDataset | UnstashDataset | BranchStash)
+            return self._looks.at_dataset(dataset_id), self._looks.at_stashes() if aside else None
 
         self._changing.add(dataset_id)
         try:
             with _logged(change):
-                seen = await self._blocking.run(work)
+                seen, stashes = await self._blocking.run(work)
         except Exception as error:  # noqa: BLE001  # one dataset's trouble is told, and delays no other
             wait = self._failures.failed(dataset_id, error)
             self.refresh(dataset_id)
@@ -266,6 +270,9 @@ class DatasetWork:
         finally:
             self._changing.discard(dataset_id)
         self._view.one_stored(*seen)
+        if stashes is not None:
+            # Told together with the dataset: that it is gone, and that it is kept, must not be told apart.
+            self._view.all_stashes(*stashes)
         self._failures.succeeded(dataset_id)
         self._changed(dataset_id)
         return 0

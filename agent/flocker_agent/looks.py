@@ -25,14 +25,24 @@ class Looks:
         self._runtime = runtime
         self._numbers = itertools.count()
 
-    def at_pool(self) -> tuple[int, PMap[DatasetId, StoredDataset], int]:
+    def at_pool(self) -> tuple[int, PMap[DatasetId, StoredDataset], PMap[str, StoredDataset], int]:
         """
-        The number of the look, all datasets, and the room that is left, in bytes.
+        The number of the look, all datasets, all stashes, and the room that is left, in bytes.
 
         :raises StorageError: the pool can't be looked at.
         """
         look = next(self._numbers)
-        return look, self._storage.datasets(), self._storage.free_bytes()
+        # In this order: what is put aside meanwhile is seen twice, rather than not at all.
+        return look, self._storage.datasets(), self._storage.stashes(), self._storage.free_bytes()
+
+    def at_stashes(self) -> tuple[int, PMap[str, StoredDataset]]:
+        """
+        The number of the look, and all stashes.
+
+        :raises StorageError: the pool can't be looked at.
+        """
+        look = next(self._numbers)
+        return look, self._storage.stashes()
 
     def at_dataset(self, dataset_id: DatasetId) -> tuple[int, DatasetId, StoredDataset | None]:
         """

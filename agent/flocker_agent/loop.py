@@ -16,6 +16,7 @@ from flocker_agent.dataset_work import DatasetWork, Transfers
 from flocker_agent.failures import Failures
 from flocker_agent.locks import Locks
 from flocker_agent.looks import Looks
+from flocker_agent.stash_work import StashWork
 from flocker_agent.threads import Blocking
 from flocker_agent.view import View
 from flocker_agent.worker import Worker
@@ -79,6 +80,16 @@ class Agent:
             usable_path=self._usable_path,
             changed=self._containers_changed,
         )
+        self.stashes = StashWork(
+            view=self._view,
+            failures=self._failures,
+            storage=storage,
+            looks=self._looks,
+            blocking=blocking,
+            locks=locks,
+            clock=clock,
+            changed=self._stashes_changed,
+        )
         self._look = Worker(clock, self._look_at_everything)
         self._stop_watching: Callable[[], None] = lambda: None
 
@@ -104,6 +115,7 @@ class Agent:
         await self._look.stop()
         await self.containers.stop()
         await self.datasets.stop()
+        await self.stashes.stop()
 
     def assign(self, assignment: NodeAssignment) -> None:
         """
@@ -112,18 +124,20 @@ class Agent:
         self.assignment = assignment
         self.datasets.asked(assignment.datasets)
         self.containers.asked(assignment.containers)
+        self.stashes.asked(assignment.stashes)
         for dataset_id in assignment.datasets:
             self.containers.wake_users(dataset_id)
 
     async def _look_at_everything(self) -> float | None:
         first = not self._view.looked
         try:
-            look, datasets, free_bytes = await self._blocking.run(self._looks.at_pool)
+            look, datasets, stashes, free_bytes = await self._blocking.run(self._looks.at_pool)
             for dataset_id in self._view.node.datasets:
                 if self.datasets.is_changing(dataset_id):
                     # Whoever is changing it looks at it afterwards.
                     datasets = self._view.with_present(dataset_id, datasets)
             news = self._view.all_stored(look, datasets, free_bytes)
+            news |= self._view.all_stashes(look, stashes)
             containers = self._view.all_containers(*await self._blocking.run(self._looks.at_containers))
         except Exception as error:  # noqa: BLE001  # whatever it is, users must see it, and it must be tried again
             wait = self._failures.failed(HOST, error)
@@ -141,6 +155,7 @@ class Agent:
             self.containers.wake_users(dataset_id)
         for name in containers:
             self.containers.wake(name)
+        self.stashes.wake()
         return LOOK_SECONDS
 
     def _usable_path(self, dataset_id: DatasetId) -> Path | None:
@@ -154,6 +169,11 @@ class Agent:
     def _dataset_changed(self, dataset_id: DatasetId) -> None:
         self._tell()
         self.containers.wake_users(dataset_id)
+
+    def _stashes_changed(self, datasets: set[DatasetId]) -> None:
+        self._tell()
+        for dataset_id in datasets:
+            self.datasets.wake(dataset_id)
 
     def _containers_changed(self, datasets: frozenset[DatasetId]) -> None:
         self._tell()

@@ -9,18 +9,25 @@ from typing import assert_never
 from flocker_agent.changes import (
     AbortReceive,
     BecomeReplica,
+    BranchStash,
     CleanSnapshots,
     CreateDataset,
     DestroyDataset,
+    DropStash,
     LayDownDataset,
     LimitDataset,
     MountDataset,
+    MountStash,
     RemoveCopy,
+    StashChange,
+    StashDataset,
     TakeDataset,
     TakeFinalSnapshot,
     UnmountDataset,
+    UnmountStash,
+    UnstashDataset,
 )
-from flocker_agent.plan import final_name, newest_guid
+from flocker_agent.plan import EXPIRES_AT, STASHED_AT, final_name, newest_guid
 from flocker_py.model import DatasetId
 from flocker_py.storage import DatasetDiverged, Role, Storage
 
@@ -40,13 +47,17 @@ StorageChange = (
     | RemoveCopy
     | DestroyDataset
     | CleanSnapshots
+    | StashDataset
+    | UnstashDataset
+    | BranchStash
 )
 
 
-def perform(change: StorageChange, storage: Storage) -> None:
+def perform(change: StorageChange, storage: Storage, *, now_seconds: float) -> None:
     """
     Carry out one change.
 
+    :param now_seconds: since the epoch of Unix.
     :raises StorageError: as the calls of ``Storage`` that it takes; what it did until then is in the pool to be seen.
     """
     match change:
@@ -82,6 +93,12 @@ def perform(change: StorageChange, storage: Storage) -> None:
         case CleanSnapshots():
             storage.release(change.dataset_id, change.guids, MOVE_TAG)
             storage.destroy_snapshots(change.dataset_id, change.guids)
+        case StashDataset():
+            _stash(storage, change, now_seconds)
+        case UnstashDataset():
+            storage.restore_stash(change.name)
+        case BranchStash():
+            storage.branch_stash(change.name, change.guid)
         case _:
             assert_never(change)
 
@@ -104,3 +121,33 @@ def _remove_copy(storage: Storage, change: RemoveCopy) -> None:
             )
         _refuse_if_written(storage, change.dataset_id)
     storage.destroy(change.dataset_id)
+
+
+def _stash(storage: Storage, change: StashDataset, now_seconds: float) -> None:
+    stored = storage.dataset(change.dataset_id)
+    if stored.role is Role.OWNER:
+        raise DatasetDiverged(f"dataset {change.dataset_id} is owned here under epoch {stored.epoch}; it was kept")
+    same = change.common_guid is not None and newest_guid(stored) == change.common_guid
+    if same and not storage.written_since_snapshot(change.dataset_id):
+        storage.destroy(change.dataset_id)
+        return
+    since, until = int(now_seconds), int(now_seconds + change.keep_seconds)
+    storage.set_properties(change.dataset_id, {STASHED_AT: str(since), EXPIRES_AT: str(until)})
+    storage.stash(change.dataset_id, change.label)
+
+
+def perform_on_stash(change: StashChange, storage: Storage) -> None:
+    """
+    Carry out one change of what was put aside.
+
+    :raises StorageError: as ``perform``.
+    """
+    match change:
+        case MountStash():
+            storage.mount_stash(change.name)
+        case UnmountStash():
+            storage.unmount_stash(change.name)
+        case DropStash():
+            storage.destroy_stash(change.name)
+        case _:
+            assert_never(change)

@@ -13,37 +13,55 @@ from __future__ import annotations
 from typing import assert_never
 from uuid import UUID
 
-from pyrsistent import PVector, pvector
+from pyrsistent import PMap, PVector, pvector
 
 from flocker_agent.changes import (
     AbortReceive,
     BecomeReplica,
+    BranchStash,
     CleanSnapshots,
     ContainerChange,
     CreateDataset,
     DatasetChange,
     DestroyDataset,
+    DropStash,
     FinishSending,
     LayDownDataset,
     LimitDataset,
     MountDataset,
+    MountStash,
     Nothing,
     Problem,
     RemoveContainer,
     RemoveCopy,
     StartContainer,
     StartSending,
+    StashChange,
+    StashDataset,
     StopContainer,
     StopReceiving,
     StopSending,
     TakeDataset,
     TakeFinalSnapshot,
     UnmountDataset,
+    UnmountStash,
+    UnstashDataset,
 )
-from flocker_py.assignment import DatasetAssignment, Destroy, Keep, Own, Receive, Release, Remove, SendTo
+from flocker_py.assignment import (
+    DatasetAssignment,
+    Destroy,
+    Keep,
+    Own,
+    Receive,
+    Release,
+    Remove,
+    SendTo,
+    Stash,
+    StashAssignment,
+)
 from flocker_py.model import Container, ContainerName, Guid, RestartName
 from flocker_py.observed import ContainerObservation, ContainerPhase
-from flocker_py.records import Record, sequence, value
+from flocker_py.records import Record, mapping, sequence, value
 from flocker_py.storage import Role, StoredDataset
 
 _NONE = type(None)
@@ -73,15 +91,28 @@ class Local(Record):
     :param stored: as the pool has it; None: it is not there.
     :param receiving: a stream is coming in at this moment.
     :param users: containers that run with it.
+    :param stashes: what was put aside of it here, by name.
     """
 
     stored: StoredDataset | None = value((StoredDataset, _NONE), default=None)
     sending: Sending | None = value((Sending, _NONE), default=None)
     receiving: bool = value(bool, default=False)
     users: PVector[ContainerName] = sequence(str, default=())
+    stashes: PMap[str, StoredDataset] = mapping(str, StoredDataset, default={})
 
 
 Step = DatasetChange | Nothing | Problem
+
+STASHED_AT, EXPIRES_AT = "stashed-at", "stash-expires-at"
+"""The properties of a stash in the pool that say since when it is one, and until when: seconds since Unix's epoch."""
+
+
+def kept_seconds(stash: StoredDataset, name: str) -> float | None:
+    """
+    A time that is kept in a property; None: it isn't there, or is none.
+    """
+    text = stash.properties.get(name, "")
+    return float(text) if text.isascii() and text.isdigit() else None
 
 
 def final_name(epoch: int) -> str:
@@ -136,6 +167,8 @@ def dataset_step(assignment: DatasetAssignment | None, local: Local) -> Step:
             return _remove(assignment, local)
         case Destroy():
             return _destroy(assignment, local)
+        case Stash():
+            return _stash(assignment, local)
         case _:
             assert_never(assignment)
 
@@ -143,6 +176,8 @@ def dataset_step(assignment: DatasetAssignment | None, local: Local) -> Step:
 def _own(asked: Own, local: Local) -> Step:
     stored = local.stored
     if stored is None:
+        if asked.from_stash in local.stashes:
+            return UnstashDataset(dataset_id=asked.dataset_id, name=str(asked.from_stash))
         if asked.may_create:
             return CreateDataset(
                 dataset_id=asked.dataset_id,
@@ -199,7 +234,7 @@ def _take(asked: Own, stored: StoredDataset, local: Local) -> Step:
 def _clean(asked: Own, stored: StoredDataset) -> Step:
     if asked.keep_snapshots:
         return Nothing()
-    ours = pvector(s.guid for s in stored.snapshots if s.ours)
+    ours = pvector(s.guid for s in stored.snapshots if s.ours and not s.branched and s.guid not in asked.keep_guids)
     return CleanSnapshots(dataset_id=asked.dataset_id, guids=ours) if ours else Nothing()
 
 
@@ -250,8 +285,10 @@ def _is_open(sending: Sending | None) -> bool:
 
 def _receive(asked: Receive, local: Local) -> Step:
     stored = local.stored
-    if stored is None or local.receiving:
+    if local.receiving:
         return Nothing()
+    if stored is None:
+        return _branch(asked, local)
     match stored.role:
         case Role.OWNER:
             return Problem(
@@ -269,6 +306,35 @@ def _receive(asked: Receive, local: Local) -> Step:
             return Nothing()
         case _:
             assert_never(stored.role)
+
+
+def _branch(asked: Receive, local: Local) -> Step:
+    # The newest stash first: whichever has the snapshot has the same data in it.
+    for name, stash in sorted(local.stashes.items(), key=lambda item: (-item[1].epoch, item[0])):
+        for snapshot in stash.snapshots:
+            if snapshot.guid == asked.base_guid and snapshot.ours:
+                return BranchStash(dataset_id=asked.dataset_id, name=name, guid=snapshot.guid)
+    return Nothing()
+
+
+def _stash(asked: Stash, local: Local) -> Step:
+    stored = local.stored
+    if stored is None:
+        return Nothing()
+    step = _keep(local)
+    if not isinstance(step, Nothing) or step.reason:
+        return step
+    if stored.partial:
+        # Nothing of it was ever whole, and nothing of it can be read.
+        return RemoveCopy(dataset_id=asked.dataset_id)
+    if stored.resume_token is not None:
+        return AbortReceive(dataset_id=asked.dataset_id)
+    return StashDataset(
+        dataset_id=asked.dataset_id,
+        label=f"epoch-{stored.epoch}-at-{asked.epoch}",
+        common_guid=asked.common_guid,
+        keep_seconds=asked.keep_seconds,
+    )
 
 
 def _keep(local: Local) -> Step:
@@ -323,6 +389,32 @@ def _destroy(asked: Destroy, local: Local) -> Step:
 
 def _wait_for(users: PVector[ContainerName]) -> Nothing:
     return Nothing(reason=f"container {', '.join(users)} to end, which uses it")
+
+
+def stash_step(
+    name: str,
+    asked: StashAssignment,
+    stash: StoredDataset | None,
+    *,
+    now_seconds: float,
+) -> StashChange | Nothing:
+    """
+    The next step for what was put aside.
+
+    :param stash: as the pool has it; None: it is not there.
+    :param now_seconds: since the epoch of Unix.
+    """
+    if stash is None:
+        return Nothing()
+    expires_at_seconds = kept_seconds(stash, EXPIRES_AT)
+    expired = asked.may_expire and expires_at_seconds is not None and expires_at_seconds <= now_seconds
+    if asked.dropped or (expired and not asked.mounted):
+        return UnmountStash(name=name) if stash.mounted_at is not None else DropStash(name=name)
+    if asked.mounted and stash.mounted_at is None:
+        return MountStash(name=name)
+    if not asked.mounted and stash.mounted_at is not None:
+        return UnmountStash(name=name)
+    return Nothing()
 
 
 def container_step(

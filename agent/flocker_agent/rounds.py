@@ -127,7 +127,7 @@ def needless(snapshots: Sequence[StoredSnapshot], before_guid: Guid) -> list[Gui
     return [
         one.guid
         for one in snapshots[: guids.index(before_guid)]
-        if one.ours and one.name.startswith(SNAPSHOT_PREFIX) and set(one.holds) <= {HOLD_TAG}
+        if one.ours and one.name.startswith(SNAPSHOT_PREFIX) and set(one.holds) <= {HOLD_TAG} and not one.branched
     ]
 
 

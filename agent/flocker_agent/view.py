@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pyrsistent import PMap, pmap, pvector
 
-from flocker_agent.plan import Local, Sending, final_guid, newest_guid
+from flocker_agent.plan import EXPIRES_AT, STASHED_AT, Local, Sending, final_guid, kept_seconds, newest_guid
 from flocker_py.model import Container, ContainerName, DatasetId
 from flocker_py.observed import (
     ContainerObservation,
@@ -19,6 +19,7 @@ from flocker_py.observed import (
     ReportedError,
     SendProgress,
     SendVerdict,
+    StashObservation,
 )
 from flocker_py.storage import StoredDataset
 
@@ -36,6 +37,8 @@ class View:
         self.receiving: set[DatasetId] = set()
         self._stored: PMap[DatasetId, StoredDataset] = pmap()
         self._seen_by_look: dict[DatasetId, int] = {}
+        self.stashes: PMap[str, StoredDataset] = pmap()
+        self._stashes_by_look = -1
         self._containers_by_look = -1
         self._sending: dict[DatasetId, Sending] = {}
         self._progress: dict[DatasetId, SendProgress] = {}
@@ -97,7 +100,26 @@ class View:
             sending=self._sending.get(dataset_id),
             receiving=dataset_id in self.receiving,
             users=pvector(self._users(dataset_id)),
+            stashes=pmap({name: stash for name, stash in self.stashes.items() if stash.dataset_id == dataset_id}),
         )
+
+    def all_stashes(self, look: int, stashes: PMap[str, StoredDataset]) -> set[DatasetId]:
+        """
+        What was put aside was looked at. Answers with the datasets of those that differ from before.
+
+        :param look: as in ``all_stored``.
+        """
+        if look < self._stashes_by_look:
+            return set()
+        self._stashes_by_look = look
+        before, self.stashes = self.stashes, stashes
+        news = {name for name in {*before, *stashes} if before.get(name) != stashes.get(name)}
+        if news:
+            told = {name: stash_observation(name, stash) for name, stash in stashes.items()}
+            self.node = self.node.set(stashes=pmap(told))
+        return {
+            stash.dataset_id for name in news for stash in (before.get(name), stashes.get(name)) if stash is not None
+        }
 
     def _users(self, dataset_id: DatasetId) -> Iterable[ContainerName]:
         names = {
@@ -176,6 +198,8 @@ class View:
             role=stored.role,
             epoch=stored.epoch,
             newest_guid=newest_guid(stored),
+            newest_name=stored.snapshots[-1].name if stored.snapshots else None,
+            newest_at_seconds=stored.snapshots[-1].created_at_seconds if stored.snapshots else None,
             final_guid=final_guid(stored),
             mounted=stored.mounted_at is not None,
             path=stored.mounted_at,
@@ -235,3 +259,21 @@ class View:
             waiting = self.node.waiting
             waiting = waiting.set(str(key), reason) if reason else waiting.discard(str(key))
             self.node = self.node.set(waiting=waiting)
+
+
+def stash_observation(name: str, stash: StoredDataset) -> StashObservation:
+    """
+    What is told of something that was put aside.
+    """
+    return StashObservation(
+        name=name,
+        dataset_id=stash.dataset_id,
+        role=stash.role,
+        epoch=stash.epoch,
+        since_seconds=kept_seconds(stash, STASHED_AT),
+        expires_at_seconds=kept_seconds(stash, EXPIRES_AT),
+        used_bytes=stash.used_bytes,
+        guids=pvector(snapshot.guid for snapshot in stash.snapshots),
+        newest_at_seconds=stash.snapshots[-1].created_at_seconds if stash.snapshots else None,
+        path=stash.mounted_at,
+    )

@@ -21,7 +21,10 @@ from uuid import UUID
 
 from pyrsistent import PMap, PVector, pmap
 
+from flocker_control.absence import Absence
 from flocker_control.consistency import inconsistencies
+from flocker_control.failover import Adopt, Failover, RestoreStash, adopting, failing_over, restoring
+from flocker_control.groups import called, group_moved, group_on, led_to, present, user_of
 from flocker_control.limits import (
     address_complaint,
     container_complaint,
@@ -30,6 +33,7 @@ from flocker_control.limits import (
     text_complaint,
 )
 from flocker_control.refusals import Refusal, RefusalCode
+from flocker_control.stash_wishes import DropStash, MountStash, wishing
 from flocker_control.state import Changes, State, Stored, changed, key_of
 from flocker_py.model import (
     Container,
@@ -44,6 +48,7 @@ from flocker_py.model import (
     Ownership,
     PartitionPolicy,
     StartFailurePolicy,
+    StashWish,
 )
 from flocker_py.observed import NodeObservation
 from flocker_py.records import Record, mapping, sequence, value
@@ -205,6 +210,11 @@ Command = (
     | PutNode
     | StartMove
     | CancelMove
+    | Failover
+    | Adopt
+    | RestoreStash
+    | MountStash
+    | DropStash
     | ApplyAll
 )
 
@@ -255,6 +265,10 @@ def _known(state: State, record: Stored) -> Stored | None:
             return state.ownerships.get(record.dataset_id)
         case Container():
             return state.containers.get(record.name)
+        case StashWish():
+            return state.stash_wishes.get(key_of(record))
+        case Absence():
+            return state.absences.get(record.node_id)
     assert_never(record)
 
 
@@ -294,6 +308,14 @@ def _applied(state: State, command: Command, observed: PMap[NodeId, NodeObservat
             return _moving(state, command)
         case CancelMove():
             return _cancelled(state, command.move_id)
+        case Failover():
+            return failing_over(state, command, observed)
+        case Adopt():
+            return adopting(state, command, observed)
+        case RestoreStash():
+            return restoring(state, command, observed)
+        case MountStash() | DropStash():
+            return wishing(state, command, observed)
         case ApplyAll():
             return _all_applied(state, command, observed)
     assert_never(command)
@@ -343,21 +365,8 @@ def _created(state: State, command: CreateDataset, observed: PMap[NodeId, NodeOb
     return Changes().put(dataset, Ownership(dataset_id=dataset.dataset_id, owner=dataset.primary))
 
 
-def _present(state: State, dataset_id: DatasetId) -> Dataset | Refusal:
-    dataset = state.datasets.get(dataset_id)
-    if dataset is None:
-        return Refusal.of(RefusalCode.DATASET_UNKNOWN, f"there is no dataset {dataset_id}")
-    if dataset.deleted:
-        return Refusal.of(RefusalCode.DATASET_DELETED, f"the dataset {_called(dataset)} has been deleted")
-    return dataset
-
-
-def _called(dataset: Dataset) -> str:
-    return dataset.name or str(dataset.dataset_id)
-
-
 def _edited(state: State, dataset_id: DatasetId, **fields: object) -> Changes | Refusal:
-    dataset = _present(state, dataset_id)
+    dataset = present(state, dataset_id)
     if isinstance(dataset, Refusal):
         return dataset
     dataset = dataset.set(**fields)
@@ -366,25 +375,16 @@ def _edited(state: State, dataset_id: DatasetId, **fields: object) -> Changes | 
 
 
 def _with_primary(state: State, command: ChangePrimary) -> Changes | Refusal:
-    dataset = _present(state, command.dataset_id)
+    dataset = present(state, command.dataset_id)
     if isinstance(dataset, Refusal):
         return dataset
-    return _led_to(state, Changes().put(dataset.set(primary=command.primary)), dataset.dataset_id)
-
-
-def _led_to(state: State, changes: Changes, *dataset_ids: DatasetId) -> Changes:
-    """
-    The changes, and that nothing which was given up before stands in their way.
-    """
-    for dataset_id in dataset_ids:
-        changes = changes.put(state.ownerships[dataset_id].set(refused_primary=None))
-    return changes
+    return led_to(state, Changes().put(dataset.set(primary=command.primary)), dataset.dataset_id)
 
 
 def _with_partition_policy(
     state: State, command: ChangePartitionPolicy, observed: PMap[NodeId, NodeObservation]
 ) -> Changes | Refusal:
-    dataset = _present(state, command.dataset_id)
+    dataset = present(state, command.dataset_id)
     if isinstance(dataset, Refusal):
         return dataset
     if dataset.on_partition is command.on_partition:
@@ -400,7 +400,7 @@ def _with_partition_policy(
         # What it says is of the time before it was told to keep, and would be taken for an answer to this.
         return Refusal.of(
             RefusalCode.NOT_YET,
-            f"the node that owns the dataset {_called(dataset)} has not heard yet that it was to keep it: try again in"
+            f"the node that owns the dataset {called(dataset)} has not heard yet that it was to keep it: try again in"
             " a moment",
         )
     return changes
@@ -427,17 +427,7 @@ def _with_container(state: State, container: Container) -> Changes | Refusal:
     if before is None or before.node_id == container.node_id:
         return changes
     kept = {mount.dataset_id for mount in before.mounts} & {mount.dataset_id for mount in container.mounts}
-    return changes.then(_group_on(state, container, sorted(kept, key=str)))
-
-
-def _group_on(state: State, container: Container, dataset_ids: list[DatasetId]) -> Changes:
-    """
-    A container and datasets, wanted where the container says. One that isn't there is found when all parts of the
-    command have been applied.
-    """
-    dataset_ids = [dataset_id for dataset_id in dataset_ids if dataset_id in state.datasets]
-    datasets = (state.datasets[dataset_id].set(primary=container.node_id) for dataset_id in dataset_ids)
-    return _led_to(state, Changes().put(container, *datasets), *dataset_ids)
+    return changes.then(group_on(state, container, sorted(kept, key=str)))
 
 
 def _with_node(state: State, command: PutNode) -> Changes | Refusal:
@@ -455,7 +445,7 @@ def _with_node(state: State, command: PutNode) -> Changes | Refusal:
 
 
 def _moving(state: State, command: StartMove) -> Changes | Refusal:
-    dataset = _present(state, command.dataset_id)
+    dataset = present(state, command.dataset_id)
     if isinstance(dataset, Refusal):
         return dataset
     if command.target not in state.nodes:
@@ -463,24 +453,9 @@ def _moving(state: State, command: StartMove) -> Changes | Refusal:
     ownership = state.ownerships[dataset.dataset_id]
     if ownership.move is None and ownership.owner == dataset.primary == command.target:
         return Refusal.of(
-            RefusalCode.ALREADY_THERE, f"the dataset {_called(dataset)} is on node {command.target} already"
+            RefusalCode.ALREADY_THERE, f"the dataset {called(dataset)} is on node {command.target} already"
         )
-    return _group_moved(state, dataset, command.target)
-
-
-def _group_moved(state: State, dataset: Dataset, target: NodeId) -> Changes:
-    container = _user_of(state, dataset.dataset_id)
-    if container is None:
-        return _led_to(state, Changes().put(dataset.set(primary=target)), dataset.dataset_id)
-    dataset_ids = [mount.dataset_id for mount in container.mounts]
-    return _group_on(state, container.set(node_id=target), dataset_ids)
-
-
-def _user_of(state: State, dataset_id: DatasetId) -> Container | None:
-    for container in state.containers.values():
-        if any(mount.dataset_id == dataset_id for mount in container.mounts):
-            return container
-    return None
+    return group_moved(state, dataset, command.target)
 
 
 def _cancelled(state: State, move_id: MoveId) -> Changes | Refusal:
@@ -495,10 +470,10 @@ def _cancelled(state: State, move_id: MoveId) -> Changes | Refusal:
 
 
 def _stays(state: State, dataset: Dataset, ownership: Ownership) -> Changes | Refusal:
-    container = _user_of(state, dataset.dataset_id)
+    container = user_of(state, dataset.dataset_id)
     group = [dataset.dataset_id] if container is None else [mount.dataset_id for mount in container.mounts]
     for other in (state.ownerships[dataset_id] for dataset_id in group if dataset_id in state.ownerships):
-        move, name = other.move, _called(state.datasets[other.dataset_id])
+        move, name = other.move, called(state.datasets[other.dataset_id])
         if move is not None and move.phase is MovePhase.TAKING:
             return Refusal.of(
                 RefusalCode.MOVE_COMMITTED,
@@ -514,4 +489,4 @@ def _stays(state: State, dataset: Dataset, ownership: Ownership) -> Changes | Re
     if dataset.deleted:
         # Its move is aborted all the same, by the deletion.
         return Changes()
-    return _group_moved(state, dataset, ownership.owner)
+    return group_moved(state, dataset, ownership.owner)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from flocker_control import situation as facts
 from flocker_control import starting
+from flocker_control.copies import is_candidate, known_copies, known_copy, loss_text, since_text, snapshot_text
 from flocker_control.situation import Situation, node_name
 from flocker_py.model import Move, MovePhase, NodeId
 from flocker_py.observed import HOST, SendVerdict
@@ -27,6 +28,7 @@ class Status(enum.Enum):
     ERROR = "error"
     DELETING = "deleting"
     DELETED = "deleted"
+    UNAVAILABLE = "unavailable"
     UNKNOWN = "unknown"
 
 
@@ -40,6 +42,8 @@ def status(s: Situation) -> Status:
         return Status.ERROR
     if s.dataset.deleted:
         return Status.DELETING
+    if s.ownership.created and s.ownership.owner not in s.nodes:
+        return Status.UNAVAILABLE
     if s.ownership.move is not None:
         return Status.WAITING if _move_waits_for(s, s.ownership.move) else Status.MOVING
     if s.ownership.owner not in s.nodes:
@@ -66,15 +70,17 @@ def waiting_for(s: Situation) -> str | None:
     if ahead is not None:
         return (
             f"node {node_name(s, ahead)} has seen a later epoch of this dataset than this control service knows of:"
-            " the control service's store is older than the cluster. Restore the newest copy of the store;"
+            " the control service's store is older than the cluster. Restore the newest copy of the store, or say"
+            f" which node has the dataset by `flockerctl adopt {s.dataset.name or s.dataset.dataset_id} --from NODE`;"
             " until then nothing is done with this dataset"
         )
     beside = facts.exists_already(s)
     if beside is not None and not s.ownership.destroyed:
         return (
             f"somebody to say what node {node_name(s, beside)} has under this id, although by the control service's"
-            " record the dataset never was made: restore the newest copy of the store, or delete the dataset here and"
-            " use another id. Nothing is made beside it, and nothing of it is destroyed"
+            " record the dataset never was made: restore the newest copy of the store, or take it for the dataset by"
+            f" `flockerctl adopt {s.dataset.name or s.dataset.dataset_id} --from {node_name(s, beside)}`, or delete the"
+            " dataset here and use another id. Nothing is made beside it, and nothing of it is destroyed"
         )
     move = s.ownership.move
     if move is not None:
@@ -87,7 +93,7 @@ def waiting_for(s: Situation) -> str | None:
     if owner not in s.known_nodes:
         return f"node {owner}, which has never been part of this cluster"
     if owner not in s.nodes:
-        return f"node {node_name(s, owner)}, which has no connection to the control service"
+        return f"node {node_name(s, owner)}, which has no connection to the control service {since_text(s, owner)}"
     failure = _failure(s, owner)
     if failure is not None:
         return f"node {node_name(s, owner)} to succeed: {failure}"
@@ -126,12 +132,18 @@ def _nodes_wait_for(s: Situation, node_ids: Iterable[NodeId]) -> str | None:
 
 
 def _move_waits_for(s: Situation, move: Move) -> str | None:
+    first = facts.must_stop_first(s)
+    if first:
+        names = ", ".join(node_name(s, n) for n in first)
+        return f"node {names}, which had the dataset and is connected, to stop and lay down what it has"
     needed = (move.source, move.target) if move.phase is not MovePhase.TAKING else (move.target,)
     for node_id in needed:
         if node_id not in s.known_nodes:
             return f"node {node_id}, which has never been part of this cluster"
         if node_id not in s.nodes:
-            return f"node {node_name(s, node_id)}, which has no connection to the control service"
+            return (
+                f"node {node_name(s, node_id)}, which has no connection to the control service {since_text(s, node_id)}"
+            )
     # Only then: what fails on one node is often no more than what follows from the other's absence.
     for node_id in needed:
         failure = _failure(s, node_id)
@@ -188,8 +200,38 @@ def lines(s: Situation) -> list[str]:
             f"It is moving from node {node_name(s, move.source)} to node {node_name(s, move.target)}:"
             f" {move.phase.value}."
         )
+    result += _copies_elsewhere(s)
+    for node_id in sorted(own.deposed, key=str):
+        result.append(
+            f"What node {node_name(s, node_id)} has of it, if it has any, may differ from what is served: when the node"
+            " is there and the owner serves, it is put aside."
+        )
     for node_id in sorted(own.handed_over, key=str):
         result.append(f"Node {node_name(s, node_id)} still has to remove its former copy.")
     waits = waiting_for(s)
     result.append(f"It waits for {waits.rstrip(chr(46))}." if waits else "Nothing is in its way.")
+    return result
+
+
+def _copies_elsewhere(s: Situation) -> list[str]:
+    """
+    Of what has no connection, what was last heard; and, if that is the owner, how to go on without it.
+    """
+    result = []
+    unavailable = s.ownership.created and s.ownership.owner not in s.nodes
+    if unavailable and known_copy(s, s.ownership.owner) is None:
+        result.append(f"Nothing is known of what node {node_name(s, s.ownership.owner)} has of it at present.")
+    for copy in known_copies(s):
+        where, what = node_name(s, copy.node_id), snapshot_text(s, copy.heard)
+        if not copy.connected:
+            result.append(
+                f"Node {where} has had no connection {since_text(s, copy.node_id)}; then it had it as"
+                f" {copy.heard.role.value} of epoch {copy.heard.epoch}, with {what}."
+            )
+        elif unavailable and is_candidate(s, copy):
+            result.append(
+                f"Node {where} has {what}: {loss_text(s, copy.heard)}. If node {node_name(s, s.ownership.owner)} is"
+                f" gone for good, go on from there by `flockerctl failover"
+                f" {s.dataset.name or s.dataset.dataset_id} --to {where}`."
+            )
     return result

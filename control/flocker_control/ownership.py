@@ -22,6 +22,9 @@ final        committed   the target re-read the final snapshot from its pool    
 taking       started     the target writes, and its containers are seen to run                 the same
 taking       taken       .. and have done so for a while, or nothing could go back             steady
 taking       went back   a container doesn't start, and the source still has its copy          releasing, back
+taking       caught up   a failover's target took in more than was promoted, before it began   taking, from there
+any          put aside   a deposed node reports that nothing is left under the dataset's name  the same
+any          unbased     the stash that a base was kept for is gone                            the same
 any          settled     a former owner reports that its copy is gone                          the same
 any          leased      the owner says that it serves no longer than its lease lasts            the same
 deleted      destroyed   no node that had it may still have it                                 gone
@@ -31,6 +34,9 @@ deleted      withdrawn   it never was made, and what a node has under its id is 
 The commit point is ``committed``: before it only the source, after it only the target may ever write. A move can be
 aborted in every row above that one, and in none below. ``went back`` begins another move, from where the dataset is to
 where it came from: nothing is written on its way, so there are no rounds, and it is committed like any other.
+
+Beside the table there are two changes that an operator makes, ``failed_over`` and ``adopted``: they give the dataset to
+a node under a higher epoch without the word of the one that had it, on the operator's. What that one has is put aside.
 """
 
 from __future__ import annotations
@@ -42,7 +48,8 @@ from pyrsistent import pmap
 from flocker_control import situation as facts
 from flocker_control import starting
 from flocker_control.situation import Situation
-from flocker_py.model import FinishedMove, Move, MoveOutcome, MovePhase, Ownership
+from flocker_py.model import FinishedMove, Guid, Move, MoveOutcome, MovePhase, NodeId, Ownership
+from flocker_py.storage import Role
 
 Guard = Callable[[Situation], bool]
 Effect = Callable[[Situation], Ownership]
@@ -83,6 +90,8 @@ def _committed(s: Situation) -> Ownership:
         epoch=s.ownership.epoch + 1,
         move=move.set(phase=MovePhase.TAKING),
         handed_over=handed_over,
+        # What the new owner has of the history is what was sent to it.
+        bases=pmap({n: guid for n, guid in s.ownership.bases.items() if guid == facts.final_guid(s)}),
     )
 
 
@@ -108,6 +117,7 @@ def _finished(s: Situation, outcome: MoveOutcome, reason: str) -> FinishedMove:
         rounds=move.rounds if progress is None else progress.round,
         sent_bytes=move.sent_bytes if progress is None else progress.sent_bytes,
         downtime_seconds=_standstill_seconds(s),
+        failover=move.failover,
     )
 
 
@@ -170,7 +180,28 @@ def _taken(s: Situation) -> Ownership:
         # What users asked for is the move that failed. It has ended only now.
         last = last.set(ended_at_seconds=s.now_seconds, downtime_seconds=_standstill_seconds(s))
         return s.ownership.set(move=None, last_move=last)
-    return s.ownership.set(move=None, last_move=_finished(s, MoveOutcome.DONE, ""))
+    return s.ownership.set(move=None, last_move=_finished(s, MoveOutcome.DONE, ""), from_stash=None)
+
+
+def _caught_up(s: Situation) -> Ownership:
+    move, seen = facts.move_under_way(s), s.seen(s.ownership.owner)
+    guid = move.final_guid if seen is None else seen.newest_guid
+    bases = {n: guid for n, base in s.ownership.bases.items() if base == move.final_guid and guid is not None}
+    return s.ownership.set(move=move.set(final_guid=guid), bases=pmap(bases))
+
+
+def _put_aside(s: Situation) -> Ownership:
+    deposed = s.ownership.deposed
+    for node_id in facts.put_aside_nodes(s):
+        deposed = deposed.discard(node_id)
+    return s.ownership.set(deposed=deposed)
+
+
+def _unbased(s: Situation) -> Ownership:
+    bases = s.ownership.bases
+    for node_id in facts.needless_bases(s):
+        bases = bases.discard(node_id)
+    return s.ownership.set(bases=bases)
 
 
 def _settled(s: Situation) -> Ownership:
@@ -185,7 +216,7 @@ def _leased(s: Situation) -> Ownership:
 
 
 def _destroyed(s: Situation) -> Ownership:
-    return s.ownership.set(destroyed=True, handed_over=pmap())
+    return s.ownership.set(destroyed=True, handed_over=pmap(), deposed=pmap(), bases=pmap())
 
 
 def _releasing(s: Situation) -> Ownership:
@@ -212,11 +243,14 @@ TABLE: tuple[tuple[str, Guard, Effect], ...] = (
     ("final", facts.is_final, _final),
     ("committed", facts.target_holds_the_final_snapshot, _committed),
     ("put off", facts.is_short_of_room, _put_off),
+    ("caught up", facts.has_caught_up, _caught_up),
     ("went back", starting.goes_back, _went_back),
     ("started", starting.has_started, _started),
     ("taken", starting.is_taken, _taken),
     ("begun", facts.other_primary_is_wanted, _begun),
     ("destroyed", facts.is_destroyed, _destroyed),
+    ("put aside", lambda s: bool(facts.put_aside_nodes(s)), _put_aside),
+    ("unbased", lambda s: bool(facts.needless_bases(s)), _unbased),
     ("settled", facts.is_settled, _settled),
     ("leased", facts.owner_goes_by_its_lease, _leased),
 )
@@ -242,3 +276,53 @@ def advanced(s: Situation) -> Ownership:
     """
     found = transition(s)
     return s.ownership if found is None else found[1]
+
+
+def failed_over(s: Situation, target: NodeId, guid: Guid | None, *, from_stash: str | None = None) -> Ownership:
+    """
+    The ownership after an operator has given the dataset to a node that has a copy of it, or a stash.
+
+    :param guid: the newest snapshot there; None: the stash has none, and all of it is taken.
+    """
+    reason = "the dataset was failed over while it moved"
+    last_move = s.ownership.last_move if s.ownership.move is None else _finished(s, MoveOutcome.FAILED, reason)
+    return _deposed(s, target, guid).set(last_move=last_move, from_stash=from_stash)
+
+
+def adopted(s: Situation, node_id: NodeId) -> Ownership:
+    """
+    The ownership after an operator has said that what a node has is the dataset, whatever the record says.
+    """
+    seen = s.seen(node_id)
+    # What was a replica there is taken over with the snapshot it has; what was owned there, as it is.
+    guid = None if seen is None or seen.role is not Role.REPLICA else seen.newest_guid
+    return _deposed(s, node_id, guid).set(created=True, last_move=None, from_stash=None)
+
+
+def _deposed(s: Situation, target: NodeId, guid: Guid | None) -> Ownership:
+    own = s.ownership
+    epochs = [own.epoch, *(seen.epoch for n in s.nodes if (seen := s.seen(n)) is not None)]
+    deposed = dict.fromkeys(facts.diverged_nodes(s, guid), own.epoch) | dict(own.deposed)
+    if not s.absent(own.owner):
+        deposed[own.owner] = own.epoch
+    deposed.pop(target, None)
+    last = s.absences.get(own.owner)
+    return own.set(
+        owner=target,
+        epoch=max(epochs) + 1,
+        # A former owner's copy that ends in what is promoted holds nothing else, and is still removed, not put aside.
+        handed_over=pmap({n: final for n, final in own.handed_over.items() if n not in deposed and n != target}),
+        deposed=pmap(deposed),
+        bases=pmap(dict.fromkeys(deposed, guid) if guid is not None else {}),
+        refused_primary=None,
+        move=Move(
+            move_id=s.next_move_id,
+            source=own.owner,
+            target=target,
+            phase=MovePhase.TAKING,
+            started_at_seconds=s.now_seconds,
+            released_at_seconds=None if last is None else last.since_seconds,
+            final_guid=guid,
+            failover=True,
+        ),
+    )

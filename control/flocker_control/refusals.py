@@ -32,6 +32,15 @@ class RefusalCode(enum.Enum):
     ALREADY_THERE = ("AlreadyThere", 409)
     MOVE_COMMITTED = ("MoveCommitted", 409)
     MOVE_ENDED = ("MoveEnded", 409)
+    STASH_UNKNOWN = ("StashUnknown", 404)
+    STASH_STAYS = ("StashStays", 409)
+    NEVER_MADE = ("NeverMade", 409)
+    OWNER_CONNECTED = ("OwnerConnected", 409)
+    OWNER_NOT_KNOWN_DEAD = ("OwnerNotKnownDead", 409)
+    NODE_AWAY = ("NodeAway", 409)
+    COPY_UNFIT = ("CopyUnfit", 409)
+    NOT_CONFIRMED = ("NotConfirmed", 409)
+    STORE_OLDER = ("StoreOlder", 409)
 
     @property
     def text(self) -> str:

@@ -8,7 +8,7 @@ datasets it touches and the nodes these are on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 from uuid import UUID
 
@@ -18,18 +18,19 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.python.failure import Failure
 
 from flocker_control import codec, slices, starting
+from flocker_control.absence import Absence, absence
 from flocker_control.commands import Command, decide
 from flocker_control.leases import Leases
 from flocker_control.ownership import transition
 from flocker_control.refusals import Refusal
-from flocker_control.situation import Situation
-from flocker_control.state import Changes, State, changed
+from flocker_control.situation import KEEP_STASH_SECONDS, Situation
+from flocker_control.state import Changes, State, changed, key_of
 from flocker_control.store import RevisionConflict, Store, StoreError
 from flocker_py.assignment import DatasetAssignment, NodeAssignment
 from flocker_py.clock import Clock, Timer
 from flocker_py.errors import FlockerError
 from flocker_py.leases import DEFAULT_LEASE_SECONDS
-from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveId, Node, NodeId, Ownership
+from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveId, Node, NodeId, Ownership, StashWish
 from flocker_py.observed import ContainerPhase, NodeObservation
 from flocker_py.records import Record, value
 
@@ -103,6 +104,7 @@ class ControlService:
     :param new_id: a random UUID at each call.
     :param now_seconds: since the epoch of Unix; None: what the clock shows.
     :param lease_seconds: how long nodes serve on what is to be fenced without hearing from us.
+    :param keep_stash_seconds: how long nodes keep what they put aside.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class ControlService:
         new_id: Callable[[], UUID],
         now_seconds: Callable[[], float] | None = None,
         lease_seconds: float = DEFAULT_LEASE_SECONDS,
+        keep_stash_seconds: float = KEEP_STASH_SECONDS,
     ) -> None:
         self.store = store
         self.state = state
@@ -121,6 +124,8 @@ class ControlService:
         self.leases = Leases(started_at_seconds=clock.seconds(), lease_seconds=lease_seconds)
         self._clock = clock
         self._now_seconds = clock.seconds if now_seconds is None else now_seconds
+        self._keep_stash_seconds = keep_stash_seconds
+        self._started_at_seconds = self._now_seconds()
         self._new_id = new_id
         self._lock = DeferredLock()
         self._sessions: dict[NodeId, Session] = {}
@@ -128,6 +133,8 @@ class ControlService:
         self._touched: set[DatasetId] = set()
         self._touched_containers: set[ContainerName] = set()
         self._unrecorded: set[NodeId] = set()
+        self._attendance: dict[NodeId, Absence | None] = {}
+        self._touched_stashes: set[NodeId] = set()
         self._pumping = False
         self._mounting: dict[DatasetId, set[ContainerName]] = {}
         self._placed: dict[ContainerName, NodeId] = {}
@@ -137,7 +144,7 @@ class ControlService:
         self._timers: dict[DatasetId, Timer] = {}
         for container in state.containers.values():
             self._index(container)
-        self._reassign(state.datasets, state.containers)
+        self._reassign(state.datasets, state.containers, ())
 
     # -- what users ask --------------------------------------------------------------------------------------------
 
@@ -196,6 +203,9 @@ class ControlService:
             containers=containers,
             companions=pvector(state.ownerships[d] for d in sorted(others, key=str) if d in state.ownerships),
             companion_policies=pmap({d: state.datasets[d] for d in others if d in state.datasets}),
+            absences=state.absences,
+            keep_stash_seconds=self._keep_stash_seconds,
+            started_at_seconds=self._started_at_seconds,
             now_seconds=self._now_seconds(),
             next_move_id=MoveId(self._new_id()),
             owner_lease_expired=self.lease_has_expired(state.ownerships[dataset_id].owner),
@@ -233,6 +243,7 @@ class ControlService:
             log_message(message_type="flocker:control:session-replaced", node_id=str(node.node_id))
             earlier.replaced()
         self._sessions[node.node_id] = session
+        self._attendance[node.node_id] = None
         self.node_reported(session, node)
         # A node that isn't recorded yet is told nothing: what it then does could never be asked about.
         if node.node_id in self.state.nodes:
@@ -250,6 +261,8 @@ class ControlService:
         if known is None or known.address != node.address:
             self._unrecorded.add(node.node_id)
         self._touch(before, node)
+        if before is None or before.stashes != node.stashes or before.storage_known != node.storage_known:
+            self._touched_stashes.add(node.node_id)
         self._tell(Observed(node_id=node.node_id, node=node))
         self._pump()
 
@@ -260,6 +273,7 @@ class ControlService:
         if self._sessions.get(node_id) is not session:
             return
         del self._sessions[node_id]
+        self._attendance[node_id] = absence(self.nodes[node_id], self._now_seconds())
         self.nodes = self.nodes.discard(node_id)
         self._touched |= self._concerned.get(node_id, set())
         self._tell(Observed(node_id=node_id))
@@ -323,7 +337,9 @@ class ControlService:
         Deferred.fromCoroutine(self._follow_news()).addErrback(write_failure)
 
     def _has_news(self) -> bool:
-        return bool(self._touched or self._touched_containers or self._unrecorded)
+        return bool(
+            self._touched or self._touched_containers or self._unrecorded or self._attendance or self._touched_stashes
+        )
 
     async def _follow_news(self) -> None:
         await self._lock.acquire()
@@ -350,6 +366,20 @@ class ControlService:
                 changes = changes.put(known.set(address=node.address, lease_seconds=lease_seconds))
         return changes
 
+    def _attendance_changes(self, attendance: Mapping[NodeId, Absence | None]) -> Changes:
+        changes = Changes()
+        for node_id, absent in attendance.items():
+            if absent is not None:
+                changes = changes.put(absent)
+            elif node_id in self.state.absences:
+                changes = changes.delete(f"absence/{node_id}")
+        return changes
+
+    def _fulfilled_wishes(self, node_ids: Iterable[NodeId]) -> Changes:
+        wishes = self.state.stash_wishes.values()
+        nodes = (self.nodes[n] for n in node_ids if n in self.nodes)
+        return Changes().delete(*(key_of(wish) for node in nodes for wish in slices.fulfilled(node, wishes)))
+
     async def _commit_once(self, changes: Changes) -> None:
         """
         Commit the changes, with every transition that they and the news make possible, and announce them. What may
@@ -358,8 +388,11 @@ class ControlService:
         touched, self._touched = self._touched, set()
         containers, self._touched_containers = self._touched_containers, set()
         unrecorded, self._unrecorded = self._unrecorded, set()
+        attendance, self._attendance = self._attendance, {}
+        stashes, self._touched_stashes = self._touched_stashes, set()
         try:
-            changes = self._nodes_to_record(unrecorded).then(changes)
+            happened = self._nodes_to_record(unrecorded).then(self._attendance_changes(attendance))
+            changes = happened.then(self._fulfilled_wishes(stashes)).then(changes)
             after = changed(self.state, changes, revision=self.state.revision)
             touched |= self._touched_by(changes, after)
             touched = {d for d in touched | self._companions(touched, after) if d in after.ownerships}
@@ -371,13 +404,16 @@ class ControlService:
             self._touched |= touched
             self._touched_containers |= containers
             self._unrecorded |= unrecorded
+            self._attendance = attendance | self._attendance
+            self._touched_stashes |= stashes
             raise
         for record in changes.puts.values():
             if isinstance(record, Container):
                 containers.add(record.name)
         containers |= {ContainerName(k.partition("/")[2]) for k in changes.deletes if k.startswith("container/")}
         containers |= {name for d in touched for name in self._mounting.get(d, set())}
-        self._reassign(touched, containers)
+        stashes |= {record.node_id for record in changes.puts.values() if isinstance(record, StashWish)}
+        self._reassign(touched, containers, stashes)
         if changes:
             # A transition may make another possible.
             self._touched |= touched
@@ -410,6 +446,8 @@ class ControlService:
                     result |= self._mounts_before(record.name)
                 case Node():
                     result |= self._concerned.get(record.node_id, set())
+                case StashWish() | Absence():
+                    pass
         for key in changes.deletes:
             kind, _, name = key.partition("/")
             if kind == "container":
@@ -476,7 +514,9 @@ class ControlService:
     def _slice(self, node_id: NodeId) -> NodeAssignment:
         return self._slices.get(node_id) or NodeAssignment(node_id=node_id, revision=self.state.revision)
 
-    def _reassign(self, touched: Iterable[DatasetId], containers: Iterable[ContainerName]) -> None:
+    def _reassign(
+        self, touched: Iterable[DatasetId], containers: Iterable[ContainerName], stashes: Iterable[NodeId]
+    ) -> None:
         changed_nodes: set[NodeId] = set()
         for dataset_id in touched:
             if dataset_id not in self.state.ownerships:
@@ -498,9 +538,22 @@ class ControlService:
                 changed_nodes.add(node_id)
         for name in containers:
             changed_nodes |= self._place(name)
+        changed_nodes |= self._assign_stashes(frozenset(touched), stashes)
         for node_id in changed_nodes:
             self._slices[node_id] = self._slice(node_id).set(revision=self.state.revision)
             self._assign(node_id)
+
+    def _assign_stashes(self, touched: frozenset[DatasetId], node_ids: Iterable[NodeId]) -> set[NodeId]:
+        changed_nodes = set()
+        concerned = {n for n, node in self.nodes.items() if any(s.dataset_id in touched for s in node.stashes.values())}
+        for node_id in concerned | {n for n in node_ids if n in self.nodes}:
+            node, part = self.nodes[node_id], self._slice(node_id)
+            of = {s.dataset_id for s in node.stashes.values() if s.dataset_id in self.state.ownerships}
+            asked = slices.stash_assignments(node, self.state.stash_wishes, {d: self.situation(d) for d in of})
+            if asked != part.stashes:
+                self._slices[node_id] = part.set(stashes=asked)
+                changed_nodes.add(node_id)
+        return changed_nodes
 
     def _assign(self, node_id: NodeId) -> None:
         session = self._sessions.get(node_id)
@@ -545,6 +598,7 @@ async def opened(
     new_id: Callable[[], UUID],
     now_seconds: Callable[[], float] | None = None,
     lease_seconds: float = DEFAULT_LEASE_SECONDS,
+    keep_stash_seconds: float = KEEP_STASH_SECONDS,
 ) -> ControlService:
     """
     A control service with what its store holds. The parameters are those of ``ControlService``.
@@ -559,4 +613,5 @@ async def opened(
         new_id=new_id,
         now_seconds=now_seconds,
         lease_seconds=lease_seconds,
+        keep_stash_seconds=keep_stash_seconds,
     )

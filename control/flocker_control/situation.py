@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pyrsistent import PMap, PVector
 
+from flocker_control.absence import Absence
 from flocker_py.model import (
     Container,
     Dataset,
@@ -31,16 +32,22 @@ from flocker_py.storage import PoolFull, Role
 # Enough to tell a full pool from one that is about to give room back, and few seconds of standstill.
 _SHORT_OF_ROOM_ATTEMPTS = 3
 
+KEEP_STASH_SECONDS = 30 * 86_400.0
+"""How long what was put aside is kept, unless the control service is told otherwise."""
+
 
 class Situation(Record):
     """
     All that the decision about one dataset may depend on.
 
     :param known_nodes: every node that ever had a session.
+    :param absences: what was last heard of those that have none now, as far as that is known.
     :param nodes: reports of those that have one now.
     :param containers: those that mount this dataset.
     :param companions: the other datasets that these containers mount: they are stopped together, so they are
         released together.
+    :param keep_stash_seconds: how long what is put aside is kept.
+    :param started_at_seconds: when the control service was started, since the epoch of Unix.
     :param now_seconds: since the epoch of Unix.
     :param next_move_id: the id that a move gets if one begins.
     :param owner_lease_expired: the owner has by now ended all that depends on its lease.
@@ -53,6 +60,9 @@ class Situation(Record):
     containers: PVector[Container] = sequence(Container, default=())
     companions: PVector[Ownership] = sequence(Ownership, default=())
     companion_policies: PMap[DatasetId, Dataset] = mapping(UUID, Dataset, default={})
+    absences: PMap[NodeId, Absence] = mapping(UUID, Absence, default={})
+    keep_stash_seconds: float = value((int, float), default=KEEP_STASH_SECONDS)
+    started_at_seconds: float = value((int, float), default=0.0)
     now_seconds: float = value((int, float))
     next_move_id: MoveId = value(UUID)
     owner_lease_expired: bool = value(bool, default=False)
@@ -134,6 +144,61 @@ def exists_already(s: Situation) -> NodeId | None:
         if seen is not None and not born:
             return node_id
     return None
+
+
+def diverged_nodes(s: Situation, guid: Guid | None) -> frozenset[NodeId]:
+    """
+    The nodes but for the owner whose copy, if they have one, may hold what a history that ends in a snapshot lacks.
+    """
+    dataset_id, own = s.dataset.dataset_id, s.ownership
+    # What came in after the node was last heard, it can't have told.
+    incoming = {move.target for move in (own.move, own.last_move) if move is not None}
+    result = set()
+    for node_id in {*s.known_nodes, *s.nodes, *own.handed_over, *own.deposed, *incoming} - {own.owner}:
+        if node_id in s.nodes:
+            seen = s.seen(node_id)
+            # What was owned there has live data, known to be no more than its snapshots only if it was handed over.
+            read_only = seen is not None and (seen.role is Role.REPLICA or own.handed_over.get(node_id) == guid)
+            same = read_only and seen is not None and seen.newest_guid == guid is not None
+            if not same and not s.absent(node_id):
+                result.add(node_id)
+            continue
+        last = s.absences.get(node_id)
+        if last is None or not last.complete or dataset_id in last.datasets or node_id in incoming:
+            result.add(node_id)
+    return frozenset(result)
+
+
+def must_stop_first(s: Situation) -> tuple[NodeId, ...]:
+    """
+    Nodes that were deposed, are there, and are not known to have laid down what they owned: while there is any, and the
+    new owner has not begun, it isn't told to. A node without a session is taken to be dead, by the operator's word.
+    """
+    own = s.ownership
+    if own.move is None or not own.move.failover or owner_serves(s):
+        return ()
+    return tuple(n for n in sorted(own.deposed, key=str) if n in s.nodes and not _has_laid_down(s, n))
+
+
+def _has_laid_down(s: Situation, node_id: NodeId) -> bool:
+    seen = s.seen(node_id)
+    return s.nodes[node_id].storage_known and (seen is None or seen.role is not Role.OWNER)
+
+
+def has_caught_up(s: Situation) -> bool:
+    """
+    Whether the target of a failover has taken in more than was promoted, before it was told to take over.
+    """
+    # What comes in only ever builds on what is there, so the later snapshot holds all of the earlier one.
+    move, seen = s.ownership.move, s.seen(s.ownership.owner)
+    return (
+        move is not None
+        and move.failover
+        and move.final_guid is not None
+        and seen is not None
+        and seen.role is Role.REPLICA
+        and seen.newest_guid not in (None, move.final_guid)
+    )
 
 
 def owner_serves(s: Situation) -> bool:
@@ -351,6 +416,32 @@ def is_proven(s: Situation) -> bool:
     return owner_serves(s) and seen is not None and seen.mounted
 
 
+def put_aside_nodes(s: Situation) -> tuple[NodeId, ...]:
+    """
+    Deposed nodes that report that nothing is left under the dataset's own name.
+    """
+    return tuple(n for n in s.ownership.deposed if s.absent(n))
+
+
+def needless_bases(s: Situation) -> tuple[NodeId, ...]:
+    """
+    Nodes that have no stash any more which a snapshot would lead back from.
+    """
+    return tuple(
+        n
+        for n, guid in s.ownership.bases.items()
+        if n not in s.ownership.deposed and s.absent(n) and not has_stash(s, n, guid)
+    )
+
+
+def has_stash(s: Situation, node_id: NodeId, guid: Guid) -> bool:
+    """
+    Whether a node reports a stash of the dataset that has a snapshot.
+    """
+    stashes = s.nodes[node_id].stashes.values()
+    return any(stash.dataset_id == s.dataset.dataset_id and guid in stash.guids for stash in stashes)
+
+
 def settled_nodes(s: Situation) -> tuple[NodeId, ...]:
     """
     Former owners that report the removal of their copy.
@@ -370,7 +461,7 @@ def holders(s: Situation) -> frozenset[NodeId]:
     The nodes that have the dataset, may have it, or may be making it.
     """
     result = {node_id for node_id, node in s.nodes.items() if s.dataset.dataset_id in node.datasets}
-    result |= set(s.ownership.handed_over)
+    result |= {*s.ownership.handed_over, *s.ownership.deposed}
     if s.ownership.created or s.ownership.owner in s.known_nodes:
         result.add(s.ownership.owner)
     return frozenset(n for n in result if not s.absent(n))

@@ -3,14 +3,16 @@ All that the control service knows durably, as one value, and the changes that l
 
 Each record lives under a key of its own, so that a change costs what it touches:
 
-===================  ============
+===================  =============
 key                  record
-===================  ============
+===================  =============
 ``node/ID``          ``Node``
 ``dataset/ID``       ``Dataset``
 ``ownership/ID``     ``Ownership``
 ``container/NAME``   ``Container``
-===================  ============
+``stash/NODE/NAME``  ``StashWish``
+``absence/NODE``     ``Absence``
+===================  =============
 """
 
 from __future__ import annotations
@@ -20,17 +22,27 @@ from uuid import UUID
 
 from pyrsistent import PMap, PSet, pmap, pset
 
-from flocker_py.model import Container, ContainerName, Dataset, DatasetId, Node, NodeId, Ownership
+from flocker_control.absence import Absence
+from flocker_py.model import Container, ContainerName, Dataset, DatasetId, Node, NodeId, Ownership, StashWish
 from flocker_py.records import Record, mapping, value
 
-Stored = Node | Dataset | Ownership | Container
+Stored = Node | Dataset | Ownership | Container | StashWish | Absence
 
 KINDS: dict[str, type[Stored]] = {
     "node": Node,
     "dataset": Dataset,
     "ownership": Ownership,
     "container": Container,
+    "stash": StashWish,
+    "absence": Absence,
 }
+
+
+def stash_key(node_id: NodeId, name: str) -> str:
+    """
+    The key under which the wish about a stash is stored.
+    """
+    return f"stash/{node_id}/{name}"
 
 
 def key_of(record: Stored) -> str:
@@ -46,6 +58,10 @@ def key_of(record: Stored) -> str:
             return f"ownership/{record.dataset_id}"
         case Container():
             return f"container/{record.name}"
+        case StashWish():
+            return stash_key(record.node_id, record.name)
+        case Absence():
+            return f"absence/{record.node_id}"
         case _:
             assert_never(record)
 
@@ -55,6 +71,7 @@ class State(Record):
     Everything durable, at one revision of the store.
 
     :param revision: 0 before the first commit; grows by one with each.
+    :param stash_wishes: by key.
     """
 
     revision: int = value(int, default=0)
@@ -62,6 +79,8 @@ class State(Record):
     datasets: PMap[DatasetId, Dataset] = mapping(UUID, Dataset, default={})
     ownerships: PMap[DatasetId, Ownership] = mapping(UUID, Ownership, default={})
     containers: PMap[ContainerName, Container] = mapping(str, Container, default={})
+    stash_wishes: PMap[str, StashWish] = mapping(str, StashWish, default={})
+    absences: PMap[NodeId, Absence] = mapping(UUID, Absence, default={})
 
 
 class Changes:
@@ -119,6 +138,7 @@ def changed(state: State, changes: Changes, *, revision: int) -> State:
     """
     nodes, datasets = state.nodes, state.datasets
     ownerships, containers = state.ownerships, state.containers
+    stash_wishes, absences = state.stash_wishes, state.absences
     for record in changes.puts.values():
         match record:
             case Node():
@@ -129,6 +149,10 @@ def changed(state: State, changes: Changes, *, revision: int) -> State:
                 ownerships = ownerships.set(record.dataset_id, record)
             case Container():
                 containers = containers.set(record.name, record)
+            case StashWish():
+                stash_wishes = stash_wishes.set(key_of(record), record)
+            case Absence():
+                absences = absences.set(record.node_id, record)
             case _:
                 assert_never(record)
     for key in changes.deletes:
@@ -142,6 +166,18 @@ def changed(state: State, changes: Changes, *, revision: int) -> State:
                 ownerships = ownerships.discard(DatasetId(UUID(name)))
             case "container":
                 containers = containers.discard(ContainerName(name))
+            case "stash":
+                stash_wishes = stash_wishes.discard(key)
+            case "absence":
+                absences = absences.discard(NodeId(UUID(name)))
             case _:
                 raise ValueError(f"no kind of record is kept under {key!r}")
-    return State(revision=revision, nodes=nodes, datasets=datasets, ownerships=ownerships, containers=containers)
+    return State(
+        revision=revision,
+        nodes=nodes,
+        datasets=datasets,
+        ownerships=ownerships,
+        containers=containers,
+        stash_wishes=stash_wishes,
+        absences=absences,
+    )

@@ -307,7 +307,8 @@ class DatasetContract(PoolFixtures):
 
         name = pool.storage.stash(dataset_id, "before-failover")
 
-        assert (is_there(pool.storage, dataset_id), dict(pool.storage.stashes())) == (False, {name: dataset_id})
+        ids = {each: stash.dataset_id for each, stash in pool.storage.stashes().items()}
+        assert (is_there(pool.storage, dataset_id), ids) == (False, {name: dataset_id})
 
     def test_stash_and_restore(self, pool: PoolUnderTest) -> None:
         """
@@ -352,7 +353,7 @@ class DatasetContract(PoolFixtures):
             pool.storage.stash(dataset_id, "label")
 
         second = pool.storage.stash(dataset_id, "x" * 80)
-        assert pool.storage.stashes()[second] == dataset_id
+        assert pool.storage.stashes()[second].dataset_id == dataset_id
 
     @pytest.mark.parametrize("label", ["", "a/b", "a b", "x" * 81, "a@b", "ä", "a\n"])
     def test_stash_label_refused(self, pool: PoolUnderTest, label: str) -> None:

@@ -404,7 +404,9 @@ class SimulatedNode:
         self.session: SimulatedSession | None = None
         self.remembered: NodeAssignment | None = None
         self.pool = MemoryPool()
-        self.disk = MemoryStorage(self.pool, new_guid=lambda: world.random.getrandbits(63) + 1)
+        self.disk = MemoryStorage(
+            self.pool, new_guid=lambda: world.random.getrandbits(63) + 1, now_seconds=world.clock.seconds
+        )
         self.host = MemoryHost(self._program)
 
     def _program(self, container: Container, paths: Mapping[DatasetId, Path]) -> MemoryProgram:

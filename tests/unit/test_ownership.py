@@ -11,6 +11,7 @@ import pytest
 from pyrsistent import pmap, pvector
 
 from flocker_control import starting
+from flocker_control.absence import absence
 from flocker_control.explain import Status, lines, status, waiting_for
 from flocker_control.ownership import TABLE, advanced, transition
 from flocker_control.situation import (
@@ -54,6 +55,7 @@ from flocker_py.observed import (
     ReportedError,
     SendProgress,
     SendVerdict,
+    StashObservation,
 )
 from flocker_py.storage import Role
 
@@ -81,6 +83,10 @@ def node(node_id: NodeId, *copies: DatasetObservation, **fields: Any) -> NodeObs
         runtime="memory",
         **{"storage_known": True, "datasets": pmap({c.dataset_id: c for c in copies}), **fields},
     )
+
+
+def stash(**fields: Any) -> StashObservation:
+    return StashObservation(**{"name": "s", "dataset_id": DATASET, "role": Role.RELEASED, "epoch": 1, **fields})
 
 
 def progress(verdict: SendVerdict = SendVerdict.READY, **fields: Any) -> SendProgress:
@@ -229,7 +235,27 @@ def short_of_room(attempts: int = 3, code: str = "PoolFull") -> NodeObservation:
     return node(A, copy_of(role=Role.RELEASED, mounted=False), failures=pmap({str(DATASET): error}))
 
 
+FAILED_OVER = ownership(
+    owner=B,
+    epoch=2,
+    deposed=pmap({A: 1}),
+    bases=pmap({A: FINAL}),
+    move=moving(MovePhase.TAKING, final_guid=FINAL, failover=True),
+)
+
 APPLIES: dict[str, tuple[str, Situation]] = {
+    "a failover's target has received more meanwhile": (
+        "caught up",
+        situation(FAILED_OVER, node(B, copy_of(role=Role.REPLICA, mounted=False, newest_guid=Guid(78))), primary=B),
+    ),
+    "a deposed node has put its copy aside": (
+        "put aside",
+        situation(ownership(owner=B, epoch=2, deposed=pmap({A: 1})), node(A), TAKEN, primary=B),
+    ),
+    "the stash that a base was kept for is gone": (
+        "unbased",
+        situation(ownership(owner=B, epoch=2, bases=pmap({A: FINAL})), node(A), TAKEN, primary=B),
+    ),
     "the first owner has made it": ("born", situation(ownership(created=False), node(A, copy_of()))),
     "it was given to a node that never was": (
         "reassigned",
@@ -410,6 +436,24 @@ STAYS = {
     "the source had no room once": situation(RELEASING, short_of_room(attempts=1), node(B), primary=B),
     "the source has another trouble": situation(RELEASING, short_of_room(code="X"), node(B), primary=B),
     "the source is away at the end": situation(RELEASING, node(B), primary=B),
+    "a failover's target has what was promoted": situation(FAILED_OVER, REPLICA, primary=B),
+    "a failover's target is away": situation(FAILED_OVER, primary=B),
+    "a deposed node is away": situation(ownership(owner=B, epoch=2, deposed=pmap({A: 1})), TAKEN, primary=B),
+    "a stash that a base is kept for is there": situation(
+        ownership(owner=B, epoch=2, bases=pmap({A: FINAL})),
+        node(A, stashes=pmap({"s": stash(guids=pvector([FINAL]))})),
+        TAKEN,
+        primary=B,
+    ),
+    "a node that a base is kept for is away": situation(
+        ownership(owner=B, epoch=2, bases=pmap({A: FINAL})), TAKEN, primary=B
+    ),
+    "a base is kept for what a node has yet to put aside": situation(
+        ownership(owner=B, epoch=2, bases=pmap({A: FINAL}), deposed=pmap({A: 1})),
+        node(A, copy_of(role=Role.RELEASED, mounted=False)),
+        TAKEN,
+        primary=B,
+    ),
     "a former owner is away": situation(ownership(handed_over=pmap({B: FINAL})), node(A, copy_of())),
     "a former owner does not know its pool": situation(
         ownership(handed_over=pmap({B: FINAL})), node(A, copy_of()), node(B, storage_known=False)
@@ -922,7 +966,32 @@ EXPLAINED = {
         None,
         situation(None, node(A, copy_of()), dataset={"maximum_size_bytes": 1 << 30}),
     ),
-    "owner away": (Status.UNKNOWN, "node a, which has no connection", situation()),
+    "owner away": (Status.UNAVAILABLE, "node a, which has no connection", situation()),
+    "owner away before it made the dataset": (
+        Status.UNKNOWN,
+        "node a, which has no connection",
+        situation(ownership(created=False)),
+    ),
+    "owner away, with word of it": (
+        Status.UNAVAILABLE,
+        "since 1970-01-01 00:15:00 UTC",
+        situation(None, REPLICA, absences=pmap({A: absence(node(A, copy_of(newest_guid=FINAL)), 900.0)})),
+    ),
+    "a failed over node is back before it begins": (
+        Status.WAITING,
+        "node a, which had the dataset and is connected, to stop",
+        situation(FAILED_OVER, node(A, copy_of()), REPLICA, primary=B),
+    ),
+    "a failed over node can't look at its pool yet": (
+        Status.WAITING,
+        "node a, which had the dataset and is connected, to stop",
+        situation(FAILED_OVER, node(A, storage_known=False), REPLICA, primary=B),
+    ),
+    "failed over, and the other has put nothing aside yet": (
+        Status.OK,
+        None,
+        situation(ownership(owner=B, epoch=2, deposed=pmap({A: 1})), TAKEN, primary=B),
+    ),
     "owner never seen": (
         Status.UNKNOWN,
         "which has never been part of this cluster",

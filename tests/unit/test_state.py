@@ -8,14 +8,17 @@ from uuid import UUID
 
 import pytest
 
+from flocker_control.absence import Absence
 from flocker_control.state import Changes, State, Stored, changed, key_of
-from flocker_py.model import Container, ContainerName, Dataset, DatasetId, Node, NodeId, Ownership
+from flocker_py.model import Container, ContainerName, Dataset, DatasetId, Node, NodeId, Ownership, StashWish
 
 NODE = Node(node_id=NodeId(UUID(int=1)))
 DATASET = Dataset(dataset_id=DatasetId(UUID(int=2)), primary=NODE.node_id)
 OWNERSHIP = Ownership(dataset_id=DATASET.dataset_id, owner=NODE.node_id)
 CONTAINER = Container(name=ContainerName("web"), node_id=NODE.node_id)
-ALL: tuple[Stored, ...] = (NODE, DATASET, OWNERSHIP, CONTAINER)
+WISH = StashWish(node_id=NODE.node_id, name="s")
+ABSENCE = Absence(node_id=NODE.node_id, since_seconds=1.0)
+ALL: tuple[Stored, ...] = (NODE, DATASET, OWNERSHIP, CONTAINER, WISH, ABSENCE)
 
 
 def test_put() -> None:

@@ -140,3 +140,12 @@ class TestProperties:
         """
         with pytest.raises(PropertyRefused):
             dict(zfs_names.property_changes({name: content}))
+
+
+def test_branch_is_neither_dataset_nor_stash() -> None:
+    """
+    What is on its way to be a dataset is not taken for one.
+    """
+    name = zfs_names.branch_name("tank", ID)
+
+    assert (zfs_names.dataset_id_of("tank", name), zfs_names.stashed_id(name.rpartition("/")[2])) == (None, None)

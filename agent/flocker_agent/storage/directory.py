@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from uuid import UUID
 
 from pyrsistent import PMap, pmap, pvector
 
@@ -24,7 +23,8 @@ from flocker_agent.storage.directory_pool import DirectoryPool
 from flocker_agent.storage.directory_receive import Arrival, Receive
 from flocker_agent.storage.directory_scan import TICK_NS, held_bytes
 from flocker_agent.storage.directory_send import BACKEND, Outgoing
-from flocker_agent.storage.directory_snapshots import drop, entries_of, is_written, rebuilt, repaired, take
+from flocker_agent.storage.directory_snapshots import branch, drop, entries_of, is_written, rebuilt, repaired, take
+from flocker_agent.storage.directory_stashes import is_stash_mounted, mount_stash, unmount_stash
 from flocker_agent.storage.directory_state import BookmarkState, DatasetPaths, DatasetState, SnapshotState
 from flocker_agent.storage.frames import FrameKind, FrameReader
 from flocker_agent.storage.openings import parsed_opening
@@ -327,23 +327,23 @@ class DirectoryStorage:
             self._pool.move(self._pool.paths(dataset_id).root, self._pool.stashes / name)
         return name
 
-    def stashes(self) -> PMap[str, DatasetId]:
+    def stashes(self) -> PMap[str, StoredDataset]:
         """
         As promised by ``Storage``.
         """
         with told(f"pool {self._pool.root}"):
-            return pmap({name: _stashed_id(name) for name in os.listdir(self._pool.stashes)})
+            names = os.listdir(self._pool.stashes)
+            return pmap({name: stash for name in names if (stash := self._stash(name)) is not None})
 
     def restore_stash(self, name: str) -> DatasetId:
         """
         As promised by ``Storage``.
         """
         with told(f"stash {name}"):
-            path = self._stash_path(name)
-            dataset_id = _stashed_id(name)
+            dataset_id = self._unmounted_stash(name).dataset_id
             if dataset_id in self._pool.ids():
                 raise DatasetExists(f"{dataset_id}, so stash {name} can't have its id back")
-            self._pool.move(path, self._pool.paths(dataset_id).root)
+            self._pool.move(self._pool.stashes / name, self._pool.paths(dataset_id).root)
         return dataset_id
 
     def destroy_stash(self, name: str) -> None:
@@ -351,7 +351,39 @@ class DirectoryStorage:
         As promised by ``Storage``.
         """
         with told(f"stash {name}"):
-            self._pool.discard(self._stash_path(name))
+            self._unmounted_stash(name)
+            self._pool.discard(self._pool.stashes / name)
+
+    def mount_stash(self, name: str) -> Path:
+        """
+        As promised by ``Storage``.
+        """
+        with told(f"stash {name}"):
+            self._found_stash(name)
+            return mount_stash(self._pool, name)
+
+    def unmount_stash(self, name: str) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        with told(f"stash {name}"):
+            self._found_stash(name)
+            unmount_stash(self._pool, name)
+
+    def branch_stash(self, name: str, guid: Guid) -> StoredDataset:
+        """
+        As promised by ``Storage``.
+        """
+        with told(f"stash {name}"), self._pool.new_folder() as fresh:
+            dataset_id = self._unmounted_stash(name).dataset_id
+            stash_paths = DatasetPaths(self._pool.stashes / name)
+            state = stash_paths.load()
+            state.snapshot(guid)
+            if dataset_id in self._pool.ids():
+                raise DatasetExists(f"{dataset_id}, so nothing is branched from stash {name}")
+            branch(stash_paths, state, guid, fresh)
+            self._pool.move(fresh, self._pool.paths(dataset_id).root)
+            return self.dataset(dataset_id)
 
     def clone(self, dataset_id: DatasetId, guid: Guid, new_dataset_id: DatasetId, *, epoch: int) -> StoredDataset:
         """
@@ -372,10 +404,27 @@ class DirectoryStorage:
     def _save(self, state: DatasetState) -> None:
         self._pool.paths(state.dataset_id).save(state)
 
-    def _stash_path(self, name: str) -> Path:
-        if name not in self.stashes():
+    def _stash(self, name: str) -> StoredDataset | None:
+        try:
+            state = DatasetPaths(self._pool.stashes / name).load()
+        except DatasetMissing:
+            # Restored or destroyed since its name was read.
+            return None
+        mounted = is_stash_mounted(self._pool, name)
+        path = str(self._pool.mount_root / name) if mounted else None
+        return self._described(state, DatasetPaths(self._pool.stashes / name), path)
+
+    def _found_stash(self, name: str) -> StoredDataset:
+        found = self.stashes().get(name)
+        if found is None:
             raise DatasetMissing(f"Stash {name}")
-        return self._pool.stashes / name
+        return found
+
+    def _unmounted_stash(self, name: str) -> StoredDataset:
+        found = self._found_stash(name)
+        if (self._pool.readable / name).exists():
+            raise DatasetBusy(f"Stash {name} is mounted at {self._pool.mount_root / name}")
+        return found
 
     def _forget_finished(self) -> None:
         for dataset_id in self._pool.ids():
@@ -395,7 +444,12 @@ class DirectoryStorage:
             time.sleep(max(0, settled_ns + TICK_NS - time.monotonic_ns()) / 1e9)
 
     def _stored(self, state: DatasetState) -> StoredDataset:
-        paths, arrival = self._pool.paths(state.dataset_id), Arrival(self._pool.paths(state.dataset_id).receiving)
+        mounted_at = str(self._pool.link(state.dataset_id)) if self._pool.mounted(state.dataset_id) else None
+        return self._described(state, self._pool.paths(state.dataset_id), mounted_at)
+
+    @staticmethod
+    def _described(state: DatasetState, paths: DatasetPaths, mounted_at: str | None) -> StoredDataset:
+        arrival = Arrival(paths.receiving)
         kept = _kept(arrival)
         pack_files = [paths.packs / str(pack) for pack in state.packs] + ([] if kept is None else [arrival.pack])
         live_bytes = 0 if state.newest is None else state.newest.size_bytes
@@ -404,7 +458,7 @@ class DirectoryStorage:
             role=state.role,
             epoch=state.epoch,
             snapshots=pvector(_stored_snapshot(snapshot) for snapshot in state.snapshots),
-            mounted_at=str(self._pool.link(state.dataset_id)) if self._pool.mounted(state.dataset_id) else None,
+            mounted_at=mounted_at,
             used_bytes=live_bytes + sum(_room_bytes(path) for path in pack_files),
             maximum_size_bytes=state.maximum_size_bytes,
             resume_token=None if kept is None else token(kept),
@@ -414,15 +468,16 @@ class DirectoryStorage:
 
 
 def _stored_snapshot(snapshot: SnapshotState) -> StoredSnapshot:
-    return StoredSnapshot(guid=snapshot.guid, name=snapshot.name, holds=snapshot.holds)
+    return StoredSnapshot(
+        guid=snapshot.guid,
+        name=snapshot.name,
+        holds=snapshot.holds,
+        created_at_seconds=snapshot.created_at_seconds,
+    )
 
 
 def _with_holds(state: DatasetState, holds: Callable[[SnapshotState], Iterable[str]]) -> DatasetState:
     return state.set(snapshots=pvector(each.set(holds=pvector(sorted(holds(each)))) for each in state.snapshots))
-
-
-def _stashed_id(name: str) -> DatasetId:
-    return DatasetId(UUID(name.partition(".")[0]))
 
 
 def _kept(arrival: Arrival) -> Kept | None:

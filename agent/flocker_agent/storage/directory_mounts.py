@@ -28,7 +28,7 @@ def is_mounted(paths: DatasetPaths, link: Path) -> bool:
     """
     Whether the link leads to the live tree.
     """
-    return _leads_to(link) == str(paths.mounted / "data") and paths.mounted.is_dir()
+    return leads_to(link) == str(paths.mounted / "data") and paths.mounted.is_dir()
 
 
 def refuse_taken(dataset_id: DatasetId, paths: DatasetPaths, link: Path) -> None:
@@ -37,7 +37,7 @@ def refuse_taken(dataset_id: DatasetId, paths: DatasetPaths, link: Path) -> None
 
     :raises DatasetBusy: its name is taken.
     """
-    if os.path.lexists(link) and _leads_to(link) != str(paths.mounted / "data"):
+    if os.path.lexists(link) and leads_to(link) != str(paths.mounted / "data"):
         raise DatasetBusy(f"{dataset_id} can't be mounted: {link} is taken by something else; move it away")
 
 
@@ -63,11 +63,11 @@ def unmount(dataset_id: DatasetId, paths: DatasetPaths, link: Path) -> None:
     :raises DatasetBusy: processes use it; it stays reachable.
     """
     # So that the path doesn't go away for a moment under most of those who use it; mappings take longer to look at.
-    _refuse_if_used(dataset_id, link, [paths.mounted], mappings=False)
+    refuse_if_used(str(dataset_id), link, [paths.mounted], mappings=False)
     detach(paths, link)
     # Who came in between the look and the move is seen now, and nobody comes after.
     try:
-        _refuse_if_used(dataset_id, link, [paths.live, paths.mounted], mappings=True)
+        refuse_if_used(str(dataset_id), link, [paths.live, paths.mounted], mappings=True)
     except DatasetBusy:
         mount(dataset_id, paths, link)
         raise
@@ -77,7 +77,7 @@ def detach(paths: DatasetPaths, link: Path) -> None:
     """
     Move the live tree to where it is unreachable, whoever uses it.
     """
-    if _leads_to(link) == str(paths.mounted / "data"):
+    if leads_to(link) == str(paths.mounted / "data"):
         link.unlink()
     if paths.mounted.is_dir():
         paths.mounted.rename(paths.live)
@@ -121,12 +121,18 @@ def _uses(process: bytes, prefixes: list[bytes], mappings: bool) -> bool:
     return any(prefix + b"/" in maps for prefix in prefixes)
 
 
-def _refuse_if_used(dataset_id: DatasetId, link: Path, folders: list[Path], *, mappings: bool) -> None:
+def refuse_if_used(what: str, link: Path, folders: list[Path], *, mappings: bool) -> None:
+    """
+    Nothing, if no process uses what is below these folders.
+
+    :param what: and ``link``: for the message.
+    :raises DatasetBusy: one does.
+    """
     users = sorted(processes_using(folders, mappings=mappings))
     if users:
         named = ", ".join(f"{user} ({_command(user)})" for user in users[:_NAMED_PROCESSES])
         more = f" and {len(users) - _NAMED_PROCESSES} more" if len(users) > _NAMED_PROCESSES else ""
-        raise DatasetBusy(f"{dataset_id} at {link} is used by process {named}{more}")
+        raise DatasetBusy(f"{what} at {link} is used by process {named}{more}")
 
 
 def _command(process_id: int) -> str:
@@ -136,7 +142,10 @@ def _command(process_id: int) -> str:
         return "ended meanwhile"
 
 
-def _leads_to(link: Path) -> str | None:
+def leads_to(link: Path) -> str | None:
+    """
+    Where a link leads; None: it isn't one.
+    """
     try:
         return os.readlink(link)
     except OSError:

@@ -49,6 +49,7 @@ class DirectoryPool:
         self.mount_root = Path(os.path.abspath(mount_root))
         self.datasets = self.root / "datasets"
         self.stashes = self.root / "stashes"
+        self.readable = self.root / "readable"
         self.temporary = self.root / "temporary"
         self.sending: Counter[tuple[DatasetId, Guid]] = Counter()
         self.receiving: set[DatasetId] = set()
@@ -79,7 +80,12 @@ class DirectoryPool:
         if found.get("version") != VERSION:
             self.close()
             raise BackendUnavailable(f"{self.root} is of version {found.get('version')}, made by a newer flocker_py")
-        for folder, mode in ((self.datasets, 0o711), (self.stashes, 0o700), (self.temporary, 0o700)):
+        for folder, mode in (
+            (self.datasets, 0o711),
+            (self.stashes, 0o700),
+            (self.readable, 0o711),
+            (self.temporary, 0o700),
+        ):
             folder.mkdir(mode=mode, exist_ok=True)
             folder.chmod(mode)
         sync_folder(self.root)

@@ -300,7 +300,15 @@ class Receive:
             if self._opening.data_bytes:
                 # A second name, not a move: should the commit fail, what has arrived is still all there.
                 pack.hardlink_to(self._arrival.pack)
-            commit(self._paths, state, self._opening.to_guid, self._opening.to_name, marked, clean=True)
+            commit(
+                self._paths,
+                state,
+                self._opening.to_guid,
+                self._opening.to_name,
+                marked,
+                clean=True,
+                created_at_seconds=self._opening.created_at_seconds,
+            )
             self._pool.sweep(self._paths.receiving)
 
     def _restored(self, state: DatasetState, entries: dict[bytes, Entry], packs: PackReader) -> dict[bytes, Entry]:

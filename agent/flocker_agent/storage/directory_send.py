@@ -45,6 +45,7 @@ class Outgoing:
             backend=BACKEND,
             to_guid=plan.to_guid,
             to_name=snapshot.name,
+            created_at_seconds=snapshot.created_at_seconds,
             from_guid=plan.from_guid,
             resume_position=resume_position(plan, data_bytes, key),
             data_bytes=data_bytes,

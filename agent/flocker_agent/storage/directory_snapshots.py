@@ -7,12 +7,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from pyrsistent import pvector
 
 from flocker_agent.storage.directory_apply import Restoration
 from flocker_agent.storage.directory_capture import Capture, written
-from flocker_agent.storage.directory_files import FOLDER_FLAGS, remove_tree, sync_folder
+from flocker_agent.storage.directory_files import FOLDER_FLAGS, copy_durably, remove_tree, sync_folder
 from flocker_agent.storage.directory_manifest import (
     Entries,
     Entry,
@@ -69,7 +70,7 @@ def take(pool: DirectoryPool, state: DatasetState, guid: Guid, name: str) -> Dat
             pool.settled_ns[state.dataset_id] = time.monotonic_ns()
             if not pack.end:
                 pack_path.unlink()
-        return commit(paths, state, guid, name, entries, clean=not is_mounted)
+        return commit(paths, state, guid, name, entries, clean=not is_mounted, created_at_seconds=time.time())
     except BaseException:
         pack_path.unlink(missing_ok=True)
         paths.manifest(guid).unlink(missing_ok=True)
@@ -77,19 +78,32 @@ def take(pool: DirectoryPool, state: DatasetState, guid: Guid, name: str) -> Dat
 
 
 def commit(
-    paths: DatasetPaths, state: DatasetState, guid: Guid, name: str, entries: Entries, *, clean: bool
+    paths: DatasetPaths,
+    state: DatasetState,
+    guid: Guid,
+    name: str,
+    entries: Entries,
+    *,
+    clean: bool,
+    created_at_seconds: float | None,
 ) -> DatasetState:
     """
     Make a snapshot whose content is durable be one of the dataset's.
 
     :param clean: the live tree is what the snapshot is, and nobody can have written since.
+    :param created_at_seconds: when it was taken, wherever that was.
     """
     packs = packs_of(entries)
     if state.next_pack in packs:
         sync_folder(paths.packs)
     _MANIFESTS.write(paths.manifest(guid), entries)
     snapshot = SnapshotState(
-        guid=guid, name=name, age=state.next_age, packs=pvector(sorted(packs)), size_bytes=content_bytes(entries)
+        guid=guid,
+        name=name,
+        age=state.next_age,
+        packs=pvector(sorted(packs)),
+        size_bytes=content_bytes(entries),
+        created_at_seconds=created_at_seconds,
     )
     after = state.set(
         whole=True,
@@ -160,6 +174,35 @@ def rebuilt(paths: DatasetPaths, entries: Entries, packs: PackReader | None = No
     fresh.rename(paths.live)
     sync_folder(paths.kept)
     return marked
+
+
+def branch(source: DatasetPaths, state: DatasetState, guid: Guid, fresh: Path) -> None:
+    """
+    Make a replica in a new folder, that ends in a snapshot of another dataset's.
+
+    :param fresh: nothing is there yet.
+    """
+    count = [each.guid for each in state.snapshots].index(guid) + 1
+    kept = state.snapshots[:count]
+    paths = DatasetPaths(fresh)
+    made = DatasetState(
+        dataset_id=state.dataset_id,
+        maximum_size_bytes=state.maximum_size_bytes,
+        snapshots=pvector(each.set(holds=pvector()) for each in kept),
+        next_pack=state.next_pack,
+        next_age=state.next_age,
+        clean_guid=guid,
+    )
+    paths.make(made, live=True)
+    # Of their own, not linked: room that nobody needs any more is given back inside of packs.
+    for pack in made.packs:
+        copy_durably(source.packs / str(pack), paths.packs / str(pack))
+    for each in kept:
+        copy_durably(source.manifest(each.guid), paths.manifest(each.guid))
+    entries = rebuilt(paths, entries_of(paths, guid))
+    _MANIFESTS.write(paths.manifest(guid), entries)
+    for folder in (paths.packs, paths.manifests, paths.kept):
+        sync_folder(folder)
 
 
 def drop(paths: DatasetPaths, before: DatasetState, after: DatasetState) -> None:

@@ -15,6 +15,7 @@ path                                   what it is
 ``datasets/ID/kept/packs/NUMBER``      content of snapshots
 ``datasets/ID/kept/receiving``         what has arrived of a stream
 ``stashes/ID.LABEL``                   a dataset that was put aside
+``readable/ID.LABEL/data``             its live tree copied, while the stash is mounted
 ``temporary``                          on its way to be or to be gone; emptied when the pool is opened
 =====================================  =======================================================================
 """
@@ -51,6 +52,7 @@ class SnapshotState(Record):
     :param age: grows with each snapshot of a dataset.
     :param packs: numbers of those that its content lies in.
     :param size_bytes: of its content.
+    :param created_at_seconds: since the epoch of Unix; None: taken before this was kept.
     """
 
     guid: Guid = value(int)
@@ -59,6 +61,7 @@ class SnapshotState(Record):
     packs: PVector[int] = sequence(int, default=())
     size_bytes: int = value(int, default=0)
     holds: PVector[str] = sequence(str, default=())
+    created_at_seconds: float | None = value((int, float, _NONE), default=None)
 
 
 class BookmarkState(Record):

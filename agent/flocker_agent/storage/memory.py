@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -75,18 +76,28 @@ class MemoryPool:
         with self.lock:
             for dataset_id, dataset in self.state.datasets.items():
                 self.state = self.state.set(datasets=self.state.datasets.set(dataset_id, dataset.set(mounted=False)))
+            for name, stash in self.state.stashes.items():
+                self.state = self.state.set(stashes=self.state.stashes.set(name, stash.set(mounted=False)))
 
 
 class MemoryStorage:
     """
     A ``Storage`` on a ``MemoryPool``, and the hands of the application that writes to mounted datasets.
 
-    :param new_guid: makes the GUIDs of snapshots; a simulation gives its own.
+    :param new_guid: makes the GUIDs of snapshots, and ``now_seconds`` says when they are taken; a simulation gives its
+        own.
     """
 
-    def __init__(self, pool: MemoryPool, *, new_guid: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        pool: MemoryPool,
+        *,
+        new_guid: Callable[[], int] | None = None,
+        now_seconds: Callable[[], float] = time.time,
+    ) -> None:
         self._pool = pool
         self._new_guid = new_guid or _random_guid
+        self._now_seconds = now_seconds
         self._sending: Counter[tuple[DatasetId, Guid]] = Counter()
 
     @property
@@ -192,7 +203,7 @@ class MemoryStorage:
         with self._changed(dataset_id) as dataset:
             if name in {snapshot.name for snapshot in dataset.snapshots}:
                 raise SnapshotExists(f"{name} of {dataset_id}")
-            after = dataset.with_snapshot(Guid(self._new_guid()), name)
+            after = dataset.with_snapshot(Guid(self._new_guid()), name, self._now_seconds())
             self._put(after, grows=True)
             return stored(after.snapshots[-1])
 
@@ -335,7 +346,7 @@ class MemoryStorage:
             dataset = _begun(dataset_id, before)
             content = applied(dataset.base(opening.from_guid), data)
             after = dataset.set(whole=True, partial=None).with_content(content)
-            self._put(after.with_snapshot(opening.to_guid, opening.to_name), grows=True)
+            self._put(after.with_snapshot(opening.to_guid, opening.to_name, opening.created_at_seconds), grows=True)
         return self.dataset(dataset_id).snapshots[-1]
 
     def abort_receive(self, dataset_id: DatasetId) -> None:
@@ -364,18 +375,18 @@ class MemoryStorage:
             )
         return name
 
-    def stashes(self) -> PMap[str, DatasetId]:
+    def stashes(self) -> PMap[str, StoredDataset]:
         """
         As promised by ``Storage``.
         """
-        return pmap({name: dataset.dataset_id for name, dataset in self._pool.state.stashes.items()})
+        return pmap({name: kept.stored(self._stash_path(name)) for name, kept in self._pool.state.stashes.items()})
 
     def restore_stash(self, name: str) -> DatasetId:
         """
         As promised by ``Storage``.
         """
         with self._pool.lock:
-            dataset = self._stashed(name)
+            dataset = self._unmounted_stash(name)
             if dataset.dataset_id in self._pool.state.datasets:
                 raise DatasetExists(f"{dataset.dataset_id}, so stash {name} can't have its id back")
             self._pool.state = self._pool.state.set(stashes=self._pool.state.stashes.remove(name))
@@ -387,8 +398,48 @@ class MemoryStorage:
         As promised by ``Storage``.
         """
         with self._pool.lock:
-            self._stashed(name)
+            self._unmounted_stash(name)
             self._pool.state = self._pool.state.set(stashes=self._pool.state.stashes.remove(name))
+
+    def mount_stash(self, name: str) -> Path:
+        """
+        As promised by ``Storage``.
+        """
+        with self._pool.lock:
+            self._put_stash(name, self._stashed(name).set(mounted=True))
+        return Path(self._stash_path(name))
+
+    def unmount_stash(self, name: str) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        with self._pool.lock:
+            self._put_stash(name, self._stashed(name).set(mounted=False))
+
+    def branch_stash(self, name: str, guid: Guid) -> StoredDataset:
+        """
+        As promised by ``Storage``.
+        """
+        with self._pool.lock:
+            stash = self._unmounted_stash(name)
+            snapshot = stash.snapshot(guid)
+            if stash.dataset_id in self._pool.state.datasets:
+                raise DatasetExists(f"{stash.dataset_id}, so nothing is branched from stash {name}")
+            branch = KeptDataset(dataset_id=stash.dataset_id, maximum_size_bytes=stash.maximum_size_bytes)
+            older = stash.snapshots[: stash.snapshots.index(snapshot) + 1]
+            self._put(branch.with_content(snapshot.content).with_snapshots(tuple(older)), grows=True)
+        return self.dataset(stash.dataset_id)
+
+    def read_stash(self, name: str, file_name: bytes) -> bytes:
+        """
+        What a name stands for in a stash that is mounted.
+
+        :raises FileNotFoundError: it stands for nothing, or the stash is not mounted.
+        """
+        stash = self._stashed(name)
+        if not stash.mounted or file_name not in stash.content:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file_name)
+        return stash.content[file_name]
 
     def clone(self, dataset_id: DatasetId, guid: Guid, new_dataset_id: DatasetId, *, epoch: int) -> StoredDataset:
         """
@@ -460,6 +511,18 @@ class MemoryStorage:
             raise DatasetMissing(f"{dataset_id}")
         return dataset
 
+    def _stash_path(self, name: str) -> str:
+        return str(self._pool.mount_root / name)
+
+    def _put_stash(self, name: str, stash: KeptDataset) -> None:
+        self._pool.state = self._pool.state.set(stashes=self._pool.state.stashes.set(name, stash))
+
+    def _unmounted_stash(self, name: str) -> KeptDataset:
+        dataset = self._stashed(name)
+        if dataset.mounted:
+            raise DatasetBusy(f"Stash {name} is mounted at {self._stash_path(name)}")
+        return dataset
+
     def _stashed(self, name: str) -> KeptDataset:
         dataset = self._pool.state.stashes.get(name)
         if dataset is None:
@@ -502,10 +565,12 @@ class MemoryStorage:
         return body(dataset.base(plan.from_guid), snapshot.content)
 
     def _opening(self, dataset_id: DatasetId, plan: SendPlan, data: bytes) -> bytes:
+        snapshot = self._found(dataset_id).snapshot(plan.to_guid)
         opening = Opening(
             backend=_CAPABILITIES.name,
             to_guid=plan.to_guid,
-            to_name=self._found(dataset_id).snapshot(plan.to_guid).name,
+            to_name=snapshot.name,
+            created_at_seconds=snapshot.created_at_seconds,
             from_guid=plan.from_guid,
             resume_position=resume_position(plan, len(data)),
             data_bytes=len(data),

@@ -32,6 +32,7 @@ class KeptSnapshot(Record):
     content: Content = value(PMap)
     added_bytes: int = value(int)
     holds: PVector[str] = sequence(str, default=())
+    created_at_seconds: float | None = value((int, float, _NONE), default=None)
 
 
 class Partial(Record):
@@ -119,12 +120,19 @@ class KeptDataset(Record):
         """
         return self.set(content=content, content_bytes=added_bytes(NOTHING, content))
 
-    def with_snapshot(self, guid: Guid, name: str) -> KeptDataset:
+    def with_snapshot(self, guid: Guid, name: str, created_at_seconds: float | None) -> KeptDataset:
         """
         The dataset with a snapshot of what is in it.
         """
         age = 1 + max(self.ages.values(), default=0)
-        snapshot = KeptSnapshot(guid=guid, name=name, age=age, content=self.content, added_bytes=0)
+        snapshot = KeptSnapshot(
+            guid=guid,
+            name=name,
+            age=age,
+            content=self.content,
+            added_bytes=0,
+            created_at_seconds=created_at_seconds,
+        )
         return self.with_snapshots((*self.snapshots, snapshot))
 
     def with_snapshots(self, snapshots: tuple[KeptSnapshot, ...]) -> KeptDataset:
@@ -162,7 +170,12 @@ def stored(snapshot: KeptSnapshot) -> StoredSnapshot:
     """
     What the backend says of a snapshot.
     """
-    return StoredSnapshot(guid=snapshot.guid, name=snapshot.name, holds=snapshot.holds)
+    return StoredSnapshot(
+        guid=snapshot.guid,
+        name=snapshot.name,
+        holds=snapshot.holds,
+        created_at_seconds=snapshot.created_at_seconds,
+    )
 
 
 class PoolState(Record):

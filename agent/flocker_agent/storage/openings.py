@@ -25,6 +25,7 @@ class Opening(Record):
     :param resume_position: where in its data the stream goes on; None: it begins.
     :param data_bytes: how much data the whole stream has.
     :param key: tells streams apart that bring the same snapshot in different ways.
+    :param created_at_seconds: when the snapshot was taken, since the epoch of Unix; None: not known.
     """
 
     backend: str = value(str)
@@ -34,6 +35,7 @@ class Opening(Record):
     resume_position: int | None = value((int, _NONE), default=None)
     data_bytes: int = value(int)
     key: int = value(int, default=0)
+    created_at_seconds: float | None = value((int, float, _NONE), default=None)
 
 
 def opening_bytes(opening: Opening) -> bytes:

@@ -73,12 +73,9 @@ class ZfsStorage:
         """
         As promised by ``Storage``.
         """
-        mounted: dict[str, str] = {}
-        for found in zfs_mounts.mounts():
-            if found.kind == "zfs":
-                mounted.setdefault(found.source, found.path)
+        mounted = _mounted()
         datasets = {}
-        for name, entry in self._pool.listed().items():
+        for name, entry in self._pool.listed(zfs_names.parent_name(self._pool.name)).items():
             dataset_id = zfs_names.dataset_id_of(self._pool.name, name)
             if dataset_id is not None:
                 datasets[dataset_id] = entry.stored(dataset_id, mounted.get(name))
@@ -120,7 +117,7 @@ class ZfsStorage:
         """
         entry = self._pool.entry(dataset_id)
         zfs_mounting.check_unmounted(entry)
-        self._pool.destroy(entry.name)
+        self._destroy_alone(entry.name, dataset_id)
 
     def set_role(self, dataset_id: DatasetId, *, role: Role, epoch: int) -> None:
         """
@@ -353,32 +350,96 @@ class ZfsStorage:
         self._rename(entry.name, target)
         return name
 
-    def stashes(self) -> PMap[str, DatasetId]:
+    def stashes(self) -> PMap[str, StoredDataset]:
         """
         As promised by ``Storage``.
         """
+        mounted = _mounted()
         found = {}
-        for full in self._pool.children(zfs_names.stash_parent_name(self._pool.name)):
+        for full, entry in self._pool.listed(zfs_names.stash_parent_name(self._pool.name)).items():
             name = full.rpartition("/")[2]
             dataset_id = zfs_names.stashed_id(name)
             if dataset_id is not None:
-                found[name] = dataset_id
+                found[name] = entry.stored(dataset_id, mounted.get(full))
         return pmap(found)
 
     def restore_stash(self, name: str) -> DatasetId:
         """
         As promised by ``Storage``.
         """
-        source, dataset_id = self._stash(name)
-        self._rename(source, zfs_names.dataset_name(self._pool.name, dataset_id))
+        stash, dataset_id = self._stash(name)
+        zfs_mounting.check_unmounted(stash)
+        self._rename(stash.name, zfs_names.dataset_name(self._pool.name, dataset_id))
         return dataset_id
 
     def destroy_stash(self, name: str) -> None:
         """
         As promised by ``Storage``.
         """
-        source, _ = self._stash(name)
-        self._pool.destroy(source)
+        stash, dataset_id = self._stash(name)
+        zfs_mounting.check_unmounted(stash)
+        self._destroy_alone(stash.name, dataset_id)
+
+    def mount_stash(self, name: str) -> Path:
+        """
+        As promised by ``Storage``.
+        """
+        stash, _ = self._stash(name)
+        zfs_mounting.mount_readable(stash, self._mount_root / name)
+        return self._mount_root / name
+
+    def unmount_stash(self, name: str) -> None:
+        """
+        As promised by ``Storage``.
+        """
+        stash, _ = self._stash(name)
+        zfs_mounting.unmount(stash, self._mount_root / name)
+
+    def branch_stash(self, name: str, guid: Guid) -> StoredDataset:
+        """
+        As promised by ``Storage``.
+        """
+        stash, dataset_id = self._stash(name, snapshots=True)
+        zfs_mounting.check_unmounted(stash)
+        origin = f"{stash.name}@{snapshot_in(stash, guid).name}"
+        target = zfs_names.dataset_name(self._pool.name, dataset_id)
+        if self._pool.entry_of(target) is not None:
+            raise DatasetExists(target)
+        # A stream can only be received on a snapshot of the dataset's own, which a fresh clone has none of. Promoted,
+        # it has its origin and all that is older, and the stash becomes the clone. Under another name until then, so
+        # that nobody ever sees a dataset without the snapshot.
+        fresh = zfs_names.branch_name(self._pool.name, dataset_id)
+        if self._pool.entry_of(fresh) is not None:
+            self._destroy_alone(fresh, dataset_id)
+        properties = _new_properties(Role.REPLICA, 0)
+        if stash.limit_bytes:
+            properties[b"refquota"] = stash.limit_bytes
+        self._core.call(
+            "lzc_clone", fresh.encode(), origin.encode(), props=properties, doing=f"cloning {origin} to {fresh}"
+        )
+        self._promote(fresh)
+        self._rename(fresh, target)
+        return self.dataset(dataset_id)
+
+    def _promote(self, name: str) -> None:
+        self._core.call("lzc_promote", name.encode(), doing=f"promoting {name}")
+
+    def _destroy_alone(self, name: str, dataset_id: DatasetId) -> None:
+        """
+        Destroy a dataset or stash. Stashes and branches of it that share its snapshots take them over first.
+        """
+        while True:
+            relatives = [clone for clone in self._pool.clones(name) if self._is_of(clone, dataset_id)]
+            if not relatives:
+                break
+            self._promote(relatives[0])
+        self._pool.destroy(name)
+
+    def _is_of(self, name: str, dataset_id: DatasetId) -> bool:
+        own = (zfs_names.dataset_name(self._pool.name, dataset_id), zfs_names.branch_name(self._pool.name, dataset_id))
+        parent, _, short = name.rpartition("/")
+        stashed = parent == zfs_names.stash_parent_name(self._pool.name)
+        return name in own or (stashed and zfs_names.stashed_id(short) == dataset_id)
 
     def clone(self, dataset_id: DatasetId, guid: Guid, new_dataset_id: DatasetId, *, epoch: int) -> StoredDataset:
         """
@@ -396,15 +457,24 @@ class ZfsStorage:
         )
         return self.dataset(new_dataset_id)
 
-    def _stash(self, name: str) -> tuple[str, DatasetId]:
+    def _stash(self, name: str, *, snapshots: bool = False) -> tuple[DatasetEntry, DatasetId]:
         dataset_id = zfs_names.stashed_id(name)
-        source = f"{zfs_names.stash_parent_name(self._pool.name)}/{name}"
-        if dataset_id is None or self._pool.entry_of(source) is None:
+        full = f"{zfs_names.stash_parent_name(self._pool.name)}/{name}"
+        entry = None if dataset_id is None else self._pool.entry_of(full, snapshots=snapshots)
+        if dataset_id is None or entry is None:
             raise DatasetMissing(f"no stash {name!r} in pool {self._pool.name}")
-        return source, dataset_id
+        return entry, dataset_id
 
     def _rename(self, source: str, target: str) -> None:
         self._core.call("lzc_rename", source.encode(), target.encode(), doing=f"renaming {source} to {target}")
+
+
+def _mounted() -> dict[str, str]:
+    result: dict[str, str] = {}
+    for found in zfs_mounts.mounts():
+        if found.kind == "zfs":
+            result.setdefault(found.source, found.path)
+    return result
 
 
 def _new_properties(role: Role, epoch: int) -> dict[bytes, int | bytes]:

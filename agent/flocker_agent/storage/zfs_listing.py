@@ -24,12 +24,16 @@ class SnapshotEntry(NamedTuple):
     :ivar name: after the ``@``, prefix included.
     :ivar createtxg: grows with each snapshot of a dataset.
     :ivar holds: all tags, prefixes included.
+    :ivar creation: when it was taken, wherever that was (zfs-receive(8) keeps it), since the epoch of Unix.
+    :ivar branched: whether it has clones.
     """
 
     name: str
     guid: Guid
     createtxg: int
     holds: tuple[str, ...]
+    creation: int | None = None
+    branched: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ def stored_snapshot(snapshot: SnapshotEntry) -> StoredSnapshot:
         name=snapshot.name.removeprefix(names.OURS),
         ours=snapshot.name.startswith(names.OURS),
         holds=pvector(sorted(tag.removeprefix(names.OURS) for tag in snapshot.holds if tag.startswith(names.OURS))),
+        created_at_seconds=snapshot.creation,
+        branched=snapshot.branched,
     )
 
 
@@ -175,6 +181,8 @@ def _snapshots(found: Mapping[bytes, Mapping[bytes, Any]]) -> tuple[SnapshotEntr
             guid=Guid(entry[b"guid"] % _GUIDS),
             createtxg=entry[b"createtxg"],
             holds=tuple(tag.decode() for tag in entry.get(b"holds", {})),
+            creation=entry.get(b"creation"),
+            branched=b"branched" in entry,
         )
         for name, entry in found.items()
     )

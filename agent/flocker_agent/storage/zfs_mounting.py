@@ -38,6 +38,20 @@ def mount_owned(entry: DatasetEntry, path: Path) -> None:
     """
     if entry.role is not Role.OWNER:
         raise DatasetBusy(f"{entry.name} is {entry.role.value} here, not owner")
+    _mount_once(entry, path, read_only=False)
+
+
+def mount_readable(entry: DatasetEntry, path: Path) -> None:
+    """
+    Mount what was put aside, so that nobody can write it. Doing it twice is harmless.
+
+    :raises DatasetBusy: it is mounted elsewhere, or the path is taken.
+    :raises KeyUnavailable: it is encrypted and its key is not loaded.
+    """
+    _mount_once(entry, path, read_only=True)
+
+
+def _mount_once(entry: DatasetEntry, path: Path, *, read_only: bool) -> None:
     mounted = zfs_mounts.mounts()
     for found in mounted:
         if found.kind == "zfs" and found.source == entry.name:
@@ -46,9 +60,9 @@ def mount_owned(entry: DatasetEntry, path: Path) -> None:
             raise DatasetBusy(f"{entry.name} is mounted at {found.path}: unmount it there")
     if not entry.key_loaded:
         raise KeyUnavailable(f"{entry.name}: zfs load-key -L LOCATION {entry.name}")
-    if entry.read_only:
-        # Role and readonly were not written in one go, or it comes from a stash.
-        zfs_command.set_properties(entry.name, {"readonly": "off"})
+    if entry.read_only is not read_only:
+        # Role and readonly were not written in one go, or it comes from a stash, or somebody changed it by hand.
+        zfs_command.set_properties(entry.name, {"readonly": "on" if read_only else "off"})
     _make_mount_point(path, [found.path for found in mounted])
     try:
         _mount(entry.name, path)

@@ -4,6 +4,7 @@ What things are called in a ZFS pool.
     POOL/flocker                    parent of all; what it says of mounting, its children inherit
     POOL/flocker/DATASET-ID         a dataset
     POOL/flocker/stash/ID-LABEL     one that was put aside
+    POOL/flocker/branch-ID          on its way to be a dataset that begins as a stash's snapshot
     …@flocker_py-NAME, …#flocker_py-NAME, hold flocker_py-TAG
                                     snapshots, bookmarks and holds of ours; nobody else's are ever changed
     flocker_py:role, flocker_py:epoch, flocker_py:own.NAME
@@ -88,6 +89,13 @@ def stash_parent_name(pool: str) -> str:
     The dataset that stashes are in.
     """
     return f"{parent_name(pool)}/{_STASH}"
+
+
+def branch_name(pool: str, dataset_id: DatasetId) -> str:
+    """
+    Where a dataset is while it is being branched from a stash.
+    """
+    return f"{parent_name(pool)}/branch-{dataset_id}"
 
 
 def stash_label(dataset_id: DatasetId, label: str) -> str:

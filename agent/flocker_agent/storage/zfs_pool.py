@@ -93,11 +93,10 @@ class ZfsPool:
         answer = self._ask(zfs_programs.DATASETS, arguments, f"looking at {name}")
         return zfs_listing.detailed(answer).get(name)
 
-    def listed(self) -> dict[str, ListedDataset]:
+    def listed(self, parent: str) -> dict[str, ListedDataset]:
         """
-        All children of the parent, by full name, with their snapshots.
+        All children of a dataset, by full name, with their snapshots; none if it isn't there.
         """
-        parent = names.parent_name(self.name)
         try:
             return self._listed({b"parent": parent.encode()})
         except _ProgramTooLarge:
@@ -118,6 +117,13 @@ class ZfsPool:
         """
         answer = self._ask(zfs_programs.CHILDREN, {b"parent": parent.encode()}, f"listing {parent}")
         return [name.decode() for name in answer]
+
+    def clones(self, name: str) -> list[str]:
+        """
+        Full names of everything that is built on a snapshot of a dataset.
+        """
+        answer = self._ask(zfs_programs.CLONES, {b"name": name.encode()}, f"looking for clones of {name}")
+        return sorted(clone.decode() for clone in answer)
 
     def ensure_parent(self) -> None:
         """

@@ -17,7 +17,11 @@ function snapshot(name)
   local found = {
     guid = zfs.get_prop(name, "guid"),
     createtxg = zfs.get_prop(name, "createtxg"),
+    creation = zfs.get_prop(name, "creation"),
   }
+  if zfs.get_prop(name, "numclones") ~= 0 then
+    found.branched = true
+  end
   if zfs.get_prop(name, "userrefs") ~= 0 then
     found.holds = {}
     for tag in zfs.list.holds(name) do
@@ -67,6 +71,20 @@ local answer = {}
 if zfs.exists(args["argv"]["parent"]) then
   for child in zfs.list.children(args["argv"]["parent"]) do
     answer[child] = true
+  end
+end
+return answer
+"""
+
+# Everything that is built on a snapshot of a dataset.
+CLONES = b"""
+args = ...
+local answer = {}
+if zfs.exists(args["argv"]["name"]) then
+  for snapshot in zfs.list.snapshots(args["argv"]["name"]) do
+    for clone in zfs.list.clones(snapshot) do
+      answer[clone] = true
+    end
   end
 end
 return answer

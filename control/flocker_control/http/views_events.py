@@ -6,8 +6,12 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
+from flocker_control.absence import Absence
 from flocker_control.state import Changes, State, Stored
-from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId, Ownership
+from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId, Ownership, StashWish
+
+_SUBJECTS = {"ownership": "dataset", "absence": "node"}
+_DELETED_TEXTS = {"absence": "has a connection again", "stash": "is as it was wanted, or gone"}
 
 
 def committed_view(state: State, revision: int, changes: Changes) -> dict[str, Any]:
@@ -19,7 +23,16 @@ def committed_view(state: State, revision: int, changes: Changes) -> dict[str, A
     views = [_change_view(state, record) for _, record in sorted(changes.puts.items())]
     for key in sorted(changes.deletes):
         kind, _, name = key.partition("/")
-        views.append({"kind": kind, "id": name, "name": name, "deleted": True, "text": f"{kind} {name} was removed"})
+        text = _DELETED_TEXTS.get(kind, "was removed")
+        views.append(
+            {
+                "kind": kind,
+                "id": name,
+                "name": name,
+                "deleted": True,
+                "text": f"{_SUBJECTS.get(kind, kind)} {name} {text}",
+            }
+        )
     return {"revision": revision, "changes": views}
 
 
@@ -38,10 +51,18 @@ def _change_view(state: State, record: Stored) -> dict[str, Any]:
         case Container():
             kind, identity, name = "container", record.name, record.name
             text = f"wanted on node {_node_called(state, record.node_id)}"
+        case StashWish():
+            kind, identity, name = "stash", f"{record.node_id}/{record.name}", record.name
+            wish = "destroyed" if record.dropped else "readable" if record.mounted else "unmounted"
+            text = f"wanted {wish} on node {_node_called(state, record.node_id)}"
+        case Absence():
+            kind, identity = "absence", str(record.node_id)
+            name = _node_called(state, record.node_id)
+            text = "no connection"
         case _:
             assert_never(record)
     called = name or identity
-    subject = f"dataset {called}" if kind == "ownership" else f"{kind} {called}"
+    subject = f"{_SUBJECTS.get(kind, kind)} {called}"
     return {"kind": kind, "id": identity, "name": name, "deleted": False, "text": f"{subject}: {text}"}
 
 
