@@ -13,10 +13,12 @@ import click
 from eliot import log_message
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import SSL4ServerEndpoint
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from flocker_control.agents import AgentSessions
+from flocker_control.connections import CountedConnections, raise_descriptor_limit
 from flocker_control.http.site import api_site
 from flocker_control.service import opened
 from flocker_control.sqlite_store import open_store
@@ -25,9 +27,15 @@ from flocker_py import __version__
 from flocker_py.credentials import Credential, load_credential
 from flocker_py.errors import FlockerError, explanation
 from flocker_py.logs import start_logging
-from flocker_py.tls import agents_server_options, api_server_options
+from flocker_py.tls import ServerOptions, agents_server_options, api_server_options
 
-_endpoint: Any = SSL4ServerEndpoint
+_endpoint: Any = TCP4ServerEndpoint
+_secured: Any = TLSMemoryBIOFactory
+
+USERS_LIMIT, USERS_LIMIT_PER_ADDRESS = 512, 128
+"""Connections to the REST API."""
+AGENTS_LIMIT, AGENTS_LIMIT_PER_ADDRESS = 2048, 128
+"""Sessions with agents: several times what the largest cluster has, and a whole one behind one address."""
 
 REFUSED = 1
 """Exit status: it did not start, for the reason on standard error."""
@@ -92,6 +100,7 @@ def main(
         click.echo(f"flocker-control: log file {log_file}: {error.strerror}", err=True)
         sys.exit(REFUSED)
     failed: list[str] = []
+    raise_descriptor_limit()
 
     async def run() -> None:
         credential = load_credential(certificates, "control-service")
@@ -103,19 +112,22 @@ def main(
             await store.close()
             raise
 
+    def counted(factory: Any, options: ServerOptions, limit: int, limit_per_address: int) -> CountedConnections:
+        secured = _secured(options, isClient=False, wrappedFactory=factory)
+        return CountedConnections(secured, limit=limit, limit_per_address=limit_per_address, clock=reactor)
+
     async def serve(credential: Credential, store: Store) -> None:
         service = await opened(store, clock=reactor, new_id=uuid4)
         site = api_site(service, clock=reactor, uuid4=uuid4, mount_root=mount_root)
-        # Twisted's endpoints and ports have no annotations.
-        ends: list[tuple[Any, Any]] = [
-            (_endpoint(reactor, port, api_server_options(credential), interface=address), site),
-            (
-                _endpoint(reactor, agent_port, agents_server_options(credential), interface=address),
-                AgentSessions(reactor, service),
-            ),
-        ]
+        sessions = AgentSessions(reactor, service)
+        users = counted(site, api_server_options(credential), USERS_LIMIT, USERS_LIMIT_PER_ADDRESS)
+        agents = counted(sessions, agents_server_options(credential), AGENTS_LIMIT, AGENTS_LIMIT_PER_ADDRESS)
         try:
-            ports = [await endpoint.listen(factory) for endpoint, factory in ends]
+            # Twisted's endpoints and ports have no annotations.
+            ports: list[Any] = [
+                await _endpoint(reactor, number, interface=address).listen(factory)
+                for number, factory in ((port, users), (agent_port, agents))
+            ]
         except CannotListenError as error:
             raise PortUnavailable(f"{error.interface}:{error.port}: {error.socketError.strerror}") from error
 

@@ -1,0 +1,76 @@
+"""
+What the control service's ports take from whoever connects without end: a real control service.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flocker_control.main import AGENTS_LIMIT_PER_ADDRESS, USERS_LIMIT_PER_ADDRESS
+from tests.cluster import AGENT_PORT, API_PORT, CONTROL, Cluster
+
+SECONDS = 30.0
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """
+    A control service and an agent.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1
+
+    def dataset(name: str) -> dict[str, str]:
+        folder = tmp_path / name
+        return {"backend": "directory", "root_path": str(folder / "pool"), "mount_root": str(folder / "flocker")}
+
+    addresses = {CONTROL: f"127.79.{worker}.1", "n1": f"127.79.{worker}.2"}
+    with Cluster(tmp_path, dataset, addresses=addresses) as cluster:
+        yield cluster
+
+
+def is_open(connection: socket.socket) -> bool:
+    """
+    Whether the other side keeps a connection that says nothing.
+    """
+    connection.settimeout(0.5)
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("port", "limit"), [(API_PORT, USERS_LIMIT_PER_ADDRESS), (AGENT_PORT, AGENTS_LIMIT_PER_ADDRESS)]
+)
+def test_one_address_takes_no_slots_of_others(cluster: Cluster, port: int, limit: int) -> None:
+    """
+    One connection too many from an address is closed; who comes from elsewhere is served, and the agent stays
+    connected. Slots that were given back can be used again.
+    """
+    worker = cluster.addresses[CONTROL].split(".")[2]
+    source = (f"127.79.{worker}.9", 0)
+    with contextlib.ExitStack() as stack:
+        flood = [
+            stack.enter_context(
+                socket.create_connection((cluster.addresses[CONTROL], port), SECONDS, source_address=source)
+            )
+            for _ in range(limit + 1)
+        ]
+        kept = [is_open(flood[0]), is_open(flood[limit - 1]), is_open(flood[limit])]
+        served = [node["connected"] for node in cluster.nodes().values()]
+    cluster.wait(lambda: _takes(cluster, port, source))
+
+    assert (kept, served) == ([True, True, False], [True])
+
+
+def _takes(cluster: Cluster, port: int, source: tuple[str, int]) -> bool:
+    with socket.create_connection((cluster.addresses[CONTROL], port), SECONDS, source_address=source) as connection:
+        return is_open(connection)
