@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo demo-zfs test test-zfs test-faults check lint types docs bench bench-zfs wheel clean
+.PHONY: help demo demo-zfs test test-zfs test-faults fuzz check lint types docs bench bench-zfs wheel clean
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ test-zfs: $(VENV)/.tests ## Tests on a real ZFS kernel; ARGS="-k resume" chooses
 
 test-faults: $(VENV)/.tests ## Kill every program at every point of a move; CELL=POINT:VICTIMS for one
 	@CELL="$(CELL)" scripts/test-faults $(ARGS)
+
+fuzz: $(VENV)/.tests ## Coverage-guided fuzzing, for as long as you like: ARGS="control-link --seconds 3600"
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check -q -e '.[fuzz]'
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 check: lint types docs ## Everything that looks at the code without running it
 

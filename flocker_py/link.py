@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from flocker_py import wire
 from flocker_py.clock import Clock, Timer
-from flocker_py.errors import FlockerError
+from flocker_py.errors import FlockerError, explanation
 from flocker_py.messages import AssignmentUpdate, NodeReport
 from flocker_py.records import Record, value
 
@@ -27,6 +27,7 @@ MESSAGE_LIMIT_BYTES = 32 * 1024 * 1024
 PING_SECONDS = 5.0
 SILENCE_SECONDS = 20.0
 
+_SHOWN_CHARACTERS = 500
 _LOST = Failure(ConnectionDone())
 _R = TypeVar("_R", bound=Record)
 
@@ -94,7 +95,33 @@ def _unpacked(packed: bytes) -> str | Unreadable:
 _ERRORS: dict[type[Exception], bytes] = {Refused: b"REFUSED"}
 
 
-class Greet(amp.Command):
+class LinkCommand(amp.Command):
+    """
+    A command whose arguments are refused, with the reason, if they are none.
+    """
+
+    @classmethod
+    def parseArguments(cls, box: Any, protocol: object) -> Any:  # noqa: N802  # AMP's name
+        """
+        What a box says.
+
+        :raises twisted.protocols.amp.RemoteAmpError: nothing that the command takes; AMP answers so, and hangs up.
+        """
+        try:
+            return super().parseArguments(box, protocol)
+        except Exception as error:
+            # Whatever the arguments' own classes raise: AMP would log it as a fault of this program's.
+            log_message(
+                message_type="flocker:link:malformed",
+                command=cls.__name__,
+                reason=explanation(error)[:_SHOWN_CHARACTERS],
+            )
+            raise amp.RemoteAmpError(
+                b"REFUSED", f"the arguments of {cls.__name__} can't be read", fatal=True
+            ) from error
+
+
+class Greet(LinkCommand):
     """
     Agent to control, first of all: who I am, which version of the messages I speak, and all that I see.
     """
@@ -104,7 +131,7 @@ class Greet(amp.Command):
     errors = _ERRORS
 
 
-class Report(amp.Command):
+class Report(LinkCommand):
     """
     Agent to control: what is new here.
     """
@@ -114,7 +141,7 @@ class Report(amp.Command):
     errors = _ERRORS
 
 
-class Assign(amp.Command):
+class Assign(LinkCommand):
     """
     Control to agent: what is new for you.
     """
@@ -124,7 +151,7 @@ class Assign(amp.Command):
     errors = _ERRORS
 
 
-class Renew(amp.Command):
+class Renew(LinkCommand):
     """
     Agent to control: let me go on serving what is to be served only for as long as my lease lasts.
 
@@ -136,7 +163,7 @@ class Renew(amp.Command):
     errors = _ERRORS
 
 
-class Ping(amp.Command):
+class Ping(LinkCommand):
     """
     Either way: are you there?
     """
@@ -174,8 +201,9 @@ def decoded(record_type: type[_R], text: str | Unreadable) -> _R:
         raise Refused(text.reason)
     try:
         return wire.from_text(record_type, text)
-    except wire.WireError as error:
-        raise Refused(str(error)) from error
+    except FlockerError as error:
+        # Of another version, too: it must be told so, or it would hear of an unknown error for ever.
+        raise Refused(explanation(error)) from error
 
 
 class Link(amp.AMP):
@@ -204,7 +232,20 @@ class Link(amp.AMP):
         if self._buffered_bytes > 2 * MESSAGE_LIMIT_BYTES:
             self.abort()
             return
-        super().dataReceived(data)
+        try:
+            super().dataReceived(data)
+        except Exception as error:  # noqa: BLE001  # AMP's own, of boxes that are empty or answer nothing
+            self._malformed(error)
+
+    def unhandledError(self, failure: Failure) -> None:  # noqa: N802  # Twisted's name
+        """
+        Something came that nobody waits for an answer to, and it was wrong.
+        """
+        self._malformed(failure.value or ConnectionDone())
+
+    def _malformed(self, error: BaseException) -> None:
+        log_message(message_type="flocker:link:malformed", reason=explanation(error)[:_SHOWN_CHARACTERS])
+        self.abort()
 
     def ampBoxReceived(self, box: Any) -> None:  # noqa: N802  # Twisted's name
         self._buffered_bytes = 0
