@@ -670,6 +670,20 @@ class TestDamage:
 
         assert (pmap(), "one\ntwo\n") == (before, host.run_to_end("echo two"))
 
+    def test_nothing_left(self, host: Host) -> None:
+        """
+        A folder in which a power cut has left no definition is removed when the agent starts, and no other one is.
+        """
+        host.start("exec sleep 1000")
+        torn = host.status_path.parent.with_name("torn")
+        torn.mkdir()
+        for file in ("definition", "run", "stop"):
+            (torn / file).write_bytes(b"\0" * 100)
+        (torn / "lock").touch()
+        opened = ProcessRuntime(host.state)
+
+        assert ([False, [NAME]]) == [torn.exists(), list(opened.containers())]
+
 
 class TestFullDisk:
     """

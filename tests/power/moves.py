@@ -143,7 +143,10 @@ class CutMoves:
         self._ledger.check_content(self._guest(self._owner).run("cat", f"{path}/ledger").encode(), acknowledged)
         running = [node for node in NODES for _ in self._applications(node)]
         assert running == [self._owner], f"the application runs on {running}, the owner is {self._owner}"
-        self._cluster.wait(lambda: not self._left_over() or None)
+        try:
+            self._cluster.wait(lambda: not self._left_over())
+        except AssertionError:
+            raise AssertionError(f"left over: {self._left_over()}") from None
         return len(acknowledged)
 
     def _applications(self, node: str) -> list[str]:

@@ -79,6 +79,8 @@ class ProcessRuntime:
         # What an agent that was killed didn't finish removing.
         for removed in self._trash.iterdir():
             shutil.rmtree(removed, ignore_errors=True)
+        for unfinished in self._folders.iterdir():
+            ProcessFolder(unfinished, trash=self._trash).clear_undefined()
         self._log_bytes = log_bytes
         self._kill_seconds = kill_seconds
         self._busy: dict[ContainerName, threading.Lock] = {}

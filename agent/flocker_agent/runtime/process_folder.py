@@ -38,6 +38,7 @@ from flocker_agent.runtime.process_files import (
 from flocker_agent.runtime.process_table import SUSPENDED, boot_id, process_entry
 from flocker_agent.runtime.process_writing import overwrite_text, replace_text
 from flocker_py.model import Container
+from flocker_py.upgrade import FormatTooNew
 from flocker_py.wire import WireError, from_text, to_text
 
 # Where the package flocker_agent is found: the supervisor's Python looks nowhere else but in its own library.
@@ -259,6 +260,19 @@ class ProcessFolder:
         grave = self._trash / uuid.uuid4().hex
         self._path.rename(grave)
         shutil.rmtree(grave)
+
+    def clear_undefined(self) -> None:
+        """
+        Remove it if it holds no container, nor is about to: as after a power cut, which can leave files of zeros.
+        """
+        try:
+            defined = self.definition() is not None
+        except FormatTooNew:
+            return
+        if not defined:
+            with self.holding() as lock:
+                if lock is not None and self.definition() is None:
+                    self.clear()
 
     def _is_lock(self, lock: int) -> bool:
         try:
