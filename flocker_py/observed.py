@@ -140,7 +140,7 @@ class ContainerObservation(Record):
     :param mounts: the datasets that it uses.
     :param started_at_seconds: of the present or last run, since the epoch of Unix, by the node's clock.
     :param leased: it ends with the node's lease, whether the agent is there or not.
-    :param fenced: it was ended because the lease had ended, and by nothing else.
+    :param stopped: it was asked to end, by the agent or because the lease had ended; it didn't end by itself.
     """
 
     name: ContainerName = value(str)
@@ -150,7 +150,7 @@ class ContainerObservation(Record):
     restarts: int = value(int, default=0)
     started_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
     leased: bool = value(bool, default=False)
-    fenced: bool = value(bool, default=False)
+    stopped: bool = value(bool, default=False)
 
 
 HOST = "the host itself"

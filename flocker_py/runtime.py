@@ -36,18 +36,22 @@ class RuntimeCapabilities(Record):
     :param name: as in ``agent.yml``.
     :param container_fields: names of the fields of ``Container`` that it can do, beyond name, node and restart policy.
     :param mount_paths: a mount has a path inside the container; without this it must have none.
+    :param leases: a container can be bound to the lease of its node: it ends when that does, even if the agent was
+        killed or hangs. Without this, ``on_partition: fence`` is refused for what it runs.
     """
 
     name: str = value(str)
     container_fields: PVector[str] = sequence(str, default=())
     mount_paths: bool = value(bool)
+    leases: bool = value(bool, default=False)
 
     def reported_fields(self) -> PVector[str]:
         """
-        What a node tells the control service of its runtime: ``container_fields``, and ``mounts.path`` for
-        ``mount_paths``.
+        What a node tells the control service of its runtime: ``container_fields``, ``mounts.path`` for ``mount_paths``,
+        and ``on_partition.fence`` for ``leases``.
         """
-        return self.container_fields.append(MOUNT_PATHS_FIELD) if self.mount_paths else self.container_fields
+        also = ((MOUNT_PATHS_FIELD, self.mount_paths), (LEASES_FIELD, self.leases))
+        return self.container_fields.extend(name for name, can in also if can)
 
 
 class ContainerRuntimeError(FlockerError):
@@ -117,20 +121,56 @@ class Runtime(Protocol):
         """
         ...
 
-    def start(self, container: Container, paths: Mapping[DatasetId, Path]) -> None:
+    def start(self, container: Container, paths: Mapping[DatasetId, Path], *, leased: bool = False) -> None:
         """
         Start a container. One that runs as the same definition is left alone; a finished one of that name is replaced.
 
         :param paths: where on this host each mounted dataset is.
+        :param leased: bound to the lease from its first moment on.
         :raises ContainerRefused: as ``check``; or another definition runs under that name (stop it first).
         :raises ContainerStartFailed: the program could not be executed; nothing runs.
+        """
+        ...
+
+    def lease_ends_at_seconds(self) -> float:
+        """
+        When the lease of this node ends, by the boot-time clock of the host, as it was said last since the host booted;
+        0: it was never said.
+        """
+        ...
+
+    def renew_lease(self, ends_at_seconds: float) -> None:
+        """
+        From now on, the lease ends then. A container that is bound to it ends at that time, by itself: it is asked,
+        gets ``FENCE_GRACE_SECONDS``, and is killed. Its policy doesn't start it again, and it is seen as ``stopped``.
+
+        :raises ContainerRuntimeError: it could not be written down; what was said before holds.
+        """
+        ...
+
+    def bind_to_lease(self, name: ContainerName, *, leased: bool) -> None:
+        """
+        Bind a container to the lease, or unbind it, while it goes on. Without effect on one that has ended.
+
+        :raises ContainerMissing: there is none.
+        :raises ContainerRefused: this runtime, or the version of it that started the container, can't do that.
+        """
+        ...
+
+    def fence(self, name: ContainerName) -> None:
+        """
+        Make sure that a container which is bound to the lease, which has ended, has ended too. Harmless if it is not
+        bound, or the lease goes on.
+
+        :raises ContainerMissing: there is none.
+        :raises ContainerStillRunning: it survived the last signal.
         """
         ...
 
     def stop(self, name: ContainerName, *, grace_seconds: float) -> None:
         """
         End a container and all its processes: ask, wait at most the grace period, kill. Returns when nothing of it runs
-        any more; its policy doesn't start it again. Harmless if it has ended already.
+        any more; its policy doesn't start it again. Harmless if it has ended already; otherwise it is seen as stopped.
 
         :raises ContainerMissing: there is none.
         :raises ContainerStillRunning: it survived the last signal.

@@ -257,6 +257,26 @@ class StartContainer(Change):
 
     kind = "flocker:agent:start-container"
     container: Container = value(Container)
+    leased: bool = value(bool, default=False)
+
+
+class BindContainer(Change):
+    """
+    Bind a running container to the node's lease, or unbind it.
+    """
+
+    kind = "flocker:agent:bind-container"
+    name: ContainerName = value(str)
+    leased: bool = value(bool)
+
+
+class FenceContainer(Change):
+    """
+    End a container because the node's lease has ended.
+    """
+
+    kind = "flocker:agent:fence-container"
+    name: ContainerName = value(str)
 
 
 class StopContainer(Change):
@@ -321,4 +341,4 @@ DatasetChange = (
     | BranchStash
 )
 StashChange = MountStash | UnmountStash | DropStash
-ContainerChange = StartContainer | StopContainer | RemoveContainer
+ContainerChange = StartContainer | BindContainer | FenceContainer | StopContainer | RemoveContainer

@@ -11,7 +11,15 @@ from typing import assert_never
 from eliot import start_action
 from pyrsistent import PMap
 
-from flocker_agent.changes import ContainerChange, Nothing, RemoveContainer, StartContainer, StopContainer
+from flocker_agent.changes import (
+    BindContainer,
+    ContainerChange,
+    FenceContainer,
+    Nothing,
+    RemoveContainer,
+    StartContainer,
+    StopContainer,
+)
 from flocker_agent.failures import Failures
 from flocker_agent.looks import Looks
 from flocker_agent.plan import container_step
@@ -26,6 +34,7 @@ from flocker_py.runtime import Runtime
 class ContainerWork:
     """
     :param usable_path: where a dataset can be written at this moment; None: it can't.
+    :param leased: whether a dataset is served only for as long as the lease of this node lasts; None: nobody says.
     :param changed: called with the datasets of a container whenever something about it is news.
     """
 
@@ -39,6 +48,7 @@ class ContainerWork:
         blocking: Blocking,
         clock: Clock,
         usable_path: Callable[[DatasetId], Path | None],
+        leased: Callable[[DatasetId], bool | None],
         changed: Callable[[frozenset[DatasetId]], None],
     ) -> None:
         self._view = view
@@ -48,6 +58,7 @@ class ContainerWork:
         self._blocking = blocking
         self._clock = clock
         self._usable_path = usable_path
+        self._leased = leased
         self._changed = changed
         self._asked: PMap[ContainerName, Container] | None = None
         self._workers: dict[ContainerName, Worker] = {}
@@ -83,6 +94,20 @@ class ContainerWork:
             if any(m.dataset_id == dataset_id for m in container.mounts):
                 self.wake(name)
 
+    def lease_changed(self) -> None:
+        """
+        The lease of this node has ended, or goes on: look at once at what is bound to it.
+        """
+        bound = {name for name, seen in self._view.node.containers.items() if seen.leased}
+        bound |= {name for name, c in (self._asked or {}).items() if self._is_leased(c)}
+        for name in bound:
+            self._failures.forgiven(name)
+            self.wake(name)
+
+    def _is_leased(self, container: Container) -> bool | None:
+        said = [leased for m in container.mounts if (leased := self._leased(m.dataset_id)) is not None]
+        return any(said) if said else None
+
     async def news(self, name: ContainerName) -> None:
         """
         A container may have changed by itself.
@@ -109,6 +134,8 @@ class ContainerWork:
             self._view.node.containers.get(name),
             self._view.definitions.get(name),
             unready=tuple(d for d, path in paths.items() if path is None),
+            leased=None if asked is None else self._is_leased(asked),
+            lease_over=self._view.lease_over,
         )
         reason = step.reason if isinstance(step, Nothing) else ""
         if self._view.node.waiting.get(name, "") != reason:
@@ -145,7 +172,11 @@ class ContainerWork:
     def _change(self, change: ContainerChange, paths: Mapping[DatasetId, Path]) -> None:
         match change:
             case StartContainer():
-                self._runtime.start(change.container, paths)
+                self._runtime.start(change.container, paths, leased=change.leased)
+            case BindContainer():
+                self._runtime.bind_to_lease(change.name, leased=change.leased)
+            case FenceContainer():
+                self._runtime.fence(change.name)
             case StopContainer():
                 self._runtime.stop(change.name, grace_seconds=change.grace_seconds)
             case RemoveContainer():
@@ -156,12 +187,13 @@ class ContainerWork:
     async def _look(self, name: ContainerName) -> bool:
         datasets = self._datasets_of(name)
         try:
-            news = self._view.all_containers(*await self._blocking.run(self._looks.at_containers))
+            seen = await self._blocking.run(self._looks.at_containers)
         except Exception as error:  # noqa: BLE001  # told, and looked at again by the next look at everything
             self._failures.failed(name, error)
             return False
         self._unseen.discard(name)
         self._view.starting.pop(name, None)
+        news = self._view.all_containers(*seen)
         for other in news - {name}:
             datasets |= self._datasets_of(other)
             self.wake(other)

@@ -33,7 +33,7 @@ from flocker_agent.transfer.admission import Admitted, Refused, admission
 from flocker_agent.transfer.errors import PeerLost, PeerSilent, PeerUnreachable, TransferRefused
 from flocker_agent.view import View
 from flocker_agent.worker import Worker
-from flocker_py.assignment import DatasetAssignment
+from flocker_py.assignment import DatasetAssignment, Own
 from flocker_py.clock import Clock
 from flocker_py.model import DatasetId, Guid, MoveId, NodeId
 from flocker_py.observed import SendProgress
@@ -129,6 +129,7 @@ class DatasetWork:
         before, self._asked = self._asked, datasets
         for dataset_id in {*datasets, *(before or {})}:
             if before is None or before.get(dataset_id) != datasets.get(dataset_id):
+                self._view.is_leased(dataset_id, self.leased(dataset_id) is True)
                 self._failures.forgiven(dataset_id)
                 self.wake(dataset_id)
 
@@ -137,6 +138,22 @@ class DatasetWork:
         What is asked for one dataset.
         """
         return None if self._asked is None else self._asked.get(dataset_id)
+
+    def leased(self, dataset_id: DatasetId) -> bool | None:
+        """
+        Whether a dataset that is owned here is served only for as long as the lease of this node lasts; None: it isn't.
+        """
+        asked = self.assignment(dataset_id)
+        return asked.leased if isinstance(asked, Own) else None
+
+    def lease_changed(self) -> None:
+        """
+        The lease of this node has ended, or goes on: look at once at what goes by it.
+        """
+        for dataset_id in self._asked or {}:
+            if self.leased(dataset_id):
+                self._failures.forgiven(dataset_id)
+                self.wake(dataset_id)
 
     def is_changing(self, dataset_id: DatasetId) -> bool:
         """

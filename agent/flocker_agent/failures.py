@@ -4,6 +4,7 @@ What went wrong, how often in a row, and how long to wait before the next try.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from flocker_agent.view import View
@@ -16,11 +17,15 @@ from flocker_py.observed import ReportedError
 class Failures:
     """
     Per dataset or container; shown to users through the view.
+
+    :param clock: of the waiting.
+    :param now_seconds: since the epoch of Unix; None: what the clock shows.
     """
 
-    def __init__(self, view: View, clock: Clock) -> None:
+    def __init__(self, view: View, clock: Clock, now_seconds: Callable[[], float] | None = None) -> None:
         self._view = view
         self._clock = clock
+        self._now_seconds = clock.seconds if now_seconds is None else now_seconds
         self._in_a_row: dict[str, int] = {}
         self._due_seconds: dict[str, float] = {}
 
@@ -44,7 +49,7 @@ class Failures:
         error = ReportedError(
             code=code,
             text=text,
-            at_seconds=self._clock.seconds(),
+            at_seconds=self._now_seconds(),
             lasting=lasting,
             attempts=max(1, self._in_a_row.get(str(key), 0)),
         )

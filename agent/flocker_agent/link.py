@@ -19,9 +19,11 @@ from zope.interface import implementer
 
 from flocker_py import messages, wire
 from flocker_py.assignment import NodeAssignment
-from flocker_py.clock import Clock
+from flocker_py.boottime import boottime_seconds
+from flocker_py.clock import Clock, Timer
 from flocker_py.handshake import tls_failure_text
-from flocker_py.link import Assign, Greet, Link, Refused, Report, Unreadable, call, continued, decoded
+from flocker_py.leases import ends_at_seconds, renewal_seconds
+from flocker_py.link import Assign, Greet, Link, Refused, Renew, Report, Unreadable, call, continued, decoded
 from flocker_py.messages import LINK_VERSION, AssignmentUpdate
 from flocker_py.observed import NodeObservation
 
@@ -48,16 +50,34 @@ class Reported(Protocol):
         """
         ...
 
+    def renewed(self, ends_at_seconds: float) -> None:
+        """
+        The lease of this node ends then, by the boot-time clock of the host.
+        """
+        ...
+
 
 class ControlSession(Link):
     """
     One session. Reports go out one after the other; what changes while one is on its way goes out with the next.
 
+    Once the first was taken, the lease of the node is renewed for as long as the session lasts.
+
     :param greeted: called once the control service has taken the first report.
+    :param boottime_seconds: the clock that the lease is counted by.
     """
 
-    def __init__(self, reactor: Clock, agent: Reported, greeted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reactor: Clock,
+        agent: Reported,
+        greeted: Callable[[], None],
+        *,
+        boottime_seconds: Callable[[], float] = boottime_seconds,
+    ) -> None:
         super().__init__(reactor)
+        self._boottime_seconds = boottime_seconds
+        self._next_renewal: Timer | None = None
         self._agent = agent
         self._greeted = greeted
         self._told: NodeObservation | None = None
@@ -99,6 +119,7 @@ class ControlSession(Link):
         if self._told is None:
             log_message(message_type="flocker:agent:session", node_id=str(node.node_id))
             self._greeted()
+            self._renew()
         self._telling = False
         self._told = node
         self.tell()
@@ -106,6 +127,24 @@ class ControlSession(Link):
     def _was_not_told(self, reason: Failure) -> None:
         log_message(message_type="flocker:agent:report-not-taken", reason=_told_reason(reason))
         self.abort()
+
+    def _renew(self) -> None:
+        # Before it is sent: however long it or its answer is on its way, control begins to count later than we do.
+        sent_at_seconds = self._boottime_seconds()
+        asked = call(self, Renew)
+        asked.addCallbacks(self._was_renewed, self._was_not_told, callbackArgs=(sent_at_seconds,))
+
+    def _was_renewed(self, answer: dict[str, Any], sent_at_seconds: float) -> None:
+        lease_seconds: float = answer["lease_seconds"]
+        if lease_seconds > 0:
+            self._agent.renewed(ends_at_seconds(sent_at_seconds, lease_seconds))
+        wait_seconds = sent_at_seconds + renewal_seconds(lease_seconds) - self._boottime_seconds()
+        self._next_renewal = self._reactor.callLater(max(0.0, wait_seconds), self._renew)
+
+    def connectionLost(self, reason: Failure = _LOST) -> None:  # noqa: N802  # Twisted's name
+        if self._next_renewal is not None and self._next_renewal.active():
+            self._next_renewal.cancel()
+        super().connectionLost(reason)
 
     @Assign.responder
     def assigned(self, update: str | Unreadable, task: str) -> dict[str, Any]:

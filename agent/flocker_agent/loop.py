@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from flocker_agent.container_work import ContainerWork
 from flocker_agent.dataset_work import DatasetWork, Transfers
 from flocker_agent.failures import Failures
+from flocker_agent.lease import NodeLease
 from flocker_agent.locks import Locks
 from flocker_agent.looks import Looks
 from flocker_agent.stash_work import StashWork
@@ -37,6 +38,9 @@ class Agent:
 
     :param node: what is constant of this node.
     :param publish: is told whenever what is seen has changed.
+    :param now_seconds: since the epoch of Unix; None: what ``clock`` shows.
+    :param boottime_seconds: the clock of leases; None: the same as ``clock``.
+    :param lease_blocking: where writing down a lease waits for nothing else; None: ``blocking``.
     """
 
     def __init__(
@@ -50,6 +54,9 @@ class Agent:
         blocking: Blocking,
         locks: Locks,
         publish: Callable[[NodeObservation], None],
+        now_seconds: Callable[[], float] | None = None,
+        boottime_seconds: Callable[[], float] | None = None,
+        lease_blocking: Blocking | None = None,
     ) -> None:
         self.assignment: NodeAssignment | None = None
         self._runtime = runtime
@@ -57,7 +64,7 @@ class Agent:
         self._publish = publish
         self._published = node
         self._view = View(node)
-        self._failures = Failures(self._view, clock)
+        self._failures = Failures(self._view, clock, now_seconds)
         self._looks = Looks(storage, runtime)
         self.datasets = DatasetWork(
             view=self._view,
@@ -70,6 +77,14 @@ class Agent:
             clock=clock,
             changed=self._dataset_changed,
         )
+        self._lease = NodeLease(
+            runtime=runtime,
+            blocking=blocking if lease_blocking is None else lease_blocking,
+            clock=clock,
+            boottime_seconds=clock.seconds if boottime_seconds is None else boottime_seconds,
+            changed=self._lease_changed,
+        )
+        self._view.lease_over = self._lease.over
         self.containers = ContainerWork(
             view=self._view,
             failures=self._failures,
@@ -78,6 +93,7 @@ class Agent:
             blocking=blocking,
             clock=clock,
             usable_path=self._usable_path,
+            leased=self.datasets.leased,
             changed=self._containers_changed,
         )
         self.stashes = StashWork(
@@ -112,6 +128,7 @@ class Agent:
         End after the present steps. Datasets stay mounted, and containers go on.
         """
         self._stop_watching()
+        self._lease.stop()
         await self._look.stop()
         await self.containers.stop()
         await self.datasets.stop()
@@ -128,9 +145,22 @@ class Agent:
         for dataset_id in assignment.datasets:
             self.containers.wake_users(dataset_id)
 
+    def renewed(self, ends_at_seconds: float) -> None:
+        """
+        The lease of this node ends then.
+        """
+        self._lease.renewed(ends_at_seconds)
+
+    def _lease_changed(self) -> None:
+        self._view.lease_over = self._lease.over
+        self.containers.lease_changed()
+        self.datasets.lease_changed()
+
     async def _look_at_everything(self) -> float | None:
         first = not self._view.looked
         try:
+            if first:
+                await self._lease.recall()
             look, datasets, stashes, free_bytes = await self._blocking.run(self._looks.at_pool)
             for dataset_id in self._view.node.datasets:
                 if self.datasets.is_changing(dataset_id):
@@ -161,6 +191,8 @@ class Agent:
     def _usable_path(self, dataset_id: DatasetId) -> Path | None:
         asked, stored = self.datasets.assignment(dataset_id), self._view.stored(dataset_id)
         if not isinstance(asked, Own) or stored is None or stored.mounted_at is None:
+            return None
+        if asked.leased and self._lease.over:
             return None
         if stored.role is not Role.OWNER or stored.epoch != asked.epoch or self.datasets.is_changing(dataset_id):
             return None

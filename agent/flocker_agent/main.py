@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,6 +31,7 @@ from flocker_agent.threads import Threads
 from flocker_agent.transfers import Transfers
 from flocker_py import __version__
 from flocker_py.assignment import NodeAssignment
+from flocker_py.boottime import boottime_seconds, keep_time_by_boottime
 from flocker_py.credentials import Credential, load_credential
 from flocker_py.errors import FlockerError, explanation
 from flocker_py.identity import NodeIdentity
@@ -70,6 +72,7 @@ def main(agent_config: Path, log_file: Path | None) -> None:
     Make this host match what the control service asks of it.
     """
     reactor: Any = _reactor
+    keep_time_by_boottime(reactor)
     with ExitStack() as undo:
         try:
             settings = read_settings(agent_config)
@@ -114,6 +117,8 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
         hold(Path(settings.runtime_settings["state_path"]))
     locks = Locks()
     threads = Threads(reactor, BLOCKING_CALLS)
+    # Its own, so that however many other calls hang, the lease is renewed.
+    lease_thread = Threads(reactor, 1)
     transfers = Transfers(
         reactor,
         storage,
@@ -138,6 +143,9 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
         blocking=threads,
         locks=locks,
         publish=lambda _: link.tell(),
+        now_seconds=time.time,
+        boottime_seconds=boottime_seconds,
+        lease_blocking=lease_thread,
     )
     transfers.attach(agent.datasets)
     memory = Memory(state_path / "assignment.json", node_id, agent, threads)
@@ -148,6 +156,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     where = f"{settings.control_host}:{settings.control_port}"
     link = ControlLink(reactor, endpoint, memory, where=where)
     threads.start()
+    lease_thread.start()
     memory.recall()
     agent.start()
     link.start()
@@ -159,6 +168,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
         await agent.stop()
         await threads.run(transfers.stop)
         threads.stop()
+        lease_thread.stop()
 
     return lambda: Deferred.fromCoroutine(stop())
 
@@ -195,6 +205,12 @@ class Memory:
         The node as it is seen now.
         """
         return self._agent.node
+
+    def renewed(self, ends_at_seconds: float) -> None:
+        """
+        See ``Agent.renewed``.
+        """
+        self._agent.renewed(ends_at_seconds)
 
     def recall(self) -> None:
         """

@@ -18,6 +18,7 @@ from pyrsistent import PMap, PVector, pvector
 from flocker_agent.changes import (
     AbortReceive,
     BecomeReplica,
+    BindContainer,
     BranchStash,
     CleanSnapshots,
     ContainerChange,
@@ -25,6 +26,7 @@ from flocker_agent.changes import (
     DatasetChange,
     DestroyDataset,
     DropStash,
+    FenceContainer,
     FinishSending,
     LayDownDataset,
     LimitDataset,
@@ -92,6 +94,7 @@ class Local(Record):
     :param receiving: a stream is coming in at this moment.
     :param users: containers that run with it.
     :param stashes: what was put aside of it here, by name.
+    :param lease_over: the lease of this node has ended, and was not renewed.
     """
 
     stored: StoredDataset | None = value((StoredDataset, _NONE), default=None)
@@ -99,9 +102,13 @@ class Local(Record):
     receiving: bool = value(bool, default=False)
     users: PVector[ContainerName] = sequence(str, default=())
     stashes: PMap[str, StoredDataset] = mapping(str, StoredDataset, default={})
+    lease_over: bool = value(bool, default=False)
 
 
 Step = DatasetChange | Nothing | Problem
+
+_LEASE = "the control service to renew the lease of its node, which has ended"
+
 
 STASHED_AT, EXPIRES_AT = "stashed-at", "stash-expires-at"
 """The properties of a stash in the pool that say since when it is one, and until when: seconds since Unix's epoch."""
@@ -175,6 +182,8 @@ def dataset_step(assignment: DatasetAssignment | None, local: Local) -> Step:
 
 def _own(asked: Own, local: Local) -> Step:
     stored = local.stored
+    if asked.leased and local.lease_over:
+        return _fence(asked, local)
     if stored is None:
         if asked.from_stash in local.stashes:
             return UnstashDataset(dataset_id=asked.dataset_id, name=str(asked.from_stash))
@@ -203,6 +212,15 @@ def _own(asked: Own, local: Local) -> Step:
     if isinstance(step, Nothing) and stored.maximum_size_bytes != asked.maximum_size_bytes:
         return LimitDataset(dataset_id=asked.dataset_id, maximum_size_bytes=asked.maximum_size_bytes)
     return step
+
+
+def _fence(asked: Own, local: Local) -> Step:
+    # Nothing is written down of it: renewed under the same epoch, the lease lets all go on from where it was.
+    if local.stored is None or local.stored.mounted_at is None:
+        return Nothing(reason=_LEASE)
+    if local.users:
+        return _wait_for(local.users)
+    return UnmountDataset(dataset_id=asked.dataset_id)
 
 
 def _take(asked: Own, stored: StoredDataset, local: Local) -> Step:
@@ -423,6 +441,8 @@ def container_step(
     started_as: Container | None,
     *,
     unready: tuple[UUID, ...],
+    leased: bool | None = None,
+    lease_over: bool = False,
 ) -> ContainerChange | Nothing:
     """
     The next step for a container.
@@ -430,7 +450,11 @@ def container_step(
     :param asked: None: it should not be here.
     :param started_as: its definition when it was started; None where it wasn't.
     :param unready: the datasets it mounts that can't be used at this moment.
+    :param leased: whether it is to end with the lease of this node, since a dataset of it is; None: nobody says.
+    :param lease_over: that has ended.
     """
+    if seen is not None and seen.leased and lease_over and seen.phase is not ContainerPhase.EXITED:
+        return FenceContainer(name=seen.name)
     if seen is not None and (asked is None or (started_as is not None and not same(asked, started_as))):
         if seen.phase is ContainerPhase.EXITED:
             return RemoveContainer(name=seen.name)
@@ -439,10 +463,15 @@ def container_step(
     if asked is None:
         return Nothing()
     if seen is not None and not _should_be_started_again(asked, seen):
+        runs = seen.phase in (ContainerPhase.STARTING, ContainerPhase.RUNNING)
+        if runs and leased is not None and leased != seen.leased:
+            return BindContainer(name=seen.name, leased=leased)
         return Nothing()
+    if leased and lease_over:
+        return Nothing(reason=_LEASE)
     if unready:
         return Nothing(reason=f"dataset {', '.join(map(str, unready))} to be mounted on its node")
-    return StartContainer(container=asked)
+    return StartContainer(container=asked, leased=leased is True)
 
 
 def same(one: Container, other: Container) -> bool:
@@ -457,6 +486,9 @@ def _should_be_started_again(asked: Container, seen: ContainerObservation) -> bo
     # when the supervisor was killed: then nobody knows the exit status.
     if seen.phase is not ContainerPhase.EXITED:
         return False
+    if seen.stopped:
+        # By us, because it was not to run then, or the lease had ended. Asked for again, it goes on.
+        return True
     match asked.restart.name:
         case RestartName.ALWAYS:
             return True

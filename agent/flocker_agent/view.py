@@ -35,6 +35,8 @@ class View:
         self.definitions: dict[ContainerName, Container] = {}
         self.starting: dict[ContainerName, Container] = {}
         self.receiving: set[DatasetId] = set()
+        self.lease_over = False
+        self._leased: set[DatasetId] = set()
         self._stored: PMap[DatasetId, StoredDataset] = pmap()
         self._seen_by_look: dict[DatasetId, int] = {}
         self.stashes: PMap[str, StoredDataset] = pmap()
@@ -101,6 +103,27 @@ class View:
             receiving=dataset_id in self.receiving,
             users=pvector(self._users(dataset_id)),
             stashes=pmap({name: stash for name, stash in self.stashes.items() if stash.dataset_id == dataset_id}),
+            lease_over=self.lease_over,
+        )
+
+    def is_leased(self, dataset_id: DatasetId, leased: bool) -> None:
+        """
+        Whether a dataset is asked to be served only for as long as the lease of this node lasts.
+        """
+        (self._leased.add if leased else self._leased.discard)(dataset_id)
+        self._tell(dataset_id)
+
+    def _is_bound(self, dataset_id: DatasetId) -> bool:
+        """
+        Whether it is so, and all that runs with it ends with the lease too.
+        """
+        if dataset_id not in self._leased or any(
+            m.dataset_id == dataset_id for c in self.starting.values() for m in c.mounts
+        ):
+            return False
+        seen = self.node.containers.values()
+        return self.node.runtime_known and all(
+            c.leased or c.phase is ContainerPhase.EXITED for c in seen if dataset_id in c.mounts
         )
 
     def all_stashes(self, look: int, stashes: PMap[str, StoredDataset]) -> set[DatasetId]:
@@ -206,6 +229,7 @@ class View:
             used_bytes=stored.used_bytes,
             maximum_size_bytes=stored.maximum_size_bytes,
             sending=self._progress.get(dataset_id),
+            leased=self._is_bound(dataset_id),
         )
         if self.node.datasets.get(dataset_id) != seen:
             self.node = self.node.set(datasets=self.node.datasets.set(dataset_id, seen))
@@ -230,6 +254,8 @@ class View:
         news = {n for n in names if self.node.containers.get(n) != containers.get(n)}
         self.definitions = definitions
         self.node = self.node.set(containers=containers, runtime_known=True)
+        for dataset_id in self._leased:
+            self._tell(dataset_id)
         return news
 
     # -- failures --------------------------------------------------------------------------------------------------

@@ -122,8 +122,8 @@ class AgentSession(Link):
             if self._node_id is None:
                 raise Refused("the first message of a session must be a greeting")
             # What was granted elsewhere while its lease was expired, it must have heard of before it goes on serving.
-            up_to_date = self._told is not None and self._told == self._wanted
             heard = self._told is not None
+            up_to_date = self._wanted is not None and messages.update_of(self._told, self._wanted) is None
             return {"lease_seconds": self._service.renew(self, self._node_id, heard=heard, up_to_date=up_to_date)}
 
     @contextmanager

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,8 +25,10 @@ from flocker_control.service import opened
 from flocker_control.sqlite_store import open_store
 from flocker_control.store import Store
 from flocker_py import __version__
+from flocker_py.boottime import keep_time_by_boottime
 from flocker_py.credentials import Credential, load_credential
 from flocker_py.errors import FlockerError, explanation
+from flocker_py.leases import DEFAULT_LEASE_SECONDS, LONGEST_LEASE_SECONDS, SHORTEST_LEASE_SECONDS
 from flocker_py.logs import start_logging
 from flocker_py.tls import ServerOptions, agents_server_options, api_server_options
 
@@ -76,6 +79,13 @@ class PortUnavailable(FlockerError):
     help="Where nodes mount datasets: what API v1 reports as path. One constant per cluster.",
 )
 @click.option(
+    "--lease-seconds",
+    type=click.FloatRange(SHORTEST_LEASE_SECONDS, LONGEST_LEASE_SECONDS),
+    default=DEFAULT_LEASE_SECONDS,
+    show_default=True,
+    help="How long a node serves volumes with on_partition: fence without hearing from this service.",
+)
+@click.option(
     "--log-file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Default: standard error."
 )
 def main(
@@ -86,12 +96,14 @@ def main(
     port: int,
     agent_port: int,
     mount_root: str,
+    lease_seconds: float,
     log_file: Path | None,
 ) -> None:
     """
     Hold what is wanted of a cluster, and tell its agents.
     """
     reactor: Any = _reactor
+    keep_time_by_boottime(reactor)
     if not mount_root.startswith("/"):
         raise click.BadParameter("it must be an absolute path", param_hint="--mount-root")
     try:
@@ -117,7 +129,7 @@ def main(
         return CountedConnections(secured, limit=limit, limit_per_address=limit_per_address, clock=reactor)
 
     async def serve(credential: Credential, store: Store) -> None:
-        service = await opened(store, clock=reactor, new_id=uuid4)
+        service = await opened(store, clock=reactor, new_id=uuid4, now_seconds=time.time, lease_seconds=lease_seconds)
         site = api_site(service, clock=reactor, uuid4=uuid4, mount_root=mount_root)
         sessions = AgentSessions(reactor, service)
         users = counted(site, api_server_options(credential), USERS_LIMIT, USERS_LIMIT_PER_ADDRESS)

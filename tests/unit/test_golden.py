@@ -267,7 +267,7 @@ EXAMPLES: dict[str, Any] = {
                 restarts=3,
                 started_at_seconds=1_700_000_000.5,
                 leased=True,
-                fenced=True,
+                stopped=True,
             ),
         },
         failures={

@@ -13,9 +13,11 @@ from pyrsistent import pvector
 from flocker_agent.changes import (
     AbortReceive,
     BecomeReplica,
+    BindContainer,
     CleanSnapshots,
     CreateDataset,
     DestroyDataset,
+    FenceContainer,
     FinishSending,
     LayDownDataset,
     LimitDataset,
@@ -130,6 +132,29 @@ CASES: dict[str, tuple[DatasetAssignment | None, Local, Step | type[Step]]] = {
         LimitDataset(dataset_id=DATASET, maximum_size_bytes=7),
     ),
     "own: a limit doesn't delay a move": (own(maximum_size_bytes=7, send_to=send_to()), here(stored()), START),
+    "own: leased, and the lease goes on": (own(leased=True), here(stored()), Nothing()),
+    "own: the lease is over, and it doesn't go by that": (own(), here(stored(), lease_over=True), Nothing()),
+    "own: leased, the lease is over, and it is used": (
+        own(leased=True, send_to=send_to()),
+        here(stored(), lease_over=True, **USED),
+        Nothing,
+    ),
+    "own: leased, the lease is over": (own(leased=True), here(stored(), lease_over=True), UNMOUNT),
+    "own: leased, the lease is over, and it is unmounted": (
+        own(leased=True),
+        here(stored(mounted_at=None), lease_over=True),
+        Nothing,
+    ),
+    "own: leased, the lease is over, and it is not here": (
+        own(leased=True, may_create=True),
+        here(lease_over=True),
+        Nothing,
+    ),
+    "own: leased, the lease is over, and it was to be taken": (
+        own(3, leased=True),
+        here(stored(Role.REPLICA, mounted_at=None), lease_over=True),
+        Nothing,
+    ),
     "own: snapshots of ours are left over": (
         own(),
         here(stored(Role.OWNER, 1, (5, "move-1"), (6, "theirs"))),
@@ -359,6 +384,13 @@ CONTAINER_CASES: dict[str, tuple[Any, Any, Any, tuple[UUID, ...], Any]] = {
         (),
         Nothing(),
     ),
+    "was stopped, and is asked for again": (
+        container(),
+        seen(EXITED, exit_status=0, stopped=True),
+        container(),
+        (),
+        StartContainer(container=container()),
+    ),
     "ended nobody knows how": (
         container(restart=ON_FAILURE),
         seen(EXITED),
@@ -377,5 +409,43 @@ def test_container_step(case: str) -> None:
     asked, observed, started_as, unready, expected = CONTAINER_CASES[case]
 
     step = container_step(asked, observed, started_as, unready=unready)
+
+    assert isinstance(step, expected) if isinstance(expected, type) else step == expected, step
+
+
+LEASED = seen(RUNNING, leased=True)
+START_IT = StartContainer(container=container())
+LEASE_CASES: dict[str, tuple[Any, Any, bool | None, bool, Any]] = {
+    "starts with the lease": (container(), None, True, False, START_IT.set(leased=True)),
+    "starts without it": (container(), None, False, True, START_IT),
+    "doesn't start when the lease is over": (container(), None, True, True, Nothing),
+    "runs with the lease": (container(), LEASED, True, False, Nothing()),
+    "is to be bound to it": (container(), seen(RUNNING), True, False, BindContainer(name=NAME, leased=True)),
+    "is to be bound no more": (container(), LEASED, False, False, BindContainer(name=NAME, leased=False)),
+    "of which nobody says anything": (container(), LEASED, None, False, Nothing()),
+    "is just stopping": (container(), seen(ContainerPhase.STOPPING), True, False, Nothing()),
+    "runs when the lease is over": (container(), LEASED, True, True, FenceContainer(name=NAME)),
+    "runs on, asked for by nobody": (None, LEASED, None, True, FenceContainer(name=NAME)),
+    "runs on without it": (container(), seen(RUNNING), False, True, Nothing()),
+    "was fenced": (container(), seen(EXITED, leased=True, stopped=True), True, True, Nothing),
+    "was fenced, and the lease goes on": (
+        container(),
+        seen(EXITED, leased=True, stopped=True),
+        True,
+        False,
+        START_IT.set(leased=True),
+    ),
+    "had ended by itself before": (container(), seen(EXITED, leased=True, exit_status=0), True, False, Nothing()),
+}
+
+
+@pytest.mark.parametrize("case", LEASE_CASES)
+def test_container_step_and_lease(case: str) -> None:
+    """
+    What is bound to the lease of the node runs while that lasts, and what it was in the midst of goes on afterwards.
+    """
+    asked, observed, leased, lease_over, expected = LEASE_CASES[case]
+
+    step = container_step(asked, observed, container(), unready=(), leased=leased, lease_over=lease_over)
 
     assert isinstance(step, expected) if isinstance(expected, type) else step == expected, step

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flocker_agent.runtime.process_files import EXITED, PHASES, STARTING, FileDamaged, Run, Status, StopRequest
+from flocker_agent.runtime.process_files import (
+    EXITED,
+    PHASES,
+    STARTING,
+    FileDamaged,
+    Lease,
+    Run,
+    Status,
+    StopRequest,
+)
 
 RUN = Run(
     token="0123456789abcdef",
@@ -41,6 +50,10 @@ STATUS = Status(
     started_at_seconds=1700000000.25,
 )
 STATUS_TEXT = "1\x000123456789abcdef\0running\x000d5c2a16\x00100\x005000\x00101\x0077\0-15\x002\x001700000000.25\0"
+BOUND = Status(token="t", phase="exited", boot="b", supervisor=1, supervisor_ticks=2, leased=True, stopped=True)
+BOUND_TEXT = "1\0t\0exited\0b\x001\x002\x000\x000\0\x000\0\x001\x001\0"
+LEASE = Lease(boot="0d5c2a16", ends_at_seconds=1234.5)
+LEASE_TEXT = "1\x000d5c2a16\x001234.5\0"
 STOP = StopRequest(token="0123456789abcdef", grace_seconds=1.5)
 STOP_TEXT = "1\x000123456789abcdef\x001.5\0"
 
@@ -64,6 +77,28 @@ class TestGolden:
         A status is written as it always was.
         """
         assert STATUS_TEXT == STATUS.to_text()
+
+    def test_status_with_a_lease(self) -> None:
+        """
+        What there is to say of leases comes at the end of a status, where there is anything.
+        """
+        assert BOUND_TEXT == BOUND.to_text()
+        assert vars(BOUND) == vars(Status.from_text(BOUND_TEXT))
+
+    def test_lease(self) -> None:
+        """
+        A lease is written as it always was, and read.
+        """
+        assert LEASE_TEXT == LEASE.to_text()
+        assert vars(LEASE) == vars(Lease.from_text(LEASE_TEXT))
+
+    @pytest.mark.parametrize("text", ["", "1\0b\0", "1\0b\0soon\0", "2\0b\x001.0\0"])
+    def test_no_lease(self, text: str) -> None:
+        """
+        What is something else is taken for no lease.
+        """
+        with pytest.raises(FileDamaged):
+            Lease.from_text(text)
 
     def test_stop(self) -> None:
         """

@@ -179,6 +179,59 @@ class TestUsers:
         assert (news, set(view.node.containers), view.node.runtime_known) == ({DB}, {DB}, True)
 
 
+class TestLease:
+    """
+    When a dataset is reported to be served only for as long as the node's lease lasts.
+    """
+
+    @pytest.fixture
+    def view(self, view: View) -> View:
+        view.all_stored(0, pmap({DATASET: stored()}), 0)
+        view.is_leased(DATASET, True)
+        return view
+
+    def test_before_containers_were_looked_at(self, view: View) -> None:
+        """
+        Not while nobody knows what runs with it.
+        """
+        assert not view.node.datasets[DATASET].leased
+
+    @pytest.mark.parametrize(
+        ("container_seen", "leased"),
+        [
+            (seen(ContainerPhase.RUNNING, DATASET), False),
+            (seen(ContainerPhase.RUNNING, DATASET).set(leased=True), True),
+            (seen(ContainerPhase.EXITED, DATASET), True),
+            (seen(ContainerPhase.RUNNING, OTHER), True),
+        ],
+    )
+    def test_all_that_runs_with_it(self, view: View, container_seen: ContainerObservation, leased: bool) -> None:
+        """
+        Only when all that runs with it is bound to the lease, too.
+        """
+        view.all_containers(0, pmap({DB: container_seen}), {})
+
+        assert view.node.datasets[DATASET].leased == leased
+
+    def test_one_that_is_being_started(self, view: View) -> None:
+        """
+        Not while something is being started of which nobody knows yet.
+        """
+        view.starting[DB] = container(DATASET)
+        view.all_containers(0, pmap(), {})
+
+        assert not view.node.datasets[DATASET].leased
+
+    def test_asked_to_keep(self, view: View) -> None:
+        """
+        No longer when it is asked to be kept.
+        """
+        view.all_containers(0, pmap(), {})
+        view.is_leased(DATASET, False)
+
+        assert not view.node.datasets[DATASET].leased
+
+
 class TestSending:
     """
     Sessions that send.

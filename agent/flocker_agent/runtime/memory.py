@@ -37,6 +37,7 @@ CAPABILITIES = RuntimeCapabilities(
     name="memory",
     container_fields=pvector(name for name in field_names(Container) if name not in _OWN_FIELDS),
     mount_paths=True,
+    leases=True,
 )
 
 
@@ -97,6 +98,8 @@ class _Life:
         self.exit_status: int | None = None
         self.restarts = 0
         self.started_at_seconds = 0.0
+        self.leased = False
+        self.stopped = False
 
 
 class MemoryHost:
@@ -105,6 +108,7 @@ class MemoryHost:
 
     :param programs: makes the applications.
     :param now_seconds: the time, since the epoch of Unix.
+    :param boottime_seconds: the clock of leases.
     """
 
     def __init__(
@@ -112,9 +116,12 @@ class MemoryHost:
         programs: ProgramFactory = lambda *_: Obedient(),
         *,
         now_seconds: Callable[[], float] = lambda: 0.0,
+        boottime_seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self.lease_ends_at_seconds = 0.0
         self._programs = programs
         self._now_seconds = now_seconds
+        self._boottime_seconds = boottime_seconds
         self._lives: dict[ContainerName, _Life] = {}
         self._watchers: list[Callable[[ContainerName], None]] = []
 
@@ -136,11 +143,26 @@ class MemoryHost:
                 self._launch(life)
             except ContainerStartFailed:
                 pass  # as a program that was deleted while it ran: it stays ended
+        self._tell(name)
+
+    def _tell(self, name: ContainerName) -> None:
         for changed in tuple(self._watchers):
             try:
                 changed(name)
             except Exception:  # noqa: BLE001  # whatever it is, it is shown, and the next is told all the same
                 threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+
+    def look_at_lease(self) -> None:
+        """
+        Time has passed: what is bound to the lease ends, if that has ended, as supervisors see to without any agent.
+        """
+        for name, life in sorted(self._lives.items()):
+            if life.program is not None and life.leased and self._lease_has_ended():
+                self._asked_to_end(life)
+                self._tell(name)
+
+    def _lease_has_ended(self) -> bool:
+        return self._boottime_seconds() >= self.lease_ends_at_seconds
 
     def program(self, name: ContainerName) -> MemoryProgram | None:
         """
@@ -153,6 +175,16 @@ class MemoryHost:
         life.program = self._programs(life.container, life.paths)
         life.exit_status = None
         life.started_at_seconds = self._now_seconds()
+
+    def _asked_to_end(self, life: _Life) -> None:
+        if life.program is None:
+            return
+        exit_status = life.program.ask_to_end()
+        if exit_status is None:
+            life.program.killed()
+            exit_status = -signal.SIGKILL
+        life.stopped = True
+        self._ended(life, exit_status)
 
     @staticmethod
     def _ended(life: _Life, exit_status: int) -> None:
@@ -204,10 +236,11 @@ class MemoryRuntime:
         """
         return self._life(name).container
 
-    def start(self, container: Container, paths: Mapping[DatasetId, Path]) -> None:
+    def start(self, container: Container, paths: Mapping[DatasetId, Path], *, leased: bool = False) -> None:
         """
         Start a container. One that runs as the same definition is left alone; a finished one is replaced.
 
+        :param leased: it ends with the lease of this node.
         :raises ContainerRefused: as ``check``; or another definition runs under that name.
         :raises ContainerStartFailed: the factory of programs says so, or a dataset is not there; nothing of it is left.
         """
@@ -222,8 +255,46 @@ class MemoryRuntime:
                 raise ContainerRefused(f"Container {container.name!r} runs with another definition; stop it first")
             return
         self._host._lives.pop(container.name, None)
+        life.leased = leased
+        if leased and self._host._lease_has_ended():
+            raise ContainerStartFailed(
+                f"Container {container.name!r}: the lease of this node has ended, and the container is bound to it"
+            )
         self._host._launch(life)
         self._host._lives[container.name] = life
+
+    def lease_ends_at_seconds(self) -> float:
+        """
+        When the lease of this node ends; 0: nobody said.
+        """
+        return self._host.lease_ends_at_seconds
+
+    def renew_lease(self, ends_at_seconds: float) -> None:
+        """
+        From now on, the lease of this node ends then. See ``MemoryHost.look_at_lease`` for what passing time does.
+        """
+        self._host.lease_ends_at_seconds = ends_at_seconds
+
+    def bind_to_lease(self, name: ContainerName, *, leased: bool) -> None:
+        """
+        Bind a container to the lease, or unbind it.
+
+        :raises ContainerMissing: there is none.
+        :raises ContainerRefused: it was made not to be able to do that.
+        """
+        life = self._life(name)
+        if not self._capabilities.leases:
+            raise ContainerRefused(f"the runtime {self._capabilities.name!r} can't bind containers to the lease")
+        life.leased = leased
+
+    def fence(self, name: ContainerName) -> None:
+        """
+        Make sure that a container which is bound to the lease has ended, if the lease has. No time passes.
+
+        :raises ContainerMissing: there is none.
+        """
+        self._life(name)
+        self._host.look_at_lease()
 
     def stop(self, name: ContainerName, *, grace_seconds: float) -> None:  # noqa: ARG002  # no time passes here
         """
@@ -231,14 +302,7 @@ class MemoryRuntime:
 
         :raises ContainerMissing: there is none.
         """
-        life = self._life(name)
-        if life.program is None:
-            return
-        exit_status = life.program.ask_to_end()
-        if exit_status is None:
-            life.program.killed()
-            exit_status = -signal.SIGKILL
-        self._host._ended(life, exit_status)
+        self._host._asked_to_end(self._life(name))
 
     def remove(self, name: ContainerName) -> None:
         """
@@ -302,4 +366,6 @@ def _observation(life: _Life) -> ContainerObservation:
         exit_status=life.exit_status,
         restarts=life.restarts,
         started_at_seconds=life.started_at_seconds,
+        leased=life.leased,
+        stopped=life.stopped,
     )

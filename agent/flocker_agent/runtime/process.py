@@ -10,6 +10,8 @@ environment            added to PATH, LANG, FLOCKER_CONTAINER and FLOCKER_VOLUME
 mounts                 the first is the working directory and FLOCKER_VOLUME; all are FLOCKER_VOLUME_1, _2, …
 restart                see ``process_policy``: waits of 0.1 s, doubling to 10 s; from the beginning once it ran for 10 s
 stop                   SIGTERM to the application, then to what it left; after the grace period SIGKILL to all
+lease of the node      when it ends, a container that is bound to it is ended by its supervisor, after 2 s of grace at
+                       most, whether there is an agent or not
 standard output        and error: LOGS/NAME.log, and its two predecessors once it is full
 exit status            unknown, None, where the supervisor was killed or the host went down
 =====================  =============================================================================================
@@ -29,11 +31,15 @@ from pathlib import Path
 from pyrsistent import PMap, pmap, pvector
 
 from flocker_agent.runtime import process_files, process_spec
-from flocker_agent.runtime.process_files import Run, Status
+from flocker_agent.runtime.process_files import FileDamaged, Lease, Run, Status
 from flocker_agent.runtime.process_folder import ProcessFolder
 from flocker_agent.runtime.process_leftovers import end_leftovers
 from flocker_agent.runtime.process_spec import container_name, folder_name, run_of, same_run
+from flocker_agent.runtime.process_table import boot_id
 from flocker_agent.runtime.process_watch import watch_folders
+from flocker_agent.runtime.process_writing import replace_text
+from flocker_py.boottime import boottime_seconds
+from flocker_py.leases import FENCE_GRACE_SECONDS
 from flocker_py.model import Container, ContainerName, DatasetId
 from flocker_py.observed import ContainerObservation, ContainerPhase
 from flocker_py.runtime import (
@@ -51,6 +57,8 @@ DEFAULT_KILL_SECONDS = 10.0
 _GLANCE_SECONDS = 0.5
 _BRIEFLY_SECONDS = 0.001
 _LOOK_AGAIN_SECONDS = 0.05
+# How long a supervisor that is awake may take to do what is due.
+_SILENCE_SECONDS = 1.0
 
 
 class ProcessRuntime:
@@ -74,6 +82,7 @@ class ProcessRuntime:
         self._folders = state_path / "containers"
         self._logs = state_path / "logs"
         self._trash = state_path / "trash"
+        self._lease = state_path / process_files.LEASE_FILE
         for folder in (state_path, self._folders, self._logs, self._trash):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # What an agent that was killed didn't finish removing.
@@ -126,10 +135,11 @@ class ProcessRuntime:
             raise ContainerMissing(f"No container {name!r}")
         return definition
 
-    def start(self, container: Container, paths: Mapping[DatasetId, Path]) -> None:
+    def start(self, container: Container, paths: Mapping[DatasetId, Path], *, leased: bool = False) -> None:
         """
         Start a container. One that runs as the same definition is left alone; a finished one is replaced.
 
+        :param leased: it ends with the lease of this node.
         :raises ContainerRefused: as ``check``; or another definition runs under that name.
         :raises ContainerStartFailed: it could not be executed, or a dataset is not there; nothing of it is left.
         :raises ContainerStillRunning: what an earlier run of it left could not be ended.
@@ -144,13 +154,85 @@ class ProcessRuntime:
         )
         with self._busy_lock(container.name):
             try:
-                failure = self._begin(container, run)
+                failure = self._begin(container, run, leased=leased)
                 if failure is not None:
                     self._settle(container.name, forget=True)
             except OSError as error:
                 failure = str(error)
             if failure is not None:
                 raise ContainerStartFailed(f"Container {container.name!r}: {failure}")
+
+    def lease_ends_at_seconds(self) -> float:
+        """
+        When the lease of this node ends, by the boot-time clock; 0: nobody said since the host was booted.
+        """
+        try:
+            lease = Lease.from_text(self._lease.read_text())
+        except (OSError, UnicodeDecodeError, FileDamaged):
+            return 0.0
+        return lease.ends_at_seconds if lease.boot == boot_id() else 0.0
+
+    def renew_lease(self, ends_at_seconds: float) -> None:
+        """
+        From now on, the lease of this node ends then.
+
+        :raises ContainerRuntimeError: it could not be written down; what was said before holds.
+        """
+        try:
+            replace_text(str(self._lease), Lease(boot=boot_id(), ends_at_seconds=ends_at_seconds).to_text())
+        except OSError as error:
+            raise ContainerRuntimeError(f"the lease of this node can't be written down: {error}") from error
+
+    def bind_to_lease(self, name: ContainerName, *, leased: bool) -> None:
+        """
+        Bind a container to the lease, or unbind it, while it goes on. Returns when its supervisor goes by that.
+
+        :raises ContainerMissing: there is none.
+        :raises ContainerRefused: its supervisor does not answer to that.
+        """
+        folder = self._folder(name)
+        with self._busy_lock(name):
+            run = folder.run()
+            if run is None or folder.definition() is None:
+                raise ContainerMissing(f"No container {name!r}")
+            try:
+                folder.bind_to_lease(leased=leased)
+                folder.wake_supervisor()
+            except OSError as error:
+                raise ContainerRuntimeError(f"Container {name!r}: {error}") from error
+            deadline = time.monotonic() + self._kill_seconds
+            while folder.held() and not _goes_by(folder.status(run), leased=leased):
+                if time.monotonic() > deadline:
+                    raise ContainerRefused(
+                        f"Container {name!r} was started by an earlier version, which knows of no lease, or is"
+                        " suspended; let it be started again, for instance by a change of its definition"
+                    )
+                time.sleep(_LOOK_AGAIN_SECONDS)
+
+    def fence(self, name: ContainerName) -> None:
+        """
+        Make sure that a container which is bound to the lease has ended, if the lease has.
+
+        :raises ContainerMissing: there is none.
+        :raises ContainerStillRunning: it survived the last signal.
+        """
+        folder = self._folder(name)
+        with self._busy_lock(name):
+            run = folder.run()
+            if run is None or folder.definition() is None:
+                raise ContainerMissing(f"No container {name!r}")
+            status = folder.status(run)
+            if status is None or not status.leased or boottime_seconds() < self.lease_ends_at_seconds():
+                return
+            # Its supervisor does so by itself, unless somebody has suspended it.
+            in_time = folder.released(run, timeout_seconds=FENCE_GRACE_SECONDS + _SILENCE_SECONDS)
+            if not in_time and not folder.kill_silent_supervisor(run):
+                in_time = folder.released(run, timeout_seconds=self._kill_seconds)
+                if not in_time:
+                    raise ContainerStillRunning(
+                        f"Container {name!r} has not ended {self._kill_seconds:g} s after a kill"
+                    )
+            self._settle(name, stopped=not in_time)
 
     def stop(self, name: ContainerName, *, grace_seconds: float) -> None:
         """
@@ -166,6 +248,7 @@ class ProcessRuntime:
             run = folder.run()
             if run is None or folder.definition() is None:
                 raise ContainerMissing(f"No container {name!r}")
+            in_time = True
             if folder.held():
                 folder.ask_to_stop(run, grace_seconds=grace_seconds)
                 in_time = folder.released(run, timeout_seconds=grace_seconds + self._kill_seconds)
@@ -173,7 +256,7 @@ class ProcessRuntime:
                     raise ContainerStillRunning(
                         f"Container {name!r} has not ended {self._kill_seconds:g} s after a kill"
                     )
-            self._settle(name)
+            self._settle(name, stopped=not in_time)
 
     def remove(self, name: ContainerName) -> None:
         """
@@ -208,7 +291,7 @@ class ProcessRuntime:
         with self._busy_guard:
             return self._busy.setdefault(name, threading.Lock())
 
-    def _begin(self, container: Container, run: Run) -> str | None:
+    def _begin(self, container: Container, run: Run, *, leased: bool) -> str | None:
         """
         Come to hold the container and hand it to a supervisor, unless it runs as the same.
 
@@ -223,7 +306,7 @@ class ProcessRuntime:
             with folder.holding() as lock:
                 if lock is not None:
                     self._end_run(container.name, kill_seconds=self._kill_seconds)
-                    return folder.spawn(container, run, lock)
+                    return folder.spawn(container, run, lock, leased=leased)
             if self._runs_as(container, run):
                 return None
         raise ContainerStillRunning(f"Container {container.name!r}: its last run does not end")
@@ -247,9 +330,11 @@ class ProcessRuntime:
             raise ContainerRefused(f"Container {container.name!r} runs with another definition; stop it first")
         return True
 
-    def _end_run(self, name: ContainerName, *, kill_seconds: float) -> None:
+    def _end_run(self, name: ContainerName, *, kill_seconds: float, stopped: bool = False) -> None:
         """
         Bring the last run to its end where its supervisor was killed. The caller holds the container.
+
+        :param stopped: it was killed because it was asked to end, or the lease had ended.
         """
         folder = self._folder(name)
         status = folder.status(folder.run())
@@ -260,6 +345,7 @@ class ProcessRuntime:
         status.phase = process_files.EXITED
         # Of a run that was cut short, or of one after which another was to follow: neither says how it all ended.
         status.exit_status = None
+        status.stopped = status.stopped or stopped
         try:
             folder.write_status(status)
         except OSError as error:
@@ -288,12 +374,15 @@ class ProcessRuntime:
             finally:
                 busy.release()
 
-    def _settle(self, name: ContainerName, *, kill_seconds: float | None = None, forget: bool = False) -> None:
+    def _settle(
+        self, name: ContainerName, *, kill_seconds: float | None = None, forget: bool = False, stopped: bool = False
+    ) -> None:
         """
         Bring a container whose supervisor is gone or going to a state that stays: ended, or not there because it never
         ran. The caller is the only call for it.
 
         :param forget: it is not there afterwards in any case.
+        :param stopped: as in ``_end_run``.
         :raises ContainerStillRunning: it doesn't come to that.
         """
         folder = self._folder(name)
@@ -303,7 +392,7 @@ class ProcessRuntime:
         while folder.exists():
             with folder.holding() as lock:
                 if lock is not None:
-                    self._end_run(name, kill_seconds=kill_seconds)
+                    self._end_run(name, kill_seconds=kill_seconds, stopped=stopped)
                     status = folder.status(folder.run())
                     if forget or folder.definition() is None or status is None or status.never_ran():
                         folder.clear()
@@ -328,4 +417,10 @@ def _observation(
         exit_status=known.exit_status,
         restarts=known.restarts,
         started_at_seconds=known.started_at_seconds,
+        leased=known.leased,
+        stopped=known.stopped,
     )
+
+
+def _goes_by(status: Status | None, *, leased: bool) -> bool:
+    return status is not None and status.leased == leased

@@ -11,12 +11,15 @@ file            written by  what it is
 ``lock``        runtime     empty; locked from before the supervisor exists until nothing of it runs
 ``control``     runtime     named pipe: a byte in it makes the supervisor look at ``stop``
 ``stop``        runtime     the last request to stop (``StopRequest``)
+``leased``      runtime     empty; where it is, the container ends with the lease of the node
 ``status``      supervisor  how the run is going (``Status``)
 ==============  ==========  ==============================================================================
 
-All are replaced as a whole. Each carries the token of its run, so that what an earlier run left is never taken for
-the present one's. This module is loaded by every supervisor while a database stands still: it imports nothing that is
-slow to load (``typing``, ``json`` and ``dataclasses`` would double the time to start, 2025-11).
+Beside the folder of all containers is ``lease``: when the lease of the node ends (``Lease``).
+
+All are replaced as a whole. Each in a container's folder carries the token of its run, so that what an earlier run left
+is never taken for the present one's. This module is loaded by every supervisor while a database stands still: it
+imports nothing that is slow to load (``typing``, ``json`` and ``dataclasses`` would double the time to start, 2025-11).
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ LOCK_FILE = "lock"
 CONTROL_PIPE = "control"
 STOP_FILE = "stop"
 STATUS_FILE = "status"
+LEASED_FILE = "leased"
+LEASE_FILE = "lease"
+LEASE_FROM_CONTAINER = "../../lease"
+"""The same, as a supervisor sees it from its container's folder."""
 
 TOKEN_VARIABLE = "FLOCKER_RUN"  # noqa: S105  # the name of the mark, which is no secret
 
@@ -39,6 +46,7 @@ EXITED = "exited"
 PHASES = (STARTING, RUNNING, STOPPING, EXITED)
 
 _FORMAT = "1"
+_STATUS_FIELDS_BEFORE_LEASES = 10
 _SEPARATOR = "\0"
 
 
@@ -156,6 +164,36 @@ class StopRequest:
             raise FileDamaged(f"no request to stop: {error}") from None
 
 
+class Lease:
+    """
+    When the lease of the node ends.
+
+    :param boot: id of the boot of the host, in which the clock counts.
+    :param ends_at_seconds: by the clock ``CLOCK_BOOTTIME``.
+    """
+
+    def __init__(self, *, boot: str, ends_at_seconds: float) -> None:
+        self.boot = boot
+        self.ends_at_seconds = ends_at_seconds
+
+    def to_text(self) -> str:
+        """
+        The content of the file.
+        """
+        return _joined([self.boot, repr(self.ends_at_seconds)])
+
+    @classmethod
+    def from_text(cls, text: str) -> Lease:
+        """
+        :raises FileDamaged: it is not what ``to_text`` writes.
+        """
+        try:
+            boot, ends_at = _split(text)
+            return cls(boot=boot, ends_at_seconds=float(ends_at))
+        except ValueError as error:
+            raise FileDamaged(f"no lease: {error}") from None
+
+
 class Status:
     """
     How a run is going.
@@ -166,6 +204,8 @@ class Status:
     :param output_pipe: inode of the pipe that is the standard output of all its processes.
     :param exit_status: of the last run of the application; None while it runs or before it ran.
     :param started_at_seconds: of the present or last run of the application, since the epoch of Unix; None before.
+    :param leased: the supervisor ends the container with the lease of the node.
+    :param stopped: the runtime asked for its end, or the lease did: it didn't end by itself.
     """
 
     def __init__(
@@ -181,6 +221,8 @@ class Status:
         exit_status: int | None = None,
         restarts: int = 0,
         started_at_seconds: float | None = None,
+        leased: bool = False,
+        stopped: bool = False,
     ) -> None:
         self.token = token
         self.phase = phase
@@ -192,6 +234,8 @@ class Status:
         self.exit_status = exit_status
         self.restarts = restarts
         self.started_at_seconds = started_at_seconds
+        self.leased = leased
+        self.stopped = stopped
 
     def never_ran(self) -> bool:
         """
@@ -215,6 +259,8 @@ class Status:
                 _optional(self.exit_status),
                 repr(self.restarts),
                 _optional(self.started_at_seconds),
+                # Written only where they say something: earlier versions have neither.
+                *((repr(int(self.leased)), repr(int(self.stopped))) if self.leased or self.stopped else ()),
             ]
         )
 
@@ -224,7 +270,12 @@ class Status:
         :raises FileDamaged: it is not what ``to_text`` writes.
         """
         try:
-            token, phase, boot, supervisor, ticks, pid, output_pipe, exit_status, restarts, started = _split(text)
+            fields = _split(text)
+            # A supervisor of an earlier version, which goes on when the agent is replaced, knows nothing of leases.
+            leased, stopped = fields[_STATUS_FIELDS_BEFORE_LEASES:] or ("0", "0")
+            token, phase, boot, supervisor, ticks, pid, output_pipe, exit_status, restarts, started = fields[
+                :_STATUS_FIELDS_BEFORE_LEASES
+            ]
             if phase not in PHASES:
                 raise ValueError(f"{phase!r} is no phase")
             return cls(
@@ -238,6 +289,8 @@ class Status:
                 exit_status=_optional_number(exit_status),
                 restarts=int(restarts),
                 started_at_seconds=float(started) if started else None,
+                leased=bool(int(leased)),
+                stopped=bool(int(stopped)),
             )
         except ValueError as error:
             raise FileDamaged(f"no status of a run: {error}") from None

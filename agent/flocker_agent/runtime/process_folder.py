@@ -24,6 +24,7 @@ from flocker_agent.runtime.process_files import (
     CONTROL_PIPE,
     DEFINITION_FILE,
     EXITED,
+    LEASED_FILE,
     LOCK_FILE,
     RUN_FILE,
     STATUS_FILE,
@@ -159,14 +160,27 @@ class ProcessFolder:
         """
         overwrite_text(str(self._path / STATUS_FILE), status.to_text())
 
-    def spawn(self, container: Container, run: Run, lock: int) -> str | None:
+    def bind_to_lease(self, *, leased: bool) -> None:
+        """
+        Write down whether the container ends with the lease of the node.
+
+        :raises OSError: there is no room for it.
+        """
+        if leased:
+            os.close(_open_private(str(self._path / LEASED_FILE), os.O_WRONLY | os.O_CREAT))
+        else:
+            (self._path / LEASED_FILE).unlink(missing_ok=True)
+
+    def spawn(self, container: Container, run: Run, lock: int, *, leased: bool) -> str | None:
         """
         Start a supervisor and wait until it has executed the application.
 
         :param lock: holds the container, and is handed on.
+        :param leased: it ends with the lease of the node.
         :returns: None, or why the application could not be executed.
         :raises OSError: there is no room for what the supervisor needs to know, or the host can't run it.
         """
+        self.bind_to_lease(leased=leased)
         # The definition comes last: only with it is there a container.
         self._replace(RUN_FILE, run.to_text())
         self._replace(DEFINITION_FILE, to_text(container))
@@ -199,13 +213,24 @@ class ProcessFolder:
         request = StopRequest(token=run.token, grace_seconds=grace_seconds)
         try:
             self._replace(STOP_FILE, request.to_text())
+            self.wake_supervisor()
+        except OSError:
+            # The disk is full. A signal needs no room; it says no grace period, which is the definition's then.
+            self._signal_supervisor(run, signal.SIGTERM)
+
+    def wake_supervisor(self) -> None:
+        """
+        Let the supervisor, if there is one, look at what was written for it.
+
+        :raises OSError: there is no pipe to it.
+        """
+        try:
             control = os.open(self._path / CONTROL_PIPE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            # ENXIO: nobody reads the pipe yet; who begins to, looks at the request first. Otherwise the disk is full. A
-            # signal needs no room; it says no grace period, which is the definition's then.
-            if error.errno != errno.ENXIO:
-                self._signal_supervisor(run, signal.SIGTERM)
-            return
+            # Nobody reads the pipe yet; who begins to, looks at what is written first.
+            if error.errno == errno.ENXIO:
+                return
+            raise
         try:
             os.write(control, b"\n")
         except BlockingIOError:

@@ -18,6 +18,7 @@ CAPABILITIES = RuntimeCapabilities(
     name="process",
     container_fields=pvector(("command", "environment", "mounts", "stop_grace_seconds", "labels")),
     mount_paths=False,
+    leases=True,
 )
 
 CONTAINER_VARIABLE = "FLOCKER_CONTAINER"

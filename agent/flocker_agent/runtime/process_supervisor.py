@@ -19,6 +19,8 @@ import time
 from flocker_agent.runtime.process_files import (
     CONTROL_PIPE,
     EXITED,
+    LEASE_FROM_CONTAINER,
+    LEASED_FILE,
     RUN_FILE,
     RUNNING,
     STARTING,
@@ -26,6 +28,7 @@ from flocker_agent.runtime.process_files import (
     STOP_FILE,
     STOPPING,
     FileDamaged,
+    Lease,
     Run,
     Status,
     StopRequest,
@@ -42,6 +45,10 @@ _READ_BYTES = 1 << 16
 _KILL_AGAIN_SECONDS = 0.02
 _KILL_AGAIN_AT_MOST_SECONDS = 1.0
 _WRITE_AGAIN_SECONDS = 1.0
+# The clock of leases goes on while the host is suspended, poll(2)'s doesn't: so it is looked at that often.
+_LOOK_AT_CLOCK_SECONDS = 1.0
+# As flocker_py.leases.FENCE_GRACE_SECONDS, a test sees to that; loading that would take longer.
+FENCE_GRACE_SECONDS = 2.0
 
 
 def main() -> None:
@@ -112,6 +119,10 @@ class _Supervisor:
         self._launch_at: float | None = None
         self._asked_rest = False
         self._kill_again_seconds = _KILL_AGAIN_SECONDS
+        # Of the boot-time clock, and only while the container is bound to the lease of the node:
+        self._lease_ends_at = 0.0
+        self._fencing = False
+        self._read_leased()
 
     def begin(self) -> None:
         """
@@ -123,6 +134,8 @@ class _Supervisor:
         self._write_status()
         if self._status_unwritten:
             raise LaunchFailed(errno.EIO, f"writing {STATUS_FILE} in {os.getcwd()}")  # noqa: PTH109
+        if self._lease_has_ended():
+            raise LaunchFailed(errno.ETIME, "the lease of this node has ended, and the container is bound to it")
         self._launch()
 
     def finish(self, exit_status: int | None) -> None:
@@ -178,6 +191,8 @@ class _Supervisor:
         if self._told_to_end:
             self._told_to_end = False
             self._stop(self._run.stop_grace_seconds)
+        if not self._fencing and self._lease_has_ended():
+            self._fence()
         if self._status_unwritten:
             self._write_status()
         anything_lives = self._reap()
@@ -272,14 +287,50 @@ class _Supervisor:
         self._status.exit_status = None
         self._write_status()
 
+    def _fence(self) -> None:
+        self._fencing = True
+        self._note("the lease of this node has ended")
+        self._stop_as_asked(min(FENCE_GRACE_SECONDS, self._run.stop_grace_seconds))
+
+    def _lease_has_ended(self) -> bool:
+        if not self._status.leased or time.clock_gettime(time.CLOCK_BOOTTIME) < self._lease_ends_at:
+            return False
+        # As far as we knew. It may have been renewed since we looked.
+        self._read_lease()
+        return time.clock_gettime(time.CLOCK_BOOTTIME) >= self._lease_ends_at
+
+    def _read_lease(self) -> None:
+        try:
+            with open(LEASE_FROM_CONTAINER, encoding="utf-8") as file:  # noqa: PTH123
+                lease = Lease.from_text(file.read())
+        except (OSError, UnicodeDecodeError, FileDamaged):
+            # What can't be read renews nothing: what we know goes on to count.
+            return
+        if lease.boot == self._status.boot:
+            self._lease_ends_at = lease.ends_at_seconds
+
+    def _read_leased(self) -> None:
+        self._status.leased = os.access(LEASED_FILE, os.F_OK)
+
     def _read_request(self) -> None:
+        leased = self._status.leased
+        self._read_leased()
+        if leased != self._status.leased:
+            self._write_status()
         try:
             with open(STOP_FILE, encoding="utf-8") as file:  # noqa: PTH123
                 request = StopRequest.from_text(file.read())
         except (FileNotFoundError, FileDamaged):
             return
         if request.token == self._run.token:
-            self._stop(request.grace_seconds)
+            self._stop_as_asked(request.grace_seconds)
+
+    def _stop_as_asked(self, grace_seconds: float) -> None:
+        # What has ended by itself for good, and is only tidied up after, is not ended by this.
+        if not self._stopping and (self._status.pid or self._launch_at is not None):
+            self._status.stopped = True
+            self._write_status()
+        self._stop(grace_seconds)
 
     def _stop(self, grace_seconds: float) -> None:
         from signal import SIGCONT, SIGTERM
@@ -303,6 +354,9 @@ class _Supervisor:
         due = [at for at in (self._kill_at, self._launch_at) if at is not None]
         if self._status_unwritten:
             due.append(now + _WRITE_AGAIN_SECONDS)
+        if self._status.leased and not self._fencing:
+            left_seconds = self._lease_ends_at - time.clock_gettime(time.CLOCK_BOOTTIME)
+            due.append(now + min(max(0.0, left_seconds), _LOOK_AT_CLOCK_SECONDS))
         return max(0.0, min(due) - now) if due else None
 
     def _copy_output(self, at_most: int = 1 << 10) -> None:
