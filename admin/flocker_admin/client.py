@@ -280,6 +280,44 @@ class ControlClient:
         """
         return self._seen(MoveView, await self.answer("DELETE", f"/v2/moves/{move_id}"))
 
+    # -- nodes ---------------------------------------------------------------------------------------------------------
+
+    async def drain_node(self, node: str, *, dry_run: bool) -> Any:
+        """
+        Move everything off a node that finds a place elsewhere; the answer as it came.
+
+        :param node: id or name.
+        :raises NotFound: there is no such node.
+        """
+        # Draining what is drained already places what had stayed.
+        return await self.answer("POST", f"/v2/nodes/{_quoted(node)}/drain", {"dry_run": dry_run}, harmless=True)
+
+    async def undrain_node(self, node: str) -> Any:
+        """
+        Let a node be used again; the node as it came.
+
+        :raises NotFound: there is no such node.
+        """
+        return await self.answer("POST", f"/v2/nodes/{_quoted(node)}/undrain", {}, harmless=True)
+
+    async def remove_node(self, node: str) -> Any:
+        """
+        Take a node that has nothing any more out of the cluster; the node as it came.
+
+        :raises NotFound: there is no such node.
+        :raises RequestRefused: it still has something; the text names everything.
+        """
+        return await self.answer("DELETE", f"/v2/nodes/{_quoted(node)}")
+
+    async def readmit_node(self, node: str) -> Any:
+        """
+        Let a node that was removed in again; the node as it came.
+
+        :param node: its id, or the name that it had.
+        :raises NotFound: there is no such node.
+        """
+        return await self.answer("POST", f"/v2/nodes/{_quoted(node)}/readmit", {}, harmless=True)
+
     # -- events --------------------------------------------------------------------------------------------------------
 
     async def events(self, begun_at: int) -> AsyncIterator[Event]:

@@ -6,9 +6,6 @@ The exit statuses are in ``flocker_admin.exits``.
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -16,54 +13,20 @@ import click
 from twisted.internet.task import deferLater
 
 from flocker_admin.client import ControlClient, ControlUnreachable, NotFound
-from flocker_admin.connecting import CONTROL_VARIABLE, ControlAddress, connection_options, user_credential
+from flocker_admin.connecting import connection_options
 from flocker_admin.convergence import Standing, dataset_item, finished_move_text
+from flocker_admin.ctl_nodes import drain, readmit, remove, undrain
+from flocker_admin.ctl_session import Session, json_option, known_node_names, listed, named, told
 from flocker_admin.exits import HELP, Exit
 from flocker_admin.listings import container_lines, dataset_lines, move_lines, node_lines
-from flocker_admin.running import run, tell
 from flocker_admin.sse import Event
-from flocker_admin.views import ContainersView, DatasetsView, MovesView, MoveView, NodesView, node_names, view
+from flocker_admin.views import ContainersView, DatasetsView, MovesView, MoveView, NodesView, view
 from flocker_py import __version__
-from flocker_py.errors import FlockerError
 from flocker_py.model import DatasetId, NodeId
 from flocker_py.wire import TYPE_KEY, WireError, encode, json_text, json_value
 
 LOOK_EVERY_SECONDS = 0.5
 FOLLOW_AGAIN_SECONDS = 1.0
-
-Command = Callable[[Any, ControlClient], Awaitable[int]]
-
-
-class Session:
-    """
-    What all commands share: how to get at the cluster, and how to tell.
-    """
-
-    def __init__(self, options: dict[str, Any], *, directory_given: bool) -> None:
-        self._options = options
-        self._directory_given = directory_given
-
-    def run(self, command: Command, *, as_json: bool) -> None:
-        """
-        Run a command with a client, and exit with its status.
-        """
-        address: ControlAddress | None = self._options["control"]
-        if address is None:
-            raise click.UsageError(f"Where is the control service? Give --control, or set {CONTROL_VARIABLE}.")
-        files = {name: self._options[name] for name in ("certificates_directory", "user", "cacert", "cert", "key")}
-        try:
-            credential = user_credential(**files, directory_given=self._directory_given)
-        except FlockerError as error:
-            sys.exit(tell(error, as_json=as_json))
-
-        async def connected(reactor: Any) -> int:
-            client = ControlClient(reactor, credential, address.host, address.port)
-            try:
-                return await command(reactor, client)
-            finally:
-                await client.close()
-
-        sys.exit(run(connected, as_json=as_json))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=HELP)
@@ -78,11 +41,8 @@ def main(context: click.Context, /, **options: Any) -> None:
     context.obj = Session(options, directory_given=given)
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-
-
 @main.command()
-@_json_option
+@json_option
 @click.pass_obj
 def nodes(session: Session, as_json: bool) -> None:
     """
@@ -92,14 +52,14 @@ def nodes(session: Session, as_json: bool) -> None:
     async def command(_reactor: Any, client: ControlClient) -> int:
         raw = await client.answer("GET", "/v2/nodes", harmless=True)
         if as_json:
-            return _told(raw)
-        return _listed(node_lines(view(NodesView, raw).nodes))
+            return told(raw)
+        return listed(node_lines(view(NodesView, raw).nodes))
 
     session.run(command, as_json=as_json)
 
 
 @main.command()
-@_json_option
+@json_option
 @click.pass_obj
 def datasets(session: Session, as_json: bool) -> None:
     """
@@ -109,14 +69,14 @@ def datasets(session: Session, as_json: bool) -> None:
     async def command(_reactor: Any, client: ControlClient) -> int:
         raw = await client.answer("GET", "/v2/datasets", harmless=True)
         if as_json:
-            return _told(raw)
-        return _listed(dataset_lines(view(DatasetsView, raw).datasets, await _node_names(client)))
+            return told(raw)
+        return listed(dataset_lines(view(DatasetsView, raw).datasets, await known_node_names(client)))
 
     session.run(command, as_json=as_json)
 
 
 @main.command()
-@_json_option
+@json_option
 @click.pass_obj
 def apps(session: Session, as_json: bool) -> None:
     """
@@ -126,14 +86,14 @@ def apps(session: Session, as_json: bool) -> None:
     async def command(_reactor: Any, client: ControlClient) -> int:
         raw = await client.answer("GET", "/v2/containers", harmless=True)
         if as_json:
-            return _told(raw)
-        return _listed(container_lines(view(ContainersView, raw).containers, await _node_names(client)))
+            return told(raw)
+        return listed(container_lines(view(ContainersView, raw).containers, await known_node_names(client)))
 
     session.run(command, as_json=as_json)
 
 
 @main.command()
-@_json_option
+@json_option
 @click.pass_obj
 def moves(session: Session, as_json: bool) -> None:
     """
@@ -143,9 +103,9 @@ def moves(session: Session, as_json: bool) -> None:
     async def command(_reactor: Any, client: ControlClient) -> int:
         raw = await client.answer("GET", "/v2/moves", harmless=True)
         if as_json:
-            return _told(raw)
+            return told(raw)
         found = view(MovesView, raw).moves
-        return _listed(move_lines(found, await _node_names(client), await _dataset_names(client)))
+        return listed(move_lines(found, await known_node_names(client), await _dataset_names(client)))
 
     session.run(command, as_json=as_json)
 
@@ -154,7 +114,7 @@ def moves(session: Session, as_json: bool) -> None:
 @click.argument("dataset")
 @click.argument("node")
 @click.option("--wait", is_flag=True, help="Follow the move to its end.")
-@_json_option
+@json_option
 @click.pass_obj
 def move(session: Session, dataset: str, node: str, wait: bool, as_json: bool) -> None:
     """
@@ -165,9 +125,9 @@ def move(session: Session, dataset: str, node: str, wait: bool, as_json: bool) -
         known = await client.dataset(dataset)
         before = None if known.last_move is None else known.last_move.move_id
         started = await client.start_move(dataset, node)
-        names = await _node_names(client)
+        names = await known_node_names(client)
         if not wait:
-            way = f"from {_named(started.source, names)} to {_named(started.target, names)}"
+            way = f"from {named(started.source, names)} to {named(started.target, names)}"
             waits = f", waiting for {started.waiting_for}" if started.waiting_for else ""
             return _told_of_move(started, f"{dataset} moves {way}{waits}.", as_json=as_json)
         return await _followed(reactor, client, str(known.dataset_id), before, names, as_json=as_json)
@@ -177,7 +137,7 @@ def move(session: Session, dataset: str, node: str, wait: bool, as_json: bool) -
 
 @main.command()
 @click.argument("dataset_or_move")
-@_json_option
+@json_option
 @click.pass_obj
 def cancel(session: Session, dataset_or_move: str, as_json: bool) -> None:
     """
@@ -190,8 +150,8 @@ def cancel(session: Session, dataset_or_move: str, as_json: bool) -> None:
             click.echo(f"Error: {dataset_or_move} is not moving.", err=True)
             return Exit.FAILED
         cancelled = await client.cancel_move(found.move_id)
-        names = await _node_names(client)
-        text = f"The move to {_named(cancelled.target, names)} is cancelled; {_named(cancelled.source, names)} goes on."
+        names = await known_node_names(client)
+        text = f"The move to {named(cancelled.target, names)} is cancelled; {named(cancelled.source, names)} goes on."
         return _told_of_move(cancelled, text, as_json=as_json)
 
     session.run(command, as_json=as_json)
@@ -199,7 +159,7 @@ def cancel(session: Session, dataset_or_move: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("dataset")
-@_json_option
+@json_option
 @click.pass_obj
 def explain(session: Session, dataset: str, as_json: bool) -> None:
     """
@@ -209,21 +169,21 @@ def explain(session: Session, dataset: str, as_json: bool) -> None:
     async def command(_reactor: Any, client: ControlClient) -> int:
         explanation = await client.explanation(dataset)
         if as_json:
-            return _told(
+            return told(
                 {
                     "dataset_id": str(explanation.dataset_id),
                     "converged": explanation.converged,
                     "lines": list(explanation.lines),
                 }
             )
-        return _listed(list(explanation.lines))
+        return listed(list(explanation.lines))
 
     session.run(command, as_json=as_json)
 
 
 @main.command()
 @click.option("--from", "begun_at", type=click.IntRange(min=0), help="From this revision on.  [default: from now on]")
-@_json_option
+@json_option
 @click.pass_obj
 def events(session: Session, begun_at: int | None, as_json: bool) -> None:
     """
@@ -251,28 +211,13 @@ def events(session: Session, begun_at: int | None, as_json: bool) -> None:
     session.run(command, as_json=as_json)
 
 
-async def _node_names(client: ControlClient) -> dict[NodeId, str]:
-    return node_names((await client.nodes()).nodes)
+for _command in (drain, undrain, remove, readmit):
+    main.add_command(_command)
 
 
 async def _dataset_names(client: ControlClient) -> dict[DatasetId, str]:
     found = (await client.datasets()).datasets
     return {dataset.dataset_id: dataset.name for dataset in found if dataset.name is not None}
-
-
-def _named(node_id: NodeId, names: dict[NodeId, str]) -> str:
-    return names.get(node_id, str(node_id))
-
-
-def _told(data: object) -> int:
-    click.echo(json.dumps(data, indent=1))
-    return Exit.DONE
-
-
-def _listed(lines: list[str]) -> int:
-    for line in lines:
-        click.echo(line)
-    return Exit.DONE
 
 
 def _told_of_move(moved: MoveView, text: str, *, as_json: bool) -> int:

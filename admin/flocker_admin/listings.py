@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from flocker_admin.convergence import container_item, dataset_item, finished_move_text, move_progress_text
-from flocker_admin.views import ContainerView, DatasetView, MoveView, NodeView
+from flocker_admin.views import ContainerView, DatasetView, DrainedView, GroupView, MoveView, NodeView
 from flocker_py.model import DatasetId, NodeId
 from flocker_py.units import bytes_text
 
@@ -33,7 +33,7 @@ def node_lines(nodes: Iterable[NodeView]) -> list[str]:
         (
             node.name or "-",
             node.address or "-",
-            "connected" if node.connected else "away",
+            _node_state(node),
             node.storage or "-",
             node.runtime or "-",
             "-" if node.free_bytes is None else bytes_text(node.free_bytes),
@@ -48,6 +48,37 @@ def node_lines(nodes: Iterable[NodeView]) -> list[str]:
         for failure in node.failures
     ]
     return [*aligned(header, rows), *troubles]
+
+
+def _node_state(node: NodeView) -> str:
+    if node.removed:
+        return "removed"
+    return f"{'connected' if node.connected else 'away'}{', draining' if node.draining else ''}"
+
+
+def drained_lines(node: str, drained: DrainedView, names: Mapping[NodeId, str]) -> list[str]:
+    """
+    What becomes of everything on a node, a line for each group; below those that stay, their reasons.
+    """
+    moves, stays = ("would move", "would stay") if drained.dry_run else ("moves", "stays")
+    lines = [f"{_group_text(it.group)} {moves} to {names.get(it.target, str(it.target))}" for it in drained.placed]
+    lines += [f"{_group_text(group)} is leaving already" for group in drained.leaving]
+    for it in drained.unplaced:
+        lines.append(f"{_group_text(it.group)} {stays}:")
+        lines += [f"    {reason}" for reason in it.reasons]
+    if not lines:
+        lines.append(f"Nothing is on node {node}.")
+    if not drained.dry_run:
+        left = ", and what stays can be asked for again" if drained.unplaced else ""
+        lines.append(f"Node {node} takes nothing new until flockerctl undrain {node}{left}.")
+    return lines
+
+
+def _group_text(group: GroupView) -> str:
+    volumes = ", ".join(dataset.name or str(dataset.dataset_id) for dataset in group.datasets)
+    if group.container is None:
+        return f"volume {volumes}"
+    return f"app {group.container}{f' with volume {volumes}' if volumes else ''}"
 
 
 def dataset_lines(datasets: Iterable[DatasetView], names: Mapping[NodeId, str]) -> list[str]:

@@ -58,6 +58,8 @@ class NodeView(Record):
     node_id: NodeId = value(UUID)
     name: str | None = value((str, _NONE), default=None)
     address: str | None = value((str, _NONE), default=None)
+    draining: bool = value(bool, default=False)
+    removed: bool = value(bool, default=False)
     connected: bool = value(bool)
     storage: str | None = value((str, _NONE), default=None)
     runtime: str | None = value((str, _NONE), default=None)
@@ -73,6 +75,53 @@ class NodesView(Record):
 
     revision: int = value(int)
     nodes: PVector[NodeView] = sequence(NodeView, default=())
+
+
+class NamedDatasetView(Record):
+    """
+    A dataset, for people.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    name: str | None = value((str, _NONE), default=None)
+
+
+class GroupView(Record):
+    """
+    What moves together.
+    """
+
+    container: ContainerName | None = value((str, _NONE), default=None)
+    datasets: PVector[NamedDatasetView] = sequence(NamedDatasetView, default=())
+
+
+class PlacedView(Record):
+    """
+    A group that was sent to another node.
+    """
+
+    group: GroupView = value(GroupView)
+    target: NodeId = value(UUID)
+
+
+class UnplacedView(Record):
+    """
+    A group that found no place, with the reasons.
+    """
+
+    group: GroupView = value(GroupView)
+    reasons: PVector[str] = sequence(str, default=())
+
+
+class DrainedView(Record):
+    """
+    What becomes of everything on a node that is drained.
+    """
+
+    dry_run: bool = value(bool)
+    placed: PVector[PlacedView] = sequence(PlacedView, default=())
+    unplaced: PVector[UnplacedView] = sequence(UnplacedView, default=())
+    leaving: PVector[GroupView] = sequence(GroupView, default=())
 
 
 class MoveView(Record):

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from flocker_control.membership import removed_text
 from flocker_control.service import ControlService, Session
 from flocker_py import __version__, messages, wire
 from flocker_py.assignment import NodeAssignment
@@ -86,6 +87,9 @@ class AgentSession(Link):
             if not isinstance(speaker, NodeIdentity):
                 raise Refused("this port is for agents, with certificates of nodes")
             self._node_id = speaker.node_id
+            removed = removed_text(self._service.state, speaker.node_id)
+            if removed is not None:
+                raise Refused(removed)
             node = self._heard(report)
             self._refuse_second_host(node)
             log_message(message_type="flocker:control:node-came", node_id=str(self._node_id), era=str(node.era))

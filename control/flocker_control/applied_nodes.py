@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from flocker_control.commands import Command, PutNode
+from flocker_control.membership import members
 from flocker_control.state import State
 from flocker_control.steps import Step
 from flocker_py.deployed import DeployedNode, Deployment, NodeReference
@@ -103,16 +104,15 @@ def resolved_nodes(deployment: Deployment, state: State) -> ResolvedNodes:
 
 def _found(state: State, wanted: DeployedNode) -> Node | Complaint:
     if wanted.node_id is not None:
-        node = state.nodes.get(wanted.node_id)
+        by_id = [node for node in members(state) if node.node_id == wanted.node_id]
         pointer: Pointer = ("nodes", wanted.name, "uuid")
-        return node or Complaint(pointer=pointer, text=_unknown_text(state, str(wanted.node_id)))
+        return by_id[0] if by_id else Complaint(pointer=pointer, text=_unknown_text(state, str(wanted.node_id)))
     if wanted.address is None:
-        by_name = [node for node in state.nodes.values() if node.name == wanted.name]
-        hint = "Give its uuid or address, by which it is recognised the first time"
-        text = f"{_unknown_text(state, wanted.name)}. {hint}"
+        by_name = [node for node in members(state) if node.name == wanted.name]
+        text = _unknown_text(state, wanted.name, "Give its uuid or address, by which it is recognised the first time")
         return by_name[0] if by_name else Complaint(pointer=("nodes", wanted.name), text=text)
     pointer = ("nodes", wanted.name, "address")
-    by_address = [node for node in state.nodes.values() if node.address == wanted.address]
+    by_address = [node for node in members(state) if node.address == wanted.address]
     if len(by_address) > 1:
         ids = ", ".join(sorted(str(node.node_id) for node in by_address))
         return Complaint(
@@ -122,18 +122,24 @@ def _found(state: State, wanted: DeployedNode) -> Node | Complaint:
 
 
 def _unlisted(state: State, reference: str) -> NodeId | None:
-    by_address = [node.node_id for node in state.nodes.values() if node.address == reference]
+    by_address = [node.node_id for node in members(state) if node.address == reference]
     if len(by_address) == 1:
         return by_address[0]
-    known = {str(node_id): node_id for node_id in state.nodes}
+    known = {str(node.node_id): node.node_id for node in members(state)}
     return known.get(reference)
 
 
-def _unknown_text(state: State, reference: str) -> str:
-    known = ", ".join(sorted(_described(node) for node in state.nodes.values())) or "none yet"
+def _unknown_text(state: State, reference: str, hint: str = "") -> str:
+    for node in state.nodes.values():
+        if node.removed and reference in (str(node.node_id), node.name, node.address):
+            return (
+                f"node {reference} was removed from this cluster: leave it out, or let it in again: flockerctl readmit"
+                f" {node.node_id}"
+            )
+    known = ", ".join(sorted(_described(node) for node in members(state))) or "none yet"
     return (
         f"no node {reference} has ever connected to the control service: start its agent, or correct this."
-        f" Nodes of the cluster: {known}"
+        f" Nodes of the cluster: {known}{f'. {hint}' if hint else ''}"
     )
 
 

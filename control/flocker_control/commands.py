@@ -12,6 +12,7 @@ swap a dataset or a port in one ``ApplyAll``.
 - The names of nodes are unique, and so are those of datasets that are not deleted.
 - A container asks for nothing that the runtime of its node can't do.
 - A dataset isn't sent where there is no room for it, as far as the nodes have told.
+- Nothing new is put on a node that is drained or was removed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from flocker_control.limits import (
     name_complaint,
     text_complaint,
 )
+from flocker_control.membership import called, closed, holdings, members
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.stash_wishes import DropStash, MountStash, wishing
 from flocker_control.state import Changes, State, Stored, changed, key_of
@@ -171,6 +173,38 @@ class PutNode(Record):
     labels: PMap[str, str] | None = value((PMap, _NONE), default=None)
 
 
+class DrainNode(Record):
+    """
+    Put nothing new on a node. What is there goes elsewhere by commands of its own: see ``flocker_control.placement``.
+    """
+
+    node_id: NodeId = value(UUID)
+
+
+class UndrainNode(Record):
+    """
+    Let a node be used again. What has left it stays where it is.
+    """
+
+    node_id: NodeId = value(UUID)
+
+
+class RemoveNode(Record):
+    """
+    Take a node that has nothing any more out of the cluster. Doing it twice is harmless.
+    """
+
+    node_id: NodeId = value(UUID)
+
+
+class ReadmitNode(Record):
+    """
+    Let a node that was removed be part of the cluster again. If its name was given to another, it has none.
+    """
+
+    node_id: NodeId = value(UUID)
+
+
 class StartMove(Record):
     """
     Move a dataset, together with the container that uses it and all that this container uses.
@@ -208,6 +242,10 @@ Command = (
     | PutContainer
     | RemoveContainer
     | PutNode
+    | DrainNode
+    | UndrainNode
+    | RemoveNode
+    | ReadmitNode
     | StartMove
     | CancelMove
     | Failover
@@ -304,6 +342,14 @@ def _applied(state: State, command: Command, observed: PMap[NodeId, NodeObservat
             return Changes().delete(f"container/{command.name}")
         case PutNode():
             return _with_node(state, command)
+        case DrainNode():
+            return _with_draining(state, command.node_id, draining=True)
+        case UndrainNode():
+            return _with_draining(state, command.node_id, draining=False)
+        case RemoveNode():
+            return _without_node(state, command.node_id, observed)
+        case ReadmitNode():
+            return _readmitted(state, command.node_id)
         case StartMove():
             return _moving(state, command)
         case CancelMove():
@@ -439,6 +485,38 @@ def _with_node(state: State, command: PutNode) -> Changes | Refusal:
     node = state.nodes.get(command.node_id, Node(node_id=command.node_id))
     given = {"name": command.name, "address": command.address, "labels": command.labels}
     return Changes().put(node.set(**{field: text for field, text in given.items() if text is not None}))
+
+
+def _with_draining(state: State, node_id: NodeId, *, draining: bool) -> Changes | Refusal:
+    node = state.nodes.get(node_id)
+    if node is None:
+        return Refusal.of(RefusalCode.NODE_UNKNOWN, f"there is no node {node_id}")
+    if node.removed:
+        return closed(state, node_id, key_of(node)) or Changes()
+    return Changes().put(node.set(draining=draining))
+
+
+def _without_node(state: State, node_id: NodeId, observed: PMap[NodeId, NodeObservation]) -> Changes | Refusal:
+    node = state.nodes.get(node_id)
+    if node is None:
+        return Refusal.of(RefusalCode.NODE_UNKNOWN, f"there is no node {node_id}")
+    held = tuple(holdings(state, node_id, observed))
+    if held and not node.removed:
+        name = called(state, node_id)
+        return Refusal.of(
+            RefusalCode.NODE_IN_USE,
+            f"node {name} can't be removed before it has nothing any more (flockerctl drain {name}): {'; '.join(held)}",
+            key_of(node),
+        )
+    return Changes().put(node.set(removed=True, draining=False))
+
+
+def _readmitted(state: State, node_id: NodeId) -> Changes | Refusal:
+    node = state.nodes.get(node_id)
+    if node is None:
+        return Refusal.of(RefusalCode.NODE_UNKNOWN, f"there is no node {node_id}")
+    taken = any(other.name == node.name for other in members(state) if other.node_id != node_id)
+    return Changes().put(node.set(removed=False, name=None if taken else node.name))
 
 
 # -- moves -------------------------------------------------------------------------------------------------------------

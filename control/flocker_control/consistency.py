@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from pyrsistent import PMap
 
+from flocker_control.membership import called, closed, is_on, members
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.state import Changes, State, key_of
 from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId, PartitionPolicy
@@ -38,12 +39,14 @@ def inconsistencies(
             yield from _node_complaints(after, record)
     for dataset in put_datasets:
         yield from _name_complaints(after, dataset)
+        yield from _place_complaints(before, after, dataset)
         yield from _room_complaints(before, after, dataset, observed)
         yield from _lease_complaints(before, after, dataset, observed)
     touched = {dataset.dataset_id for dataset in put_datasets}
     touched |= {mount.dataset_id for container in put_containers for mount in container.mounts}
     yield from _mount_complaints(after, touched)
     for container in put_containers:
+        yield from _place_complaints(before, after, container)
         yield from _port_complaints(after, container)
         needs = _needs(container)
         known = before.containers.get(container.name)
@@ -53,7 +56,9 @@ def inconsistencies(
 
 
 def _node_complaints(state: State, node: Node) -> Iterator[Refusal]:
-    for other in state.nodes.values():
+    if node.removed:
+        return
+    for other in members(state):
         if other.node_id != node.node_id and node.name is not None and other.name == node.name:
             yield Refusal.of(
                 RefusalCode.NAME_IN_USE, f"node {other.node_id} is called {node.name} already", key_of(node)
@@ -70,6 +75,21 @@ def _name_complaints(state: State, dataset: Dataset) -> Iterator[Refusal]:
             )
 
 
+def _place_complaints(before: State, after: State, record: Dataset | Container) -> Iterator[Refusal]:
+    if isinstance(record, Dataset):
+        known, node_id = before.datasets.get(record.dataset_id), record.primary
+        stays = record.deleted or (known is not None and known.primary == node_id)
+    else:
+        present, node_id = before.containers.get(record.name), record.node_id
+        stays = present is not None and present.node_id == node_id
+    # What is there already may stay: whoever cancels a move away from a node puts nothing new on it.
+    if stays or is_on(before, record, node_id):
+        return
+    refusal = closed(after, node_id, key_of(record))
+    if refusal is not None:
+        yield refusal
+
+
 def _room_complaints(
     before: State, after: State, dataset: Dataset, observed: PMap[NodeId, NodeObservation]
 ) -> Iterator[Refusal]:
@@ -81,11 +101,14 @@ def _room_complaints(
     # A target that holds a copy already needs less, and how much less is known to the pools alone.
     if seen is None or target is None or not target.storage_known or dataset.dataset_id in target.datasets:
         return
-    if seen.used_bytes > target.free_bytes:
+    room_bytes = room_left_bytes(after, dataset.primary, target, observed, besides=dataset.dataset_id)
+    if seen.used_bytes > room_bytes:
+        promised_bytes = target.free_bytes - room_bytes
+        others = f", of which {bytes_text(promised_bytes)} are for what is on its way there" if promised_bytes else ""
         yield Refusal.of(
             RefusalCode.TARGET_WITHOUT_ROOM,
             f"the dataset {_called(after, dataset.dataset_id)} holds {bytes_text(seen.used_bytes)}, and node"
-            f" {_node_called(after, dataset.primary)} has room for {bytes_text(target.free_bytes)} only: make room"
+            f" {called(after, dataset.primary)} has room for {bytes_text(target.free_bytes)} only{others}: make room"
             " there, or choose another node",
             key_of(dataset),
         )
@@ -101,10 +124,36 @@ def _lease_complaints(
         yield Refusal.of(
             RefusalCode.FIELD_NOT_SUPPORTED,
             f"dataset {_called(after, dataset.dataset_id)}: on_partition: fence can't be kept by the runtime"
-            f" {node.runtime} of node {_node_called(after, dataset.primary)}, whose containers go on when the agent is"
+            f" {node.runtime} of node {called(after, dataset.primary)}, whose containers go on when the agent is"
             " killed; keep it, or choose a node with another runtime",
             key_of(dataset),
         )
+
+
+def room_left_bytes(
+    state: State,
+    node_id: NodeId,
+    node: NodeObservation,
+    observed: PMap[NodeId, NodeObservation],
+    *,
+    besides: DatasetId | None = None,
+) -> int:
+    """
+    The room in a node's pool, less what is still to come of the datasets on their way there.
+
+    :param besides: a dataset that doesn't count.
+    """
+    room_bytes = node.free_bytes
+    for dataset in state.datasets.values():
+        if dataset.primary != node_id or dataset.deleted or dataset.dataset_id == besides:
+            continue
+        owner = state.ownerships[dataset.dataset_id].owner
+        source = observed.get(owner)
+        seen = None if source is None or owner == node_id else source.datasets.get(dataset.dataset_id)
+        if seen is not None:
+            there = node.datasets.get(dataset.dataset_id)
+            room_bytes -= max(0, seen.used_bytes - (0 if there is None else there.used_bytes))
+    return max(0, room_bytes)
 
 
 def _mount_complaints(state: State, touched: set[DatasetId]) -> Iterator[Refusal]:
@@ -142,8 +191,8 @@ def _use_complaints(state: State, container: Container, dataset_id: DatasetId) -
     elif dataset.primary != container.node_id:
         yield Refusal.of(
             RefusalCode.DATASET_ELSEWHERE,
-            f"the container {container.name} is wanted on node {_node_called(state, container.node_id)}, but the"
-            f" dataset {_called(state, dataset_id)} that it uses on node {_node_called(state, dataset.primary)}:"
+            f"the container {container.name} is wanted on node {called(state, container.node_id)}, but the"
+            f" dataset {_called(state, dataset_id)} that it uses on node {called(state, dataset.primary)}:"
             " move them together",
             key_of(dataset),
         )
@@ -161,7 +210,7 @@ def _port_complaints(state: State, container: Container) -> Iterator[Refusal]:
                 yield Refusal.of(
                     RefusalCode.PORT_IN_USE,
                     f"the external port {port.external}/{port.protocol} of node"
-                    f" {_node_called(state, container.node_id)} is used by container {other.name}, and can't be used by"
+                    f" {called(state, container.node_id)} is used by container {other.name}, and can't be used by"
                     f" container {container.name} too",
                     key_of(container),
                 )
@@ -177,7 +226,7 @@ def _field_complaints(
         yield Refusal.of(
             RefusalCode.FIELD_NOT_SUPPORTED,
             f"container {container.name}: {field} can't be done by the runtime {node.runtime} of node"
-            f" {_node_called(state, container.node_id)}; leave it out, or choose another node",
+            f" {called(state, container.node_id)}; leave it out, or choose another node",
             key_of(container),
         )
 
@@ -196,8 +245,3 @@ def _needs(container: Container) -> set[str]:
 def _called(state: State, dataset_id: DatasetId) -> str:
     dataset = state.datasets.get(dataset_id)
     return str(dataset_id) if dataset is None or dataset.name is None else dataset.name
-
-
-def _node_called(state: State, node_id: NodeId) -> str:
-    node = state.nodes.get(node_id)
-    return str(node_id) if node is None or node.name is None else node.name

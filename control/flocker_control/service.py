@@ -91,7 +91,7 @@ class Session(Protocol):
 
     def replaced(self) -> None:
         """
-        Another session of the same node has taken over: end this one.
+        It is over: another session of the same node has taken its place, or the node was removed. End it.
         """
         ...
 
@@ -496,6 +496,14 @@ class ControlService:
         for record in changes.puts.values():
             if isinstance(record, Node) and record.node_id not in known_before:
                 self._assign(record.node_id)
+            if isinstance(record, Node) and record.removed:
+                self._end_session(record.node_id)
+
+    def _end_session(self, node_id: NodeId) -> None:
+        session = self._sessions.get(node_id)
+        if session is not None:
+            self.node_went(session, node_id)
+            session.replaced()
 
     def _index(self, container: Container) -> None:
         for mount in container.mounts:

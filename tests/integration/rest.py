@@ -149,7 +149,7 @@ class RestCluster:
             storage="memory",
             runtime="process",
             container_fields=pvector(PROCESS_FIELDS),
-            free_bytes=10**9,
+            free_bytes=fields.pop("free_bytes", 10**9),
             storage_known=True,
             runtime_known=True,
             datasets=pmap({dataset.dataset_id: dataset for dataset in datasets}),

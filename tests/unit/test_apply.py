@@ -199,6 +199,26 @@ class TestNodes:
 
         assert (pointer, True) == (found, "n1 at 192.0.2.1, n2 at 192.0.2.2" in text)
 
+    @pytest.mark.parametrize(
+        ("described", "pointer"),
+        [
+            ({}, ("nodes", "n2")),
+            ({"uuid": str(B)}, ("nodes", "n2", "uuid")),
+            ({"address": "192.0.2.2"}, ("nodes", "n2", "address")),
+        ],
+        ids=str,
+    )
+    def test_removed(self, described: dict[str, str], pointer: tuple[str, ...]) -> None:
+        """
+        A node that was removed from the cluster is none of its nodes, and the complaint says how it would become one.
+        """
+        present = state(Node(node_id=B, name="n2", address="192.0.2.2", removed=True))
+
+        [(found, text)] = complaints(present, nodes={"n2": described})
+
+        assert pointer == found
+        assert text.endswith(f"was removed from this cluster: leave it out, or let it in again: flockerctl readmit {B}")
+
     def test_cluster_without_nodes(self) -> None:
         """
         Where no agent has ever connected, that is what the complaint says.

@@ -21,13 +21,18 @@ from flocker_control.commands import (
     Command,
     CreateDataset,
     DeleteDataset,
+    DrainNode,
     PutContainer,
     PutNode,
+    ReadmitNode,
     RemoveContainer,
+    RemoveNode,
     RenameDataset,
     ResizeDataset,
     StartMove,
+    UndrainNode,
 )
+from flocker_control.membership import removed_text
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.state import Changes, State, Stored, changed
 from flocker_py.model import (
@@ -36,6 +41,7 @@ from flocker_py.model import (
     Dataset,
     DatasetId,
     FinishedMove,
+    Guid,
     Link,
     Mount,
     Move,
@@ -52,7 +58,7 @@ from flocker_py.model import (
     RestartPolicy,
     StartFailurePolicy,
 )
-from flocker_py.observed import DatasetObservation, NodeObservation
+from flocker_py.observed import ContainerObservation, ContainerPhase, DatasetObservation, NodeObservation
 from flocker_py.storage import Role
 
 A, B, C = (NodeId(UUID(int=number)) for number in (0xA, 0xB, 0xC))
@@ -689,6 +695,178 @@ class TestNodes:
         What can't be a name, an address or a label is refused.
         """
         assert RefusalCode.VALUE_REFUSED == refusal(state(), PutNode(node_id=C, **fields))[0]
+
+
+class TestNodesThatGo:
+    """
+    Nodes that are drained, removed, and let in again.
+    """
+
+    DRAINING = (Node(node_id=B, name="beta", draining=True),)
+    REMOVED = (Node(node_id=B, name="beta", removed=True),)
+
+    def test_drain(self) -> None:
+        """
+        A drained node says so, and nothing else changes.
+        """
+        assert puts(Node(node_id=A, name="alpha", draining=True)) == decide(state(*OWNED), DrainNode(node_id=A))
+
+    def test_undrain(self) -> None:
+        """
+        Its end is the same the other way round.
+        """
+        assert puts(Node(node_id=B, name="beta")) == decide(state(*self.DRAINING), UndrainNode(node_id=B))
+
+    @pytest.mark.parametrize("command", [DrainNode, UndrainNode, RemoveNode, ReadmitNode])
+    def test_unknown(self, command: type[DrainNode | UndrainNode | RemoveNode | ReadmitNode]) -> None:
+        """
+        A node has to be known.
+        """
+        assert RefusalCode.NODE_UNKNOWN == refusal(state(), command(node_id=C))[0]
+
+    @pytest.mark.parametrize("command", [DrainNode, UndrainNode])
+    def test_drain_what_was_removed(self, command: type[DrainNode | UndrainNode]) -> None:
+        """
+        A node that was removed has nothing to drain.
+        """
+        assert RefusalCode.NODE_REMOVED == refusal(state(*self.REMOVED), command(node_id=B))[0]
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            CreateDataset(dataset_id=D2, primary=B),
+            ChangePrimary(dataset_id=D1, primary=B),
+            StartMove(dataset_id=D1, target=B),
+            PutContainer(container=container("web", B)),
+            PutContainer(container=container("db", B, D1)),
+        ],
+        ids=["dataset", "primary", "move", "container", "container that moves"],
+    )
+    @pytest.mark.parametrize(
+        ("node", "code"),
+        [(DRAINING, RefusalCode.NODE_DRAINING), (REMOVED, RefusalCode.NODE_REMOVED)],
+        ids=["draining", "removed"],
+    )
+    def test_takes_nothing_new(self, command: Command, node: tuple[Node], code: RefusalCode) -> None:
+        """
+        Nothing new is put on such a node, and whoever asks by name is told why.
+        """
+        present = state(*OWNED, *node, container("db", A, D1))
+
+        found = commands.refusals(present, command, pmap())
+        assert code in {one.code for one in found}
+        assert all("flockerctl" in one.text for one in found if one.code is code)
+
+    @pytest.mark.parametrize(
+        ("records", "command"),
+        [
+            ((dataset(primary=B), ownership(owner=B)), RenameDataset(dataset_id=D1, name="new")),
+            ((dataset(primary=B), ownership(owner=B)), DeleteDataset(dataset_id=D1)),
+            ((container("web", B),), PutContainer(container=container("web", B, cpu_shares=7))),
+            ((dataset(primary=A), moving().set(owner=B)), ChangePrimary(dataset_id=D1, primary=B)),
+            (
+                (dataset(primary=A), moving().set(owner=B), container("db", A, D1)),
+                StartMove(dataset_id=D1, target=B),
+            ),
+        ],
+        ids=["rename", "delete", "redefine", "cancel", "cancel with container"],
+    )
+    def test_what_is_there_may_stay(self, records: tuple[Stored, ...], command: Command) -> None:
+        """
+        What is on a node that is being drained can be changed, and a move away from it be cancelled.
+        """
+        assert isinstance(commands.decide(state(*self.DRAINING, *records), command, pmap()), Changes)
+
+    def test_remove(self) -> None:
+        """
+        A node that has nothing is removed, and is remembered as such; doing it twice is harmless.
+        """
+        present = state(*OWNED, *self.DRAINING, container("web", A))
+
+        assert puts(*self.REMOVED) == decide(present, RemoveNode(node_id=B))
+        assert Changes() == decide(state(*self.REMOVED), RemoveNode(node_id=B))
+
+    @pytest.mark.parametrize(
+        ("records", "held"),
+        [
+            ((dataset(D2, B, name="pg"), ownership(D2, B)), "owned by it: dataset pg"),
+            ((dataset(D2, B, deleted=True), ownership(D2, B)), f"owned by it: dataset {D2}"),
+            ((dataset(D2, A), moving(D2)), f"moving from or to it: dataset {D2}"),
+            ((dataset(D2, B), ownership(D2, A)), f"wanted there: dataset {D2}"),
+            (
+                (dataset(D2, A), ownership(D2, A, handed_over=pmap({B: Guid(7)}))),
+                f"not yet removed from it: its former copy of dataset {D2}",
+            ),
+            ((container("web", B),), "wanted there: container web"),
+        ],
+        ids=["owned", "being deleted", "moving", "wanted", "former copy", "container"],
+    )
+    def test_still_has_something(self, records: tuple[Stored, ...], held: str) -> None:
+        """
+        A node that has something is not removed, and what it has is named.
+        """
+        code, text = refusal(state(*records), RemoveNode(node_id=B))
+
+        assert (RefusalCode.NODE_IN_USE, True) == (code, text.endswith(f"(flockerctl drain beta): {held}"))
+
+    def test_reports_something(self) -> None:
+        """
+        Nor is one that reports data or running containers, whatever the records say.
+        """
+        name = ContainerName("web")
+        running = ContainerObservation(name=name, phase=ContainerPhase.RUNNING)
+        ended = ContainerObservation(name=ContainerName("old"), phase=ContainerPhase.EXITED)
+        node = node_report(B, observation(D1, 0), observation(D3, 0))
+        node = node.set(containers=pmap({name: running, ended.name: ended}))
+
+        found = commands.decide(state(dataset(name="pg"), ownership()), RemoveNode(node_id=B), pmap({B: node}))
+        assert isinstance(found, Refusal)
+        assert found.text.endswith(
+            f": running there: container web; in its pool: dataset pg; in its pool: dataset {D3}"
+        )
+
+    def test_destroyed_datasets_are_nowhere(self) -> None:
+        """
+        What was deleted, and is gone, keeps no node.
+        """
+        present = state(dataset(D2, B, deleted=True), ownership(D2, B, destroyed=True))
+
+        assert puts(*self.REMOVED) == decide(present, RemoveNode(node_id=B))
+
+    def test_nothing_of_others(self) -> None:
+        """
+        Deleted datasets that are wanted there keep no node either, when they belong to another.
+        """
+        present = state(dataset(D2, B, deleted=True), ownership(D2, A))
+
+        assert puts(*self.REMOVED) == decide(present, RemoveNode(node_id=B))
+
+    def test_removed_text(self) -> None:
+        """
+        The agent of a node that was removed is told so, with the way back; others are heard.
+        """
+        told = removed_text(state(*self.REMOVED), B)
+
+        assert told is not None
+        assert f"flockerctl readmit {B}" in told
+        assert (removed_text(state(), B), removed_text(state(), C)) == (None, None)
+
+    def test_readmit(self) -> None:
+        """
+        A node that is let in again has the name that it had.
+        """
+        assert puts(Node(node_id=B, name="beta")) == decide(state(*self.REMOVED), ReadmitNode(node_id=B))
+
+    def test_readmit_without_its_name(self) -> None:
+        """
+        Unless that was given to another node meanwhile, which is no mistake.
+        """
+        present = state(*self.REMOVED)
+        named = decide(present, PutNode(node_id=C, name="beta"))
+        assert isinstance(named, Changes)
+
+        after = changed(present, named, revision=6)
+        assert puts(Node(node_id=B)) == decide(after, ReadmitNode(node_id=B))
 
 
 class TestStartMove:

@@ -6,10 +6,24 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import pytest
 from pyrsistent import pvector
 
-from flocker_admin.listings import aligned, container_lines, dataset_lines, move_lines, node_lines
-from flocker_admin.views import ContainerView, DatasetView, FailureView, MountView, MoveView, NodeView, node_names
+from flocker_admin.listings import aligned, container_lines, dataset_lines, drained_lines, move_lines, node_lines
+from flocker_admin.views import (
+    ContainerView,
+    DatasetView,
+    DrainedView,
+    FailureView,
+    GroupView,
+    MountView,
+    MoveView,
+    NamedDatasetView,
+    NodeView,
+    PlacedView,
+    UnplacedView,
+    node_names,
+)
 from flocker_py.model import ContainerName, DatasetId, MoveId, NodeId
 
 N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
@@ -65,6 +79,70 @@ def test_nodes() -> None:
         f"-     -          away       -        -        -      -        {N2}",
         "n1: db: no room (PoolFull)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({"connected": True, "draining": True}, "connected, draining"),
+        ({"connected": False, "draining": True}, "away, draining"),
+        ({"connected": False, "removed": True}, "removed"),
+    ],
+    ids=["draining", "away", "removed"],
+)
+def test_nodes_that_go(fields: dict[str, bool], state: str) -> None:
+    """
+    A node that is drained or removed says so.
+    """
+    assert state in node_lines([NodeView(node_id=N1, **fields)])[1]
+
+
+DB = GroupView(container=ContainerName("db"), datasets=pvector([NamedDatasetView(dataset_id=PG, name="pg")]))
+WEB = GroupView(container=ContainerName("web"))
+LONE = GroupView(datasets=pvector([NamedDatasetView(dataset_id=PG)]))
+
+
+@pytest.mark.parametrize(
+    ("drained", "expected"),
+    [
+        (DrainedView(dry_run=True), ["Nothing is on node n1."]),
+        (
+            DrainedView(
+                dry_run=False,
+                placed=pvector([PlacedView(group=DB, target=N1), PlacedView(group=LONE, target=N2)]),
+                leaving=pvector([WEB]),
+            ),
+            [
+                "app db with volume pg moves to n1",
+                f"volume {PG} moves to {N2}",
+                "app web is leaving already",
+                "Node n1 takes nothing new until flockerctl undrain n1.",
+            ],
+        ),
+        (
+            DrainedView(
+                dry_run=True,
+                placed=pvector([PlacedView(group=WEB, target=N1)]),
+                unplaced=pvector([UnplacedView(group=DB, reasons=pvector(["no room", "no port"]))]),
+            ),
+            ["app web would move to n1", "app db with volume pg would stay:", "    no room", "    no port"],
+        ),
+        (
+            DrainedView(dry_run=False, unplaced=pvector([UnplacedView(group=WEB, reasons=pvector(["no other node"]))])),
+            [
+                "app web stays:",
+                "    no other node",
+                "Node n1 takes nothing new until flockerctl undrain n1, and what stays can be asked for again.",
+            ],
+        ),
+    ],
+    ids=["nothing", "all goes", "dry run", "one stays"],
+)
+def test_drained(drained: DrainedView, expected: list[str]) -> None:
+    """
+    What becomes of everything on a node is said, with the reasons of what stays.
+    """
+    assert drained_lines("n1", drained, {N1: "n1"}) == expected
 
 
 def test_name_of_a_node() -> None:

@@ -88,6 +88,8 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "name": nullable(TEXT),
             "address": nullable(TEXT),
             "labels": texts_by_name(TEXT),
+            "draining": BOOLEAN,
+            "removed": BOOLEAN,
             "connected": BOOLEAN,
             "storage": nullable(TEXT),
             "runtime": nullable(TEXT),
@@ -98,6 +100,20 @@ V2_SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "Nodes": closed({"revision": COUNT, "nodes": array(ref("Node"))}),
+    "Group": closed(
+        {"container": nullable(TEXT), "datasets": array(closed({"dataset_id": UUID_TEXT, "name": nullable(TEXT)}))},
+        description="what moves together",
+    ),
+    "DrainNode": closed({}, {"dry_run": BOOLEAN}, description="dry_run: only say what would be done"),
+    "Drained": closed(
+        {
+            "node_id": UUID_TEXT,
+            "dry_run": BOOLEAN,
+            "placed": array(closed({"group": ref("Group"), "target": UUID_TEXT})),
+            "unplaced": array(closed({"group": ref("Group"), "reasons": array(TEXT)})),
+            "leaving": array(ref("Group"), description="on their way to another node already"),
+        }
+    ),
     "Move": closed(
         {
             "move_id": nullable(UUID_TEXT),

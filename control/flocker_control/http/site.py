@@ -43,6 +43,7 @@ from flocker_control.http.v2_containers import CONTAINER_ROUTES
 from flocker_control.http.v2_datasets import DATASET_ROUTES
 from flocker_control.http.v2_deployments import DEPLOYMENT_ROUTES
 from flocker_control.http.v2_moves import MOVE_ROUTES
+from flocker_control.http.v2_nodes import NODE_ROUTES
 from flocker_control.http.validation import Schemas
 from flocker_control.service import ControlService
 from flocker_py.clock import Clock
@@ -59,6 +60,7 @@ async def openapi(_api: Api, _call: Call) -> Answer:
 
 ROUTES: tuple[Route, ...] = (
     *V1_ROUTES,
+    *NODE_ROUTES,
     *DATASET_ROUTES,
     *CONTAINER_ROUTES,
     *MOVE_ROUTES,

@@ -1,5 +1,5 @@
 """
-``/v2``: version, nodes and datasets.
+``/v2``: version and datasets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from flocker_control.commands import (
 from flocker_control.http.answers import Answer
 from flocker_control.http.naming import known_dataset, known_node
 from flocker_control.http.routes import Api, Call, Route, route
-from flocker_control.http.views_v2 import View, dataset_view, node_view
+from flocker_control.http.views_v2 import View, dataset_view
 from flocker_py import __version__
 from flocker_py.model import DatasetId, OverrunPolicy, StartFailurePolicy
 
@@ -39,15 +39,6 @@ async def version(_api: Api, _call: Call) -> Answer:
     What runs here.
     """
     return Answer(body={"version": __version__, "api": ["v1", "v2"]})
-
-
-async def nodes(api: Api, _call: Call) -> Answer:
-    """
-    All nodes that ever were part of the cluster.
-    """
-    state = api.service.state
-    views = [node_view(state, node_id, api.service.nodes.get(node_id)) for node_id in sorted(state.nodes)]
-    return Answer(body={"revision": state.revision, "nodes": views})
 
 
 def present_view(api: Api, dataset_id: DatasetId) -> View:
@@ -160,7 +151,6 @@ _REFUSED = {400: "The body is refused."}
 
 DATASET_ROUTES: tuple[Route, ...] = (
     route("GET", "/v2/version", version, {200: "Version"}, summary="What runs here"),
-    route("GET", "/v2/nodes", nodes, {200: "Nodes"}, summary="All nodes that ever were part of the cluster"),
     route(
         "GET",
         "/v2/datasets",

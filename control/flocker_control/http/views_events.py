@@ -40,7 +40,7 @@ def _change_view(state: State, record: Stored) -> dict[str, Any]:
     match record:
         case Node():
             kind, identity, name = "node", str(record.node_id), record.name
-            text = f"at {record.address or 'an unknown address'}"
+            text = f"at {record.address or 'an unknown address'}{_node_text(record)}"
         case Dataset():
             kind, identity, name = "dataset", str(record.dataset_id), record.name
             text = "to be deleted" if record.deleted else f"wanted on node {_node_called(state, record.primary)}"
@@ -64,6 +64,12 @@ def _change_view(state: State, record: Stored) -> dict[str, Any]:
     called = name or identity
     subject = f"{_SUBJECTS.get(kind, kind)} {called}"
     return {"kind": kind, "id": identity, "name": name, "deleted": False, "text": f"{subject}: {text}"}
+
+
+def _node_text(node: Node) -> str:
+    if node.removed:
+        return ", removed from the cluster"
+    return ", being drained" if node.draining else ""
 
 
 def _ownership_text(state: State, ownership: Ownership) -> str:

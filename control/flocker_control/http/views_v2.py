@@ -32,6 +32,8 @@ def node_view(state: State, node_id: NodeId, seen: NodeObservation | None) -> Vi
         "name": node.name,
         "address": node.address if seen is None else seen.address,
         "labels": dict(node.labels),
+        "draining": node.draining,
+        "removed": node.removed,
         "connected": seen is not None,
         "storage": None if seen is None else seen.storage,
         "runtime": None if seen is None else seen.runtime,

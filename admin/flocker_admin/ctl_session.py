@@ -1,0 +1,87 @@
+"""
+What the commands of ``flockerctl`` share.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+
+from flocker_admin.client import ControlClient
+from flocker_admin.connecting import CONTROL_VARIABLE, ControlAddress, user_credential
+from flocker_admin.exits import Exit
+from flocker_admin.running import run, tell
+from flocker_admin.views import node_names
+from flocker_py.errors import FlockerError
+from flocker_py.model import NodeId
+
+Command = Callable[[Any, ControlClient], Awaitable[int]]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+
+
+class Session:
+    """
+    What all commands share: how to get at the cluster, and how to tell.
+    """
+
+    def __init__(self, options: dict[str, Any], *, directory_given: bool) -> None:
+        self._options = options
+        self._directory_given = directory_given
+
+    def run(self, command: Command, *, as_json: bool) -> None:
+        """
+        Run a command with a client, and exit with its status.
+        """
+        address: ControlAddress | None = self._options["control"]
+        if address is None:
+            raise click.UsageError(f"Where is the control service? Give --control, or set {CONTROL_VARIABLE}.")
+        files = {name: self._options[name] for name in ("certificates_directory", "user", "cacert", "cert", "key")}
+        try:
+            credential = user_credential(**files, directory_given=self._directory_given)
+        except FlockerError as error:
+            sys.exit(tell(error, as_json=as_json))
+
+        async def connected(reactor: Any) -> int:
+            client = ControlClient(reactor, credential, address.host, address.port)
+            try:
+                return await command(reactor, client)
+            finally:
+                await client.close()
+
+        sys.exit(run(connected, as_json=as_json))
+
+
+async def known_node_names(client: ControlClient) -> dict[NodeId, str]:
+    """
+    What to call each node.
+    """
+    return node_names((await client.nodes()).nodes)
+
+
+def named(node_id: NodeId, names: dict[NodeId, str]) -> str:
+    """
+    What to call a node.
+    """
+    return names.get(node_id, str(node_id))
+
+
+def told(data: object) -> int:
+    """
+    Write JSON.
+    """
+    click.echo(json.dumps(data, indent=1))
+    return Exit.DONE
+
+
+def listed(lines: list[str]) -> int:
+    """
+    Write lines.
+    """
+    for line in lines:
+        click.echo(line)
+    return Exit.DONE
