@@ -300,14 +300,15 @@ class ControlClient:
         """
         return await self.answer("POST", f"/v2/nodes/{_quoted(node)}/undrain", {}, harmless=True)
 
-    async def remove_node(self, node: str) -> Any:
+    async def remove_node(self, node: str, *, is_dead: bool) -> Any:
         """
         Take a node that has nothing any more out of the cluster; the node as it came.
 
+        :param is_dead: it never comes back, and nothing is waited for that it may still have.
         :raises NotFound: there is no such node.
         :raises RequestRefused: it still has something; the text names everything.
         """
-        return await self.answer("DELETE", f"/v2/nodes/{_quoted(node)}")
+        return await self.answer("DELETE", f"/v2/nodes/{_quoted(node)}{'?is_dead=true' if is_dead else ''}")
 
     async def readmit_node(self, node: str) -> Any:
         """

@@ -56,15 +56,16 @@ def undrain(session: Session, node: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("node")
+@click.option("--is-dead", is_flag=True, help="It never comes back: wait for nothing that it may still have.")
 @json_option
 @click.pass_obj
-def remove(session: Session, node: str, as_json: bool) -> None:
+def remove(session: Session, node: str, is_dead: bool, as_json: bool) -> None:
     """
     Take NODE, which has nothing any more, out of the cluster. Its agent is heard no more.
     """
 
     async def command(_reactor: Any, client: ControlClient) -> int:
-        raw = await client.remove_node(node)
+        raw = await client.remove_node(node, is_dead=is_dead)
         text = f"Node {node} is removed. Stop its agent; to let it in again: flockerctl readmit {raw['node_id']}"
         return told(raw) if as_json else listed([text])
 

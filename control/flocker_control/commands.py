@@ -33,7 +33,7 @@ from flocker_control.limits import (
     name_complaint,
     text_complaint,
 )
-from flocker_control.membership import called, closed, holdings, members
+from flocker_control.membership import closed, holdings, members, node_called, without_leftovers
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.stash_wishes import DropStash, MountStash, wishing
 from flocker_control.state import Changes, State, Stored, changed, key_of
@@ -192,9 +192,13 @@ class UndrainNode(Record):
 class RemoveNode(Record):
     """
     Take a node that has nothing any more out of the cluster. Doing it twice is harmless.
+
+    :param is_dead: the operator's word that it never comes back: nothing is waited for that it may still have of what
+        belongs to others.
     """
 
     node_id: NodeId = value(UUID)
+    is_dead: bool = value(bool, default=False)
 
 
 class ReadmitNode(Record):
@@ -347,7 +351,7 @@ def _applied(state: State, command: Command, observed: PMap[NodeId, NodeObservat
         case UndrainNode():
             return _with_draining(state, command.node_id, draining=False)
         case RemoveNode():
-            return _without_node(state, command.node_id, observed)
+            return _without_node(state, command, observed)
         case ReadmitNode():
             return _readmitted(state, command.node_id)
         case StartMove():
@@ -496,19 +500,25 @@ def _with_draining(state: State, node_id: NodeId, *, draining: bool) -> Changes 
     return Changes().put(node.set(draining=draining))
 
 
-def _without_node(state: State, node_id: NodeId, observed: PMap[NodeId, NodeObservation]) -> Changes | Refusal:
+def _without_node(state: State, command: RemoveNode, observed: PMap[NodeId, NodeObservation]) -> Changes | Refusal:
+    node_id = command.node_id
     node = state.nodes.get(node_id)
     if node is None:
         return Refusal.of(RefusalCode.NODE_UNKNOWN, f"there is no node {node_id}")
-    held = tuple(holdings(state, node_id, observed))
-    if held and not node.removed:
-        name = called(state, node_id)
+    if node.removed:
+        return Changes()
+    name = node_called(state, node_id)
+    if command.is_dead and node_id in observed:
+        return Refusal.of(RefusalCode.NODE_IN_USE, f"node {name} is connected, and so it isn't dead", key_of(node))
+    held = tuple(holdings(state, node_id, observed, leftovers=not command.is_dead))
+    if held:
         return Refusal.of(
             RefusalCode.NODE_IN_USE,
             f"node {name} can't be removed before it has nothing any more (flockerctl drain {name}): {'; '.join(held)}",
             key_of(node),
         )
-    return Changes().put(node.set(removed=True, draining=False))
+    forgotten = (without_leftovers(ownership, node_id) for ownership in state.ownerships.values())
+    return Changes().put(node.set(removed=True, draining=False), *forgotten)
 
 
 def _readmitted(state: State, node_id: NodeId) -> Changes | Refusal:

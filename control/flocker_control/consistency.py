@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from pyrsistent import PMap
 
-from flocker_control.membership import called, closed, is_on, members
+from flocker_control.membership import closed, is_on, members, node_called
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.state import Changes, State, key_of
 from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId, PartitionPolicy
@@ -108,8 +108,8 @@ def _room_complaints(
         yield Refusal.of(
             RefusalCode.TARGET_WITHOUT_ROOM,
             f"the dataset {_called(after, dataset.dataset_id)} holds {bytes_text(seen.used_bytes)}, and node"
-            f" {called(after, dataset.primary)} has room for {bytes_text(target.free_bytes)} only{others}: make room"
-            " there, or choose another node",
+            f" {node_called(after, dataset.primary)} has room for {bytes_text(target.free_bytes)} only{others}: make"
+            " room there, or choose another node",
             key_of(dataset),
         )
 
@@ -124,7 +124,7 @@ def _lease_complaints(
         yield Refusal.of(
             RefusalCode.FIELD_NOT_SUPPORTED,
             f"dataset {_called(after, dataset.dataset_id)}: on_partition: fence can't be kept by the runtime"
-            f" {node.runtime} of node {called(after, dataset.primary)}, whose containers go on when the agent is"
+            f" {node.runtime} of node {node_called(after, dataset.primary)}, whose containers go on when the agent is"
             " killed; keep it, or choose a node with another runtime",
             key_of(dataset),
         )
@@ -191,8 +191,8 @@ def _use_complaints(state: State, container: Container, dataset_id: DatasetId) -
     elif dataset.primary != container.node_id:
         yield Refusal.of(
             RefusalCode.DATASET_ELSEWHERE,
-            f"the container {container.name} is wanted on node {called(state, container.node_id)}, but the"
-            f" dataset {_called(state, dataset_id)} that it uses on node {called(state, dataset.primary)}:"
+            f"the container {container.name} is wanted on node {node_called(state, container.node_id)}, but the"
+            f" dataset {_called(state, dataset_id)} that it uses on node {node_called(state, dataset.primary)}:"
             " move them together",
             key_of(dataset),
         )
@@ -210,7 +210,7 @@ def _port_complaints(state: State, container: Container) -> Iterator[Refusal]:
                 yield Refusal.of(
                     RefusalCode.PORT_IN_USE,
                     f"the external port {port.external}/{port.protocol} of node"
-                    f" {called(state, container.node_id)} is used by container {other.name}, and can't be used by"
+                    f" {node_called(state, container.node_id)} is used by container {other.name}, and can't be used by"
                     f" container {container.name} too",
                     key_of(container),
                 )
@@ -226,7 +226,7 @@ def _field_complaints(
         yield Refusal.of(
             RefusalCode.FIELD_NOT_SUPPORTED,
             f"container {container.name}: {field} can't be done by the runtime {node.runtime} of node"
-            f" {called(state, container.node_id)}; leave it out, or choose another node",
+            f" {node_called(state, container.node_id)}; leave it out, or choose another node",
             key_of(container),
         )
 

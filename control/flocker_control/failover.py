@@ -14,6 +14,7 @@ from pyrsistent import PMap
 from flocker_control import ownership as table
 from flocker_control import situation as facts
 from flocker_control.groups import called, present, user_of
+from flocker_control.membership import node_called
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.situation import Situation, node_name
 from flocker_control.state import Changes, State
@@ -139,14 +140,6 @@ def _wanted_there(state: State, changes: Changes, dataset: Dataset, node_id: Nod
         if f"ownership/{member.dataset_id}" not in changes.puts:
             changes = changes.put(own.set(refused_primary=None))
     return changes if container is None else changes.put(container.set(node_id=node_id))
-
-
-def node_called(state: State, node_id: NodeId) -> str:
-    """
-    A node's name, or its id.
-    """
-    node = state.nodes.get(node_id)
-    return str(node_id) if node is None or node.name is None else node.name
 
 
 def failover_refusal(s: Situation, target: NodeId, guid: Guid | None, *, owner_is_dead: bool) -> Refusal | None:

@@ -21,7 +21,7 @@ def members(state: State) -> tuple[Node, ...]:
     return tuple(node for node in state.nodes.values() if not node.removed)
 
 
-def called(state: State, node_id: NodeId) -> str:
+def node_called(state: State, node_id: NodeId) -> str:
     """
     What users call a node.
     """
@@ -51,7 +51,7 @@ def closed(state: State, node_id: NodeId, about: str) -> Refusal | None:
     node = state.nodes.get(node_id)
     if node is None:
         return None
-    name = called(state, node_id)
+    name = node_called(state, node_id)
     if node.removed:
         text = f"node {name} was removed from this cluster: choose another, or let it in again: flockerctl readmit"
         return Refusal.of(RefusalCode.NODE_REMOVED, f"{text} {node_id}", about)
@@ -70,13 +70,17 @@ def is_on(state: State, record: Dataset | Container, node_id: NodeId) -> bool:
     return bool(owned) and all(owner == node_id for owner in owned)
 
 
-def holdings(state: State, node_id: NodeId, observed: PMap[NodeId, NodeObservation]) -> Iterator[str]:
+def holdings(
+    state: State, node_id: NodeId, observed: PMap[NodeId, NodeObservation], *, leftovers: bool = True
+) -> Iterator[str]:
     """
     All that keeps a node in the cluster, for people.
+
+    :param leftovers: copies of what belongs to others count, too.
     """
     for dataset_id in sorted(state.ownerships, key=str):
         dataset, ownership = state.datasets[dataset_id], state.ownerships[dataset_id]
-        text = None if ownership.destroyed else _tie(dataset, ownership, node_id)
+        text = None if ownership.destroyed else _tie(dataset, ownership, node_id, leftovers=leftovers)
         if text is not None:
             yield f"{text} dataset {dataset.name or dataset_id}"
     for container in sorted(state.containers.values(), key=lambda container: container.name):
@@ -92,9 +96,22 @@ def holdings(state: State, node_id: NodeId, observed: PMap[NodeId, NodeObservati
         known = state.datasets.get(dataset_id)
         name_or_id = dataset_id if known is None or known.name is None else known.name
         yield f"in its pool: dataset {name_or_id}"
+    for stash in sorted(node.stashes):
+        yield f"in its pool: stash {stash}"
 
 
-def _tie(dataset: Dataset, ownership: Ownership, node_id: NodeId) -> str | None:
+def without_leftovers(ownership: Ownership, node_id: NodeId) -> Ownership:
+    """
+    An ownership that waits for nothing which a node may still have.
+    """
+    return ownership.set(
+        handed_over=ownership.handed_over.discard(node_id),
+        deposed=ownership.deposed.discard(node_id),
+        bases=ownership.bases.discard(node_id),
+    )
+
+
+def _tie(dataset: Dataset, ownership: Ownership, node_id: NodeId, *, leftovers: bool) -> str | None:
     move = ownership.move
     if ownership.owner == node_id:
         return "owned by it:"
@@ -102,6 +119,10 @@ def _tie(dataset: Dataset, ownership: Ownership, node_id: NodeId) -> str | None:
         return "moving from or to it:"
     if dataset.primary == node_id and not dataset.deleted:
         return "wanted there:"
+    if not leftovers:
+        return None
     if node_id in ownership.handed_over:
         return "not yet removed from it: its former copy of"
-    return None
+    if node_id in ownership.deposed:
+        return "not yet put aside on it: what it has of"
+    return "put aside on it: a stash of" if node_id in ownership.bases else None

@@ -18,7 +18,7 @@ from pyrsistent import PMap, PVector, pvector
 
 from flocker_control.commands import Command, DrainNode, PutContainer, StartMove, decide, refusals
 from flocker_control.consistency import room_left_bytes
-from flocker_control.membership import called, members
+from flocker_control.membership import members, node_called
 from flocker_control.refusals import Refusal
 from flocker_control.state import State, changed
 from flocker_py.model import Container, ContainerName, DatasetId, NodeId
@@ -141,7 +141,7 @@ def _place(
 ) -> Placement | Unplaced:
     away = {state.ownerships[i].owner for i in group.dataset_ids if state.ownerships[i].created} - set(observed)
     if away:
-        names = ", ".join(sorted(called(state, owner) for owner in away))
+        names = ", ".join(sorted(node_called(state, owner) for owner in away))
         return Unplaced(group=group, reasons=pvector([f"node {names}, which has the data, is not connected"]))
     reasons: list[str] = []
     for target in _candidates(state, group, node_id, observed):

@@ -47,6 +47,7 @@ def must_be_proven(s: Situation) -> bool:
         move is not None
         and move.phase is MovePhase.TAKING
         and not move.returns
+        and not move.failover
         and move.source in s.ownership.handed_over
         and bool(s.containers)
         and policy(s) is StartFailurePolicy.GO_BACK

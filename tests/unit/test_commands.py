@@ -58,7 +58,13 @@ from flocker_py.model import (
     RestartPolicy,
     StartFailurePolicy,
 )
-from flocker_py.observed import ContainerObservation, ContainerPhase, DatasetObservation, NodeObservation
+from flocker_py.observed import (
+    ContainerObservation,
+    ContainerPhase,
+    DatasetObservation,
+    NodeObservation,
+    StashObservation,
+)
 from flocker_py.storage import Role
 
 A, B, C = (NodeId(UUID(int=number)) for number in (0xA, 0xB, 0xC))
@@ -797,9 +803,14 @@ class TestNodesThatGo:
                 (dataset(D2, A), ownership(D2, A, handed_over=pmap({B: Guid(7)}))),
                 f"not yet removed from it: its former copy of dataset {D2}",
             ),
+            (
+                (dataset(D2, A), ownership(D2, A, deposed=pmap({B: 3}))),
+                f"not yet put aside on it: what it has of dataset {D2}",
+            ),
+            ((dataset(D2, A), ownership(D2, A, bases=pmap({B: Guid(7)}))), f"put aside on it: a stash of dataset {D2}"),
             ((container("web", B),), "wanted there: container web"),
         ],
-        ids=["owned", "being deleted", "moving", "wanted", "former copy", "container"],
+        ids=["owned", "being deleted", "moving", "wanted", "former copy", "deposed", "stash", "container"],
     )
     def test_still_has_something(self, records: tuple[Stored, ...], held: str) -> None:
         """
@@ -809,6 +820,33 @@ class TestNodesThatGo:
 
         assert (RefusalCode.NODE_IN_USE, True) == (code, text.endswith(f"(flockerctl drain beta): {held}"))
 
+    LEFTOVERS = ownership(D2, A, handed_over=pmap({B: Guid(7)}), deposed=pmap({B: 3}), bases=pmap({B: Guid(7)}))
+
+    def test_dead(self) -> None:
+        """
+        Nothing is waited for that a dead node may still have of what belongs to others.
+        """
+        present = state(dataset(D2, A), self.LEFTOVERS)
+
+        assert puts(*self.REMOVED, ownership(D2, A)) == decide(present, RemoveNode(node_id=B, is_dead=True))
+
+    def test_dead_and_needed(self) -> None:
+        """
+        What belongs to a dead node has to be failed over, or deleted, first.
+        """
+        code, text = refusal(state(dataset(D2, B), ownership(D2, B)), RemoveNode(node_id=B, is_dead=True))
+
+        assert (RefusalCode.NODE_IN_USE, True) == (code, text.endswith(f"owned by it: dataset {D2}"))
+
+    def test_not_dead(self) -> None:
+        """
+        A node that is connected isn't dead.
+        """
+        found = commands.decide(state(), RemoveNode(node_id=B, is_dead=True), pmap({B: node_report(B)}))
+
+        assert isinstance(found, Refusal)
+        assert found.text == "node beta is connected, and so it isn't dead"
+
     def test_reports_something(self) -> None:
         """
         Nor is one that reports data or running containers, whatever the records say.
@@ -817,12 +855,14 @@ class TestNodesThatGo:
         running = ContainerObservation(name=name, phase=ContainerPhase.RUNNING)
         ended = ContainerObservation(name=ContainerName("old"), phase=ContainerPhase.EXITED)
         node = node_report(B, observation(D1, 0), observation(D3, 0))
-        node = node.set(containers=pmap({name: running, ended.name: ended}))
+        stash = StashObservation(name="d1-3", dataset_id=D1, role=Role.OWNER, epoch=3)
+        node = node.set(containers=pmap({name: running, ended.name: ended}), stashes=pmap({stash.name: stash}))
 
         found = commands.decide(state(dataset(name="pg"), ownership()), RemoveNode(node_id=B), pmap({B: node}))
         assert isinstance(found, Refusal)
         assert found.text.endswith(
-            f": running there: container web; in its pool: dataset pg; in its pool: dataset {D3}"
+            f": running there: container web; in its pool: dataset pg; in its pool: dataset {D3}; "
+            "in its pool: stash d1-3"
         )
 
     def test_destroyed_datasets_are_nowhere(self) -> None:

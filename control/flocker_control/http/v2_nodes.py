@@ -86,7 +86,7 @@ async def remove_node(api: Api, call: Call) -> Answer:
     Take a node that has nothing any more out of the cluster.
     """
     node_id = known_node(api.service.state, call.path["node"])
-    await api.service.submit(RemoveNode(node_id=node_id))
+    await api.service.submit(RemoveNode(node_id=node_id, is_dead=call.query("is_dead") == "true"))
     return Answer(body=_present_view(api, node_id))
 
 
@@ -128,6 +128,10 @@ NODE_ROUTES: tuple[Route, ...] = (
         remove_node,
         {200: "Node"},
         summary="Take a node that has nothing any more out of the cluster: its agent is heard no more",
+        query={
+            "is_dead": "`true`: it never comes back, and nothing is waited for that it may still have of what"
+            " belongs to others. Refused while it is connected"
+        },
         errors={409: "It still has, or is to get, something: the text names everything.", **_MISSING},
     ),
     route(
