@@ -184,7 +184,8 @@ class Cluster:
     def _environment(self, name: str) -> dict[str, str] | None:
         if not self._fault_points:
             return None
-        return {**os.environ, "PYTHONPATH": str(_ROOT), "FLOCKER_TEST_FAULTS": str(self.faults(name))}
+        roots = ":".join(str(_ROOT / part) for part in (".", "control", "agent", "admin"))
+        return {**os.environ, "PYTHONPATH": roots, "FLOCKER_TEST_FAULTS": str(self.faults(name))}
 
     def faults(self, name: str) -> Path:
         """
