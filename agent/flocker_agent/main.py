@@ -231,10 +231,13 @@ class Memory:
             Deferred.fromCoroutine(self._write())
 
     async def _write(self) -> None:
-        while self._latest is not None:
-            assignment, self._latest = self._latest, None
-            try:
-                await self._threads.run(remember, self._path, assignment, self.node.era)
-            except OSError as error:
-                log_message(message_type="flocker:agent:not-remembered", path=str(self._path), reason=str(error))
-        self._writing = False
+        try:
+            while self._latest is not None:
+                assignment, self._latest = self._latest, None
+                try:
+                    await self._threads.run(remember, self._path, assignment, self.node.era)
+                except OSError as error:
+                    log_message(message_type="flocker:agent:not-remembered", path=str(self._path), reason=str(error))
+        finally:
+            # Whatever it was that went wrong, the next assignment is written.
+            self._writing = False

@@ -342,10 +342,14 @@ class ControlService:
         )
 
     async def _follow_news(self) -> None:
-        await self._lock.acquire()
         try:
             while self._has_news():
-                await self._commit_once(Changes())
+                # Anew for each: users who wait come in between, however much the nodes have to tell.
+                await self._lock.acquire()
+                try:
+                    await self._commit_once(Changes())
+                finally:
+                    self._lock.release()
         except StoreError:
             # Nobody is waiting for this commit, and it can be made later from what the nodes report then.
             write_traceback()
@@ -353,7 +357,6 @@ class ControlService:
             return
         finally:
             self._pumping = False
-            self._lock.release()
         self._pump()
 
     def _nodes_to_record(self, node_ids: Iterable[NodeId]) -> Changes:

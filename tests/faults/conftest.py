@@ -1,17 +1,30 @@
 """
-The table of the kill matrix, at the end of the run.
+What the tests of faults share, and the table of the kill matrix at the end of the run.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.cells import day, table
+from tests.faults.directory import opened
+from tests.faults.matrix import Matrices
 
 TABLE_VARIABLE = "FLOCKER_FAULTS_TABLE"
+
+
+@pytest.fixture(scope="session")
+def matrices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrices]:
+    """
+    A cluster on the directory backend that all tests share.
+    """
+    matrices = Matrices(tmp_path_factory, opened)
+    yield matrices
+    matrices.close()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster import CONTROL, Cluster
@@ -31,6 +33,15 @@ def cluster_with_fault_points(folder: Path) -> Cluster:
         addresses={name: f"{network}.{next(_ADDRESS)}" for name in (CONTROL, "n1", "n2")},
         fault_points=True,
     )
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[tuple[Cluster, Leftovers]]:
+    """
+    A started cluster, and what its nodes may have left over.
+    """
+    with cluster_with_fault_points(folder) as cluster:
+        yield cluster, leftovers(folder)
 
 
 def leftovers(folder: Path) -> Leftovers:

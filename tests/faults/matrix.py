@@ -9,9 +9,9 @@ It knows nothing of a backend, so that it runs on any: give it a started ``tests
         for cell in chosen():  # of tests.faults.cells
             seconds = matrix.run(cell)
 
-One cluster serves for many cells, forth and back. When a cell has failed it is in an unknown state: take a new one. To
-do something else than killing at a point (cut a network, end a guest), arm it with ``tests.faults.arming.arm``; when it
-has arrived the whole process stands still.
+One cluster serves for many cells, forth and back. When a cell has failed it is in an unknown state: take a new one, as
+``Matrices`` does for the tests of a module. To do something else than killing at a point (cut a network, end a guest),
+arm it with ``tests.faults.arming.arm``; when it has arrived the whole process stands still.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ import http.client
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.cluster import ApiError, Cluster, Ledger
 from tests.faults.arming import Armed, arm, go_on
@@ -36,6 +39,48 @@ BALLAST_BYTES = 3 << 20
 Leftovers = Callable[[str, str | None], list[str]]
 """Of a node, and the id of the dataset it owns or None: names of all else that is in its pool."""
 
+Opened = Callable[[Path], AbstractContextManager[tuple[Cluster, Leftovers]]]
+
+
+class Answer:
+    """
+    What a request that was made in the background is answered with; asked again for as long as nobody answers.
+
+    :ivar status: of HTTP; None: not yet.
+    :ivar body: of the answer.
+    """
+
+    def __init__(self, cluster: Cluster, method: str, path: str, body: Any = None) -> None:
+        self.status: int | None = None
+        self.body: Any = None
+        self._cluster = cluster
+        self._request = (method, path, body)
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """
+        Wait for the answer.
+
+        :raises AssertionError: there is none in time.
+        """
+        self._thread.join()
+        assert self.status is not None, f"no answer to {self._request}"
+
+    def _ask(self) -> None:
+        def answered() -> bool:
+            try:
+                self.body = self._cluster.api(*self._request)
+                self.status = 200
+            except ApiError as error:
+                self.body, self.status = error.body, error.status
+            except (OSError, http.client.HTTPException):
+                return False
+            return True
+
+        with suppress(AssertionError):
+            self._cluster.wait(answered)
+
 
 class Matrix:
     """
@@ -43,14 +88,14 @@ class Matrix:
     """
 
     def __init__(self, cluster: Cluster, ledger: Ledger, leftovers: Leftovers) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._ledger = ledger
         self._leftovers = leftovers
         cluster.deploy({"data": {}}, {"ledger": ledger.app("n1", "data")})
         dataset = cluster.settled("data", "n1")
         self._dataset_id: str = dataset["dataset_id"]
         (Path(dataset["path"]) / "ballast").write_bytes(os.urandom(BALLAST_BYTES))
-        self._running_again()
+        self.running_again()
 
     def run(self, cell: Cell) -> float:
         """
@@ -59,27 +104,21 @@ class Matrix:
         :returns: how many seconds it took from the kill to the end.
         :raises AssertionError: something is not as it should be.
         """
-        cluster, programs = self._cluster, self._programs()
+        cluster, programs = self.cluster, self.programs()
         source, target = programs[SOURCE], programs[TARGET]
-        held = None
+        arriving, victims = programs[cell.point.side], [programs[victim] for victim in cell.victims]
+        held, move_id = None, ""
         if cell.point.story == CANCEL:
             held = arm(cluster, source, "laid-down", mode=HOLD)
-            moving = self._asked_in_background(self._ask_to_move, target)
+            self.move(target).wait()
             held.wait()
-            moving.join()
-            move_id = cluster.dataset("data")["move"]["move_id"]
-        arriving = programs[cell.point.side]
-        others = [programs[v] for v in cell.victims if programs[v] != arriving]
-        armed = arm(cluster, arriving, cell.point.local, also=others)
-        if held is None:
-            asked = self._asked_in_background(self._ask_to_move, target)
-        else:
-            asked = self._asked_in_background(self._ask_to_cancel, move_id)
-            if cell.point.side != CONTROL:
-                held.let_go()
+            move_id = self.move_id()
+        armed = arm(cluster, arriving, cell.point.local, also=[name for name in victims if name != arriving])
+        asked = self.move(target) if held is None else self.cancel(move_id)
+        if held is not None and cell.point.side != CONTROL:
+            held.let_go()
         self._await_arrival(armed)
         began = time.monotonic()
-        victims = [programs[v] for v in cell.victims]
         for name in victims:
             cluster.kill(name)
         if arriving not in victims:
@@ -88,34 +127,63 @@ class Matrix:
             held.let_go()
         for name in victims:
             cluster.start(name)
-        asked.join()
+        asked.wait()
         self.check(target if held is None else source, outcome="done" if held is None else "cancelled")
         return time.monotonic() - began
+
+    def programs(self) -> dict[str, str]:
+        """
+        Which program is on which side now.
+        """
+        owner = self.cluster.wait(lambda: self.cluster.dataset("data"))["owner"]
+        source = next(name for name, node_id in self.cluster.node_ids.items() if str(node_id) == owner)
+        target = next(name for name in self.cluster.node_ids if name != source)
+        return {SOURCE: source, TARGET: target, CONTROL: CONTROL}
+
+    def move(self, target: str) -> Answer:
+        """
+        Ask for a move.
+        """
+        body = {"dataset": self._dataset_id, "target": str(self.cluster.node_ids[target])}
+        return Answer(self.cluster, "POST", "/v2/moves", body)
+
+    def move_id(self) -> str:
+        """
+        Of the move that is under way.
+        """
+        move_id: str = self.cluster.wait(lambda: self.cluster.dataset("data")["move"])["move_id"]
+        return move_id
+
+    def cancel(self, move_id: str) -> Answer:
+        """
+        Ask for a cancellation.
+        """
+        return Answer(self.cluster, "DELETE", f"/v2/moves/{move_id}")
+
+    def running_again(self) -> None:
+        """
+        Wait until the application writes.
+        """
+        count = len(self._ledger.acknowledged())
+        self.cluster.wait(lambda: len(self._ledger.acknowledged()) > count + 3)
 
     def check(self, owner: str, *, outcome: str) -> None:
         """
         The last move has ended, or ends, on this node: and all is as it should be.
         """
-        cluster = self._cluster
+        cluster = self.cluster
         dataset = cluster.settled("data", owner)
-        self._running_again()
+        self.running_again()
         other = next(name for name in cluster.node_ids if name != owner)
         cluster.wait(lambda: all(node["connected"] for node in cluster.nodes().values()))
         cluster.wait(lambda: cluster.container("ledger")["state"] == "running")
         self._ledger.check(Path(dataset["path"]))
         self._nothing_left(owner, other)
 
-        last, container = cluster.dataset("data")["last_move"], cluster.container("ledger")
-        assert last["outcome"] == outcome, last
+        dataset, container = cluster.dataset("data"), cluster.container("ledger")
+        assert dataset["last_move"]["outcome"] == outcome, dataset
         assert container["runs_on"] == str(cluster.node_ids[owner]), container
-        assert container["last_error"] is None, container
-        assert cluster.dataset("data")["last_error"] is None, cluster.dataset("data")
-
-    def _programs(self) -> dict[str, str]:
-        owner = self._cluster.wait(lambda: self._cluster.dataset("data"))["owner"]
-        source = next(name for name, node_id in self._cluster.node_ids.items() if str(node_id) == owner)
-        target = next(name for name in self._cluster.node_ids if name != source)
-        return {SOURCE: source, TARGET: target, CONTROL: CONTROL}
+        assert (dataset["last_error"], container["last_error"]) == (None, None)
 
     def _await_arrival(self, armed: Armed) -> None:
         try:
@@ -124,52 +192,62 @@ class Matrix:
             armed.disarm()
             raise
 
-    def _running_again(self) -> None:
-        count = len(self._ledger.acknowledged())
-        self._cluster.wait(lambda: len(self._ledger.acknowledged()) > count + 3)
-
     def _nothing_left(self, owner: str, other: str) -> None:
-        cluster = self._cluster
+        folder = self.cluster.folder
+        runtimes = {name: folder / name / "state" / "containers" for name in (owner, other)}
 
         def left() -> list[str]:
-            runtimes = {name: cluster.folder / name / "state" / "containers" for name in (owner, other)}
             return [
                 *(f"{owner}: {name}" for name in self._leftovers(owner, self._dataset_id)),
                 *(f"{other}: {name}" for name in self._leftovers(other, None)),
                 *(f"{other}: container {path.name}" for path in (runtimes[other] / "containers").iterdir()),
                 *(f"{name}: trash {path.name}" for name in runtimes for path in (runtimes[name] / "trash").iterdir()),
-                *(str(path) for node in (owner, other) for path in (cluster.folder / node / "state").glob("*.new")),
-                *(str(path) for path in (cluster.folder / "data").glob("*.new")),
+                *(str(path) for node in (owner, other) for path in (folder / node / "state").glob("*.new")),
+                *(str(path) for path in (folder / "data").glob("*.new")),
             ]
 
         try:
-            cluster.wait(lambda: not left())
+            self.cluster.wait(lambda: not left())
         except AssertionError:
             raise AssertionError(f"left over: {left()}") from None
 
-    # -- as a client that asks again when it gets no answer ---------------------------------------------------------
 
-    def _asked_in_background(self, ask: Callable[[str], Any], what: str) -> threading.Thread:
-        thread = threading.Thread(target=ask, args=(what,), daemon=True)
-        thread.start()
-        return thread
+class Matrices:
+    """
+    A cluster for many tests; another one after a test that has failed.
 
-    def _ask_to_move(self, target: str) -> None:
-        body = {"dataset": self._dataset_id, "target": str(self._cluster.node_ids[target])}
-        self._ask("POST", "/v2/moves", body, "AlreadyThere")
+    :param opened: makes one in a new folder, with what a node may have left.
+    """
 
-    def _ask_to_cancel(self, move_id: str) -> None:
-        self._ask("DELETE", f"/v2/moves/{move_id}", None, "MoveEnded")
+    def __init__(
+        self,
+        folders: pytest.TempPathFactory,
+        opened: Callable[[Path], AbstractContextManager[tuple[Cluster, Leftovers]]],
+    ) -> None:
+        self._folders = folders
+        self._opened = opened
+        self._open = ExitStack()
+        self._matrix: Matrix | None = None
 
-    def _ask(self, method: str, path: str, body: Any, done_already: str) -> None:
-        def answered() -> bool:
-            try:
-                self._cluster.api(method, path, body)
-            except ApiError as error:
-                if error.body.get("code") != done_already:
-                    raise
-            except (OSError, http.client.HTTPException):
-                return False
-            return True
+    @contextmanager
+    def using(self) -> Iterator[Matrix]:
+        """
+        The present one, for one test.
+        """
+        try:
+            if self._matrix is None:
+                folder = self._folders.mktemp("matrix")
+                cluster, leftovers = self._open.enter_context(self._opened(folder))
+                self._matrix = Matrix(cluster, Ledger(folder, pause_seconds=0.005), leftovers)
+            yield self._matrix
+        except BaseException as error:
+            self._matrix = None
+            # With the error: it gets the logs, and what stands still is killed.
+            self._open.__exit__(type(error), error, error.__traceback__)
+            raise
 
-        self._cluster.wait(answered)
+    def close(self) -> None:
+        """
+        End the present one.
+        """
+        self._open.close()

@@ -182,12 +182,12 @@ class _Remember:
         self._at = arrivals.at
         self._roles: dict[object, str] = {}
 
-    def __call__(self, path: Path, assignment: Any) -> None:
+    def __call__(self, path: Path, assignment: Any, *args: Any) -> None:
         before, self._roles = self._roles, {d: type(a).__name__.lower() for d, a in assignment.datasets.items()}
         news = {d: role for d, role in self._roles.items() if before.get(d) != role}
         for dataset_id, role in news.items():
             self._at(f"remembering.{role}", dataset_id)
-        self._remember(path, assignment)
+        self._remember(path, assignment, *args)
         for dataset_id, role in news.items():
             self._at(f"remembered.{role}", dataset_id)
 
