@@ -181,11 +181,14 @@ class Cluster:
         source = (_PROGRAMS_WITH_FAULT_POINTS if self._fault_points else _PROGRAMS)[program]
         return [sys.executable, "-c", source, *options, "--log-file", str(self.log(name))]
 
-    def _environment(self, name: str) -> dict[str, str] | None:
+    def variables(self, name: str) -> dict[str, str]:
+        """
+        What a program has in its environment beyond what this one has.
+        """
         if not self._fault_points:
-            return None
+            return {}
         roots = ":".join(str(_ROOT / part) for part in (".", "control", "agent", "admin"))
-        return {**os.environ, "PYTHONPATH": roots, "FLOCKER_TEST_FAULTS": str(self.faults(name))}
+        return {"PYTHONPATH": roots, "FLOCKER_TEST_FAULTS": str(self.faults(name))}
 
     def faults(self, name: str) -> Path:
         """
@@ -221,7 +224,7 @@ class Cluster:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
-                env=self._environment(name),
+                env={**os.environ, **self.variables(name)},
             )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:

@@ -4,19 +4,21 @@ Power cuts: who loses power and when, by a seed, and what came of it.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.cluster import CONTROL
+from tests.faults.points import MOVE, POINTS, SOURCE, TARGET, Point
 from tests.power.machines import NODES
 
 ONE_GUEST = ((CONTROL, *NODES),)
 SEPARATE_GUESTS = ((CONTROL,), *((node,) for node in NODES))
-PHASES = ("copying", "releasing", "final", "taking", "settling")
+_POINTS = tuple(point for point in POINTS if point.story == MOVE)
+_SOME = ((SOURCE,), (TARGET,), (CONTROL,), (SOURCE, TARGET), (SOURCE, CONTROL), (TARGET, CONTROL))
 # A move takes about this long here; what comes later cuts a cluster at rest.
 _MOVE_SECONDS = 6.0
-_JITTER_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,16 @@ class Cut:
     When who loses power.
 
     :ivar victims: hosts; each takes along whoever is on its guest. ``source`` and ``target`` are those of the move.
-    :ivar phase: cut once the move is seen in it; None: only the time counts.
-    :ivar after_seconds: since then, or since the move is asked for.
+    :ivar point: a fault point at which one of the programs stands still at that moment; None: the time counts.
+    :ivar after_seconds: since the move was asked for.
     """
 
     victims: tuple[str, ...]
-    phase: str | None
-    after_seconds: float
+    point: Point | None = None
+    after_seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{'asked' if self.phase is None else self.phase} + {self.after_seconds:.2f} s"
+        return f"{self.after_seconds:.2f} s" if self.point is None else self.point.name
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,18 @@ _HEADINGS = ("move", "victims", "cut at", "seen", "told", "owner", "records", "s
 
 def chosen_cuts(seed: int, count: int, *, separate: bool) -> Iterator[Cut]:
     """
-    Cuts by a seed: half at a random moment, half at one of the phases, in turn.
+    Cuts by a seed: in turn at a fault point, each of them once before one comes again, and at a random moment.
+
+    :param separate: control and nodes are on guests of their own, of which one or two are cut.
     """
     chance = random.Random(seed)
-    alone: Sequence[tuple[str, ...]] = (("source",), ("target",), (CONTROL,), ("source", "target"), (CONTROL, "source"))
+    victims = itertools.cycle(_SOME if separate else [(CONTROL, SOURCE, TARGET)])
+    points = itertools.cycle(chance.sample(_POINTS, len(_POINTS)))
     for number in range(count):
-        victims = alone[number % len(alone)] if separate else (CONTROL, "source", "target")
         if number % 2:
-            yield Cut(victims, None, chance.uniform(0, _MOVE_SECONDS))
+            yield Cut(next(victims), after_seconds=chance.uniform(0, _MOVE_SECONDS))
         else:
-            yield Cut(victims, PHASES[number // 2 % len(PHASES)], chance.uniform(0, _JITTER_SECONDS))
+            yield Cut(next(victims), next(points))
 
 
 def table(rows: Sequence[Ended]) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import compileall
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,9 @@ class PoweredCluster(Cluster):
             addresses=ADDRESSES,
             namespaces={CONTROL: network},
             transfer=_TRANSFER,
+            fault_points=True,
         )
+        self._pids: dict[str, int] = {}
         self.guests = tuple(guests)
         self.network = network
 
@@ -94,17 +96,30 @@ class PoweredCluster(Cluster):
         """
         return STATE_ROOT / name / "state"
 
-    def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
+    def start(self, name: str) -> None:
         """
         As promised by ``Cluster``.
         """
-        self.guest_of(name).ask(
+        answer = self.guest_of(name).ask(
             do="start",
             name=name,
             command=self.command(name),
-            environment=dict(environment or {}),
+            environment=self.variables(name),
             out=str(self.folder / f"{name}.out"),
         )
+        self._pids[name] = answer["pid"]
+
+    def pid(self, name: str) -> int:
+        """
+        As promised by ``Cluster``, in its guest.
+        """
+        return self._pids[name]
+
+    def go_on(self, name: str) -> None:
+        """
+        A program that was stopped goes on.
+        """
+        self.guest_of(name).run("kill", "-CONT", str(self._pids[name]))
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """
@@ -112,7 +127,7 @@ class PoweredCluster(Cluster):
         """
         self.guest_of(name).ask(do="kill", name=name, number=int(number))
 
-    def power_on(self, environment: Mapping[str, str] | None = None) -> None:
+    def power_on(self) -> None:
         """
         Boot the guests that have no power, and start what belongs on them.
         """
@@ -122,7 +137,7 @@ class PoweredCluster(Cluster):
         for guest in booting:
             guest.wait_until_up()
             for name in guest.hosts:
-                self.start(name, environment)
+                self.start(name)
 
     def cut_power(self, names: Sequence[str]) -> None:
         """
@@ -146,7 +161,7 @@ def powered_cluster(folder: Path, layout: Sequence[Sequence[str]], *, kind: str 
     :param layout: for each guest, the hosts that are on it.
     """
     # What a guest compiles is gone with its power.
-    for package in ("agent", "control", "flocker_py"):
+    for package in ("agent", "control", "flocker_py", "tests/faults"):
         compileall.compile_dir(_CHECKOUT / package, quiet=1)
     shared, disks = folder / "shared", folder / "disks"
     for made in (shared, disks):

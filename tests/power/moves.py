@@ -9,16 +9,17 @@ import threading
 import time
 from dataclasses import replace
 
-from tests.cluster import ApiError
-from tests.power.cuts import PHASES, Cut, Ended
+from tests.cluster import CONTROL, DEADLINE_SECONDS, ApiError
+from tests.faults.arming import Armed, arm
+from tests.faults.points import SOURCE, TARGET
+from tests.power.cuts import Cut, Ended
 from tests.power.guests import Guest, GuestFailed
 from tests.power.inside import STATE_ROOT
 from tests.power.machines import MOUNT_ROOT, NODES, PoweredCluster, WitnessedLedger
 
 # What is moved, so that a transfer takes seconds at the cluster's rate.
 _BALLAST_BYTES = 24 << 20
-_LOOK_SECONDS = 0.02
-_PHASE_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
 
 
 class CutMoves:
@@ -49,13 +50,21 @@ class CutMoves:
         """
         source, target = self._owner, NODES[1 - NODES.index(self._owner)]
         ended = Ended(cut, source, target)
-        roles = {"source": source, "target": target}
+        roles = {SOURCE: source, TARGET: target, CONTROL: CONTROL}
+        victims = [roles[name] for name in cut.victims]
         self._seen, self._accepted = "-", False
+        arriving = None if cut.point is None else roles[cut.point.side]
+        armed = None if cut.point is None else arm(self._cluster, roles[cut.point.side], cut.point.local)
         asking = threading.Thread(target=self._ask, args=(target,))
         asking.start()
-        self._wait_for(cut)
-        self._cluster.cut_power([roles.get(name, name) for name in cut.victims])
+        try:
+            self._wait_for(cut, armed)
+        except AssertionError as failure:
+            return replace(ended, failure=str(failure))
+        self._cluster.cut_power(victims)
         cut_at = time.time()
+        if arriving is not None and self._cluster.guest_of(arriving).is_on:
+            self._cluster.go_on(arriving)
         asking.join()
         ended = replace(ended, seen=self._seen, accepted=self._accepted)
         try:
@@ -82,26 +91,19 @@ class CutMoves:
             return
         self._accepted = True
 
-    def _wait_for(self, cut: Cut) -> None:
+    def _wait_for(self, cut: Cut, armed: Armed | None) -> None:
         """
         Return at the moment at which power is to be cut.
+
+        :raises AssertionError: no program comes to the point.
         """
-        if cut.phase is None:
-            deadline = time.monotonic() + cut.after_seconds
-            while (left := deadline - time.monotonic()) > 0:
-                self._look()
-                time.sleep(min(left, _LOOK_SECONDS))
-            return
-        began = False
-        deadline = time.monotonic() + _PHASE_SECONDS
-        # A short phase may pass between two looks: what comes after it is as good.
-        while self._seen not in PHASES or PHASES.index(self._seen) < PHASES.index(cut.phase):
+        deadline = time.monotonic() + (cut.after_seconds if armed is None else DEADLINE_SECONDS)
+        while (left := deadline - time.monotonic()) > 0:
+            if armed is not None and armed.arrived:
+                return
             self._look()
-            began = began or self._seen in PHASES
-            if (began and self._seen == "steady") or time.monotonic() > deadline:
-                break
-            time.sleep(_LOOK_SECONDS)
-        time.sleep(cut.after_seconds)
+            time.sleep(min(left, _LOOK_SECONDS))
+        assert armed is None, f"no program came to {cut} in {DEADLINE_SECONDS:g} s"
 
     def _look(self) -> None:
         try:
