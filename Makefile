@@ -35,6 +35,11 @@ fuzz: $(VENV)/.tests ## Coverage-guided fuzzing, for as long as you like: ARGS="
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check -q -e '.[fuzz]'
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
+SCHEDULES ?= 100000
+FROM ?= 0
+simulate: $(VENV)/.tests ## SCHEDULES=100000 simulated clusters under faults, from seed FROM=0 on
+	@$(BIN)/python -m tests.simulation.run --schedules $(SCHEDULES) --from $(FROM) $(ARGS)
+
 check: lint types docs ## Everything that looks at the code without running it
 
 lint: $(VENV)/.tests ## ruff, import-linter, codespell

@@ -54,6 +54,15 @@ def mapping(key_type: type_or_types, value_type: type_or_types, *, default: Mapp
     return result
 
 
+def empty_mapping(key_type: type_or_types, value_type: type_or_types) -> PMap[Any, Any]:
+    """
+    The map to begin with where a ``mapping`` of these types will be taken from: it checks what is put into it, so that
+    the field need not go through all of it again.
+    """
+    result: PMap[Any, Any] = pmap_field(key_type, value_type).initial
+    return result
+
+
 def sequence(item_type: type_or_types, *, default: Iterable[Any]) -> Any:
     """
     A field with a persistent vector.
@@ -65,7 +74,8 @@ def sequence(item_type: type_or_types, *, default: Iterable[Any]) -> Any:
 
 class _Slot(NamedTuple):
     """
-    One field of a class of records, looked up once. ``make`` and ``holds`` are None where they have nothing to do.
+    One field of a class of records, looked up once. ``make`` and ``holds`` are None where they have nothing to do;
+    ``own_make``: there is nothing to make of a value that has the field's type already.
     """
 
     name: str
@@ -73,6 +83,7 @@ class _Slot(NamedTuple):
     write: Callable[[Any, Any], None]
     types: tuple[type, ...]
     make: Callable[[Any], Any] | None
+    own_make: bool
     default: Any
     holds: Callable[[Any], tuple[bool, Any]] | None
 
@@ -94,7 +105,9 @@ def _slots(kind: Any) -> tuple[_Slot, ...] | None:
         ):
             return None
         member = kind.__dict__[name]
-        result.append(_Slot(name, member.__get__, member.__set__, types, make, default, holds))
+        # ``create`` of a checked type leaves what is of that type as it is.
+        own_make = getattr(make, "__name__", "") == "create" and getattr(make, "__self__", None) in types
+        result.append(_Slot(name, member.__get__, member.__set__, types, make, own_make, default, holds))
     return tuple(result)
 
 
@@ -142,11 +155,11 @@ class Record(PClass):
             return None
         result = object.__new__(cls)
         used = 0
-        for name, read, write, types, make, default, holds in slots:
+        for name, read, write, types, make, own_make, default, holds in slots:
             if name in given:
                 used += 1
                 candidate = given[name]
-                if make is not None:
+                if make is not None and not (own_make and isinstance(candidate, types)):
                     candidate = make(candidate)
                 if not isinstance(candidate, types) or not (holds is None or holds(candidate)[0]):
                     return None
@@ -186,4 +199,4 @@ def field_names(record: type[Record]) -> tuple[str, ...]:
     return tuple(fields)
 
 
-__all__ = ["PMap", "PVector", "Record", "field_names", "mapping", "sequence", "value"]
+__all__ = ["PMap", "PVector", "Record", "empty_mapping", "field_names", "mapping", "sequence", "value"]

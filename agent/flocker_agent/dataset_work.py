@@ -33,7 +33,7 @@ from flocker_agent.transfer.admission import Admitted, Refused, admission
 from flocker_agent.transfer.errors import PeerLost, PeerSilent, PeerUnreachable, TransferRefused
 from flocker_agent.view import View
 from flocker_agent.worker import Worker
-from flocker_py.assignment import DatasetAssignment, Own
+from flocker_py.assignment import DatasetAssignment, Own, Release
 from flocker_py.clock import Clock
 from flocker_py.model import DatasetId, Guid, MoveId, NodeId
 from flocker_py.observed import SendProgress
@@ -232,7 +232,8 @@ class DatasetWork:
         self._view.waits(dataset_id, step.reason if isinstance(step, Nothing) else "")
         if isinstance(step, Nothing):
             # The figures of what was sent are kept for as long as the dataset is assigned: control reads them here.
-            if local.sending is None or not local.sending.failed:
+            # An error of the last session is shown until the session that is asked for now gets further, and no longer.
+            if local.sending is None or not local.sending.failed or not isinstance(asked, Release):
                 self._failures.succeeded(dataset_id)
             self._changed(dataset_id)
             return None

@@ -13,6 +13,7 @@ new          reassigned  another primary is wanted, and no such node as the owne
 steady       begun       another primary is wanted, and was not given up before                copying
 copying      released    source and target are there, the cut-over fits; so for companions     releasing
 copying      given up    the writer outruns the link, and the policy says so                   steady, epoch + 1
+copying      stranded    a companion's move was given up: they go together or not at all       steady, epoch + 1
 releasing    final       the source reports its final snapshot                                 final
 releasing,   put off     a pool is too full for the final snapshot                             copying, epoch + 1
 final
@@ -146,6 +147,14 @@ def _given_up(s: Situation) -> Ownership:
     return _ended(s, MoveOutcome.FAILED, reason).set(refused_primary=s.dataset.primary)
 
 
+def _stranded(s: Situation) -> Ownership:
+    reason = (
+        f"the move of dataset {facts.companion_given_up(s)}, which the same container uses, was given up, and they"
+        " can only go together; see why that was, and move them again"
+    )
+    return _ended(s, MoveOutcome.FAILED, reason).set(refused_primary=s.dataset.primary)
+
+
 def _put_off(s: Situation) -> Ownership:
     # Another move, since what is reported of this one says that the application may be stopped.
     ended = _ended(s, MoveOutcome.FAILED, "there was no room for the last changes; it has begun again")
@@ -239,6 +248,7 @@ TABLE: tuple[tuple[str, Guard, Effect], ...] = (
     ("reassigned", facts.was_never_told, _reassigned),
     ("born", facts.is_born, _born),
     ("given up", facts.is_outrun, _given_up),
+    ("stranded", facts.is_stranded, _stranded),
     ("released", facts.cut_over_fits, _releasing),
     ("final", facts.is_final, _final),
     ("committed", facts.target_holds_the_final_snapshot, _committed),

@@ -32,7 +32,7 @@ from flocker_py.errors import FlockerError
 from flocker_py.leases import DEFAULT_LEASE_SECONDS
 from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveId, Node, NodeId, Ownership, StashWish
 from flocker_py.observed import ContainerPhase, NodeObservation
-from flocker_py.records import Record, value
+from flocker_py.records import Record, empty_mapping, value
 
 RETRY_SECONDS = 1.0
 """After a commit that failed: news from nodes wait so long for the next try."""
@@ -120,7 +120,7 @@ class ControlService:
     ) -> None:
         self.store = store
         self.state = state
-        self.nodes: PMap[NodeId, NodeObservation] = pmap()
+        self.nodes: PMap[NodeId, NodeObservation] = empty_mapping(UUID, NodeObservation)
         self.leases = Leases(started_at_seconds=clock.seconds(), lease_seconds=lease_seconds)
         self._clock = clock
         self._now_seconds = clock.seconds if now_seconds is None else now_seconds

@@ -351,6 +351,27 @@ def is_outrun(s: Situation) -> bool:
     )
 
 
+def companion_given_up(s: Situation) -> DatasetId | None:
+    """
+    A dataset used by the same containers whose move to the same target was given up: they wait for one another, so the
+    present move would never end.
+    """
+    move = s.ownership.move
+    if move is None or move.phase is not MovePhase.COPYING:
+        return None
+    for other in s.companions:
+        if other.move is None and other.owner != move.target and other.refused_primary == move.target:
+            return other.dataset_id
+    return None
+
+
+def is_stranded(s: Situation) -> bool:
+    """
+    Whether the present move should be given up because a companion's was.
+    """
+    return companion_given_up(s) is not None
+
+
 def released_guid(s: Situation) -> Guid | None:
     """
     The final snapshot that the source of the present move reports, once it has laid the dataset down for good.

@@ -267,6 +267,12 @@ APPLIES: dict[str, tuple[str, Situation]] = {
         "given up",
         situation(COPYING, node(A, copy_of(sending=progress(SendVerdict.OUTRUN))), node(B), primary=B),
     ),
+    "a companion's move was given up": (
+        "stranded",
+        situation(
+            COPYING, SENDING, node(B), primary=B, companions=pvector([ownership(dataset_id=OTHER, refused_primary=B)])
+        ),
+    ),
     "the policy is to cut over all the same": (
         "released",
         situation(
@@ -609,6 +615,15 @@ class TestEffects:
         after = advanced(APPLIES["the writer outruns the link"][1])
 
         assert transition(situation(after, node(A, copy_of(epoch=2)), primary=B)) is None
+
+    def test_stranded_is_not_tried_again(self) -> None:
+        """
+        What a companion left behind goes nowhere before it is asked to again, and says which companion it was.
+        """
+        after = advanced(APPLIES["a companion's move was given up"][1])
+
+        assert after.last_move is not None
+        assert (after.move, after.refused_primary, str(OTHER) in after.last_move.reason) == (None, B, True)
 
     def test_given_up_predicts(self) -> None:
         """

@@ -1,0 +1,142 @@
+"""
+Applications that write numbered records, and a world that remembers which of them were acknowledged.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flocker_agent.storage.memory_pool import KeptDataset
+from flocker_py.model import Container, DatasetId
+from flocker_py.runtime import ContainerStartFailed
+from flocker_py.storage import Role
+from tests.simulation.broken import Broken
+
+if TYPE_CHECKING:
+    from tests.simulation.node import SimulatedNode
+
+FILE = b"records"
+
+
+class Ledger:
+    """
+    What was written into one dataset.
+
+    :ivar acknowledged: all records that applications may count on.
+    :ivar unanswered: a record that was written, perhaps; whoever wrote it died before it knew.
+    :ivar epoch: the highest under which a record was acknowledged.
+    :ivar given_up: how much of it an operator has given up, knowingly.
+    """
+
+    def __init__(self) -> None:
+        self.acknowledged = b""
+        self.unanswered = b""
+        self.epoch = 0
+
+    def holds(self, content: bytes) -> bool:
+        """
+        Whether all that was acknowledged is there, and nothing but that and what was written without an answer.
+        """
+        return content == self.acknowledged or (
+            bool(self.unanswered) and content == self.acknowledged + self.unanswered
+        )
+
+
+class Application:
+    """
+    Appends a record to each of its volumes, whenever it is its turn.
+
+    :raises ContainerStartFailed: it can't be executed just now.
+    """
+
+    def __init__(self, node: SimulatedNode, container: Container, paths: Mapping[DatasetId, Path]) -> None:
+        world = node.world
+        self._world = world
+        self.node = node
+        self.container = container
+        if world.chance.happens("start-fails", f"{node.name} {container.name}"):
+            world.tell(f"{container.name} can't be started on {node.name}")
+            raise ContainerStartFailed(f"container {container.name}: no such program")
+        world.checker.starts(self, node, paths)
+
+    def write(self) -> None:
+        """
+        Append a record to each volume. What is found there must be all that was acknowledged.
+        """
+        for mount in self.container.mounts:
+            self._write(mount.dataset_id)
+
+    def _write(self, dataset_id: DatasetId) -> None:
+        world, node, name = self._world, self.node, self.container.name
+        ledger = world.ledger(dataset_id)
+        kept = usable(node, name, dataset_id)
+        found = kept.content.get(FILE, b"")
+        called = world.called(dataset_id)
+        if not ledger.holds(found):
+            raise Broken(
+                "lost write",
+                f"{name} on {node.name} finds {records(found)} records in {called}, and"
+                f" {records(ledger.acknowledged)} were acknowledged",
+                (called,),
+            )
+        if kept.epoch < ledger.epoch:
+            raise Broken(
+                "old epoch",
+                f"{name} on {node.name} writes to {called} under epoch {kept.epoch}, after epoch {ledger.epoch}",
+                (called,),
+            )
+        record = b"%d\n" % (records(found) + 1)
+        dies = world.chance.happens("dies-before-answer", f"{node.name} {name}")
+        ledger.acknowledged, ledger.unanswered = found, b""
+        try:
+            node.disk.write(dataset_id, FILE, found + record)
+        except OSError:
+            return
+        ledger.epoch = kept.epoch
+        if dies:
+            ledger.unanswered = record
+        else:
+            ledger.acknowledged = found + record
+        world.records += 1
+        world.checker.written(node, dataset_id)
+        if dies:
+            world.tell(f"{name} on {node.name} dies before it knows that its record is in {called}")
+            node.host.end(name, exit_status=1)
+
+    def ask_to_end(self) -> int | None:
+        """
+        SIGTERM. Some don't listen.
+        """
+        if self._world.chance.happens("ignores-term", f"{self.node.name} {self.container.name}"):
+            return None
+        self._world.checker.ends(self, self.node)
+        return -signal.SIGTERM
+
+    def killed(self) -> None:
+        """
+        It is no more.
+        """
+        self._world.checker.ends(self, self.node)
+
+
+def usable(node: SimulatedNode, name: str, dataset_id: DatasetId) -> KeptDataset:
+    """
+    A dataset that an application can write at this moment.
+
+    :raises Broken: it can't.
+    """
+    called = node.world.called(dataset_id)
+    kept = node.pool.state.datasets.get(dataset_id)
+    if kept is None or not kept.mounted or kept.role is not Role.OWNER:
+        raise Broken("not mounted", f"{name} runs on {node.name}, where {called} can't be written", (called,))
+    return kept
+
+
+def records(content: bytes) -> int:
+    """
+    How many records there are.
+    """
+    return content.count(b"\n")

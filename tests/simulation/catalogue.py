@@ -1,0 +1,499 @@
+"""
+The checker, checked: deliberate bugs, each of which the simulation must find within a stated number of schedules.
+
+A bug is a small change to the real functions, made in the process that runs the schedules. One that is not found is a
+missing check.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import click
+from pyrsistent import pmap
+
+import flocker_agent.perform as performing
+from flocker_agent import dataset_work, loop, plan
+from flocker_agent.changes import (
+    CreateDataset,
+    Nothing,
+    RemoveCopy,
+    TakeDataset,
+    TakeFinalSnapshot,
+    UnmountDataset,
+)
+from flocker_agent.storage.memory import MemoryStorage
+from flocker_agent.transfer import send
+from flocker_control import ownership, service, situation, slices
+from flocker_control.situation import Situation
+from flocker_control.state import changed
+from flocker_py.assignment import Keep, Own, Receive, Release, Remove
+from flocker_py.model import MovePhase, Ownership
+from flocker_py.storage import Role, SendPlan, StreamCut
+from tests.simulation import node, transfer
+from tests.simulation.chance import Schedule
+from tests.simulation.schedule import bury, run
+
+Patch = tuple[Any, str, Any]
+
+
+class Bug(NamedTuple):
+    """
+    :param within: the number of schedules in which it must be found.
+    :param changes: owner, attribute, and what to put there.
+    """
+
+    name: str
+    breaks: str
+    within: int
+    changes: Callable[[], list[Patch]]
+
+
+def _commit_without_guids() -> list[Patch]:
+    def holds(s: Situation) -> bool:
+        move = s.ownership.move
+        seen = None if move is None else s.seen(move.target)
+        return situation.phase(s) is MovePhase.FINAL and seen is not None and seen.role is Role.REPLICA
+
+    return [(ownership, "TABLE", _with_guard("committed", holds))]
+
+
+def _with_guard(name: str, guard: Callable[[Situation], bool]) -> tuple[Any, ...]:
+    return tuple((n, guard if n == name else g, e) for n, g, e in ownership.TABLE)
+
+
+def _with_effect(name: str, effect: Callable[[Situation], Ownership]) -> tuple[Any, ...]:
+    return tuple((n, g, effect if n == name else e) for n, g, e in ownership.TABLE)
+
+
+def _mount_under_an_old_epoch() -> list[Patch]:
+    real = plan._release
+
+    def release(asked: Release, local: Any) -> Any:
+        stored = local.stored
+        if stored is not None and stored.role is Role.RELEASED and plan.final_guid(stored) is not None:
+            return TakeDataset(dataset_id=asked.dataset_id, epoch=asked.epoch)
+        return real(asked, local)
+
+    return [(plan, "_release", release)]
+
+
+def _create_because_not_seen() -> list[Patch]:
+    real = plan._receive
+
+    def receive(asked: Receive, local: Any) -> Any:
+        if local.stored is None:
+            return CreateDataset(dataset_id=asked.dataset_id, epoch=asked.epoch)
+        return real(asked, local)
+
+    return [(plan, "_receive", receive)]
+
+
+def _remembered_may_create() -> list[Patch]:
+    return [(node, "trusted", lambda assignment: assignment)]
+
+
+def _swallow_a_failed_receive() -> list[Patch]:
+    real = transfer.taken_in
+
+    def taken_in(disk: Any, dataset_id: Any, stream: bytes) -> Any:
+        try:
+            return real(disk, dataset_id, stream)
+        except StreamCut:
+            # What came in part is taken for whole.
+            found = disk._node.pool.state.datasets.get(dataset_id)
+            if found is None or found.partial is None:
+                raise
+            made = found.set(whole=True, partial=None).with_snapshot(found.partial.to_guid, "move-x-1")
+            _put(disk, made)
+            return disk.dataset(dataset_id).snapshots[-1]
+
+    return [(transfer, "taken_in", taken_in)]
+
+
+def _put(disk: Any, kept: Any) -> None:
+    pool = disk._node.pool
+    pool.state = pool.state.set(datasets=pool.state.datasets.set(kept.dataset_id, kept))
+
+
+def _forced_receive() -> list[Patch]:
+    from flocker_agent.storage import memory
+
+    def admit(*_: Any) -> None:
+        return None
+
+    def unready(self: Any, dataset_id: Any, epoch: int, move_id: Any, peer: Any) -> Any:
+        from flocker_agent.transfer.admission import Admitted
+
+        self._view.receiving.add(dataset_id)
+        return Admitted()
+
+    return [(memory, "admit", admit), (dataset_work.DatasetWork, "admit", unready)]
+
+
+def _announce_before_persist() -> list[Patch]:
+    real = service.ControlService._commit
+
+    async def commit(self: Any, changes: Any) -> None:
+        before = self.state
+        self.state = changed(self.state, changes, revision=self.state.revision)
+        self._reassign({r.dataset_id for r in changes.puts.values() if isinstance(r, Ownership)}, ())
+        self.state = before
+        await real(self, changes)
+
+    return [(service.ControlService, "_commit", commit)]
+
+
+def _lost_session_is_absence() -> list[Patch]:
+    def absent(self: Situation, node_id: Any) -> bool:
+        seen = self.nodes.get(node_id)
+        return seen is None or self.dataset.dataset_id not in seen.datasets
+
+    return [(Situation, "absent", absent)]
+
+
+def _unknown_storage_is_absence() -> list[Patch]:
+    def absent(self: Situation, node_id: Any) -> bool:
+        seen = self.nodes.get(node_id)
+        return seen is not None and self.dataset.dataset_id not in seen.datasets
+
+    return [(Situation, "absent", absent)]
+
+
+def _release_not_durable() -> list[Patch]:
+    real = plan._release
+
+    def release(asked: Release, local: Any) -> Any:
+        stored = local.stored
+        if stored is not None and stored.role is Role.OWNER and not local.users and stored.mounted_at is None:
+            return TakeFinalSnapshot(dataset_id=asked.dataset_id, epoch=asked.epoch)
+        return real(asked, local)
+
+    return [(plan, "_release", release)]
+
+
+def _resume_of_another_snapshot() -> list[Patch]:
+    from flocker_agent.storage import memory
+
+    def resume_position(send_plan: SendPlan, data_bytes: int, key: int = 0) -> int | None:
+        import base64
+        import json
+
+        if send_plan.resume_token is None:
+            return None
+        position = json.loads(base64.urlsafe_b64decode(send_plan.resume_token))["position"]
+        return min(int(position), data_bytes)
+
+    real_send = MemoryStorage.send
+
+    def ignoring_checksums(frames: Any, arrived: bytearray) -> bytes:
+        import zlib
+
+        real_read(frames, arrived)
+        return zlib.crc32(bytes(arrived)).to_bytes(4)
+
+    real_read = MemoryStorage._read_data
+    real_admit = memory.admit
+
+    def admit(dataset_id: Any, present: Any, kept: Any, opening: Any, written: Any) -> None:
+        real_admit(
+            dataset_id,
+            present,
+            None if opening.resume_position is not None else kept,
+            opening.set(resume_position=None),
+            written,
+        )
+
+    return [
+        (memory, "resume_position", resume_position),
+        (memory, "admit", admit),
+        (MemoryStorage, "_read_data", staticmethod(ignoring_checksums)),
+        (MemoryStorage, "send", real_send),
+    ]
+
+
+def _settle_before_the_target_runs() -> list[Patch]:
+    def taken(s: Situation) -> bool:
+        return situation.phase(s) is MovePhase.TAKING and s.ownership.owner in s.nodes
+
+    return [(ownership, "TABLE", _with_guard("taken", taken))]
+
+
+def _settle_before_the_application_runs() -> list[Patch]:
+    def taken(s: Situation) -> bool:
+        return situation.phase(s) is MovePhase.TAKING and situation.is_proven(s)
+
+    return [(ownership, "TABLE", _with_guard("taken", taken))]
+
+
+def _cancel_after_commit() -> list[Patch]:
+    def unwanted(s: Situation) -> bool:
+        move = s.ownership.move
+        return move is not None and (s.dataset.deleted or s.dataset.primary != move.target)
+
+    return [(ownership, "TABLE", _with_guard("aborted", unwanted))]
+
+
+def _take_up_under_the_same_epoch() -> list[Patch]:
+    real = plan._take
+
+    def take(asked: Own, stored: Any, local: Any) -> Any:
+        if stored.epoch == asked.epoch and stored.role is Role.RELEASED:
+            return TakeDataset(dataset_id=asked.dataset_id, epoch=asked.epoch)
+        return real(asked, stored, local)
+
+    def ended(s: Situation, outcome: Any, reason: str) -> Ownership:
+        return s.ownership.set(move=None, last_move=ownership._finished(s, outcome, reason))
+
+    return [(plan, "_take", take), (ownership, "_ended", ended)]
+
+
+def _abort_without_a_higher_epoch() -> list[Patch]:
+    def ended(s: Situation, outcome: Any, reason: str) -> Ownership:
+        return s.ownership.set(move=None, last_move=ownership._finished(s, outcome, reason))
+
+    return [(ownership, "_ended", ended)]
+
+
+def _remove_without_comparing() -> list[Patch]:
+    def remove(storage: Any, change: RemoveCopy) -> None:
+        storage.destroy(change.dataset_id)
+
+    def removing(asked: Remove, local: Any) -> Any:
+        stored = local.stored
+        if stored is None:
+            return Nothing()
+        if stored.mounted_at is not None:
+            return UnmountDataset(dataset_id=asked.dataset_id)
+        return RemoveCopy(dataset_id=asked.dataset_id)
+
+    def assignment(s: Situation, node_id: Any) -> Any:
+        # As if every other copy were a former owner's.
+        asked = real(s, node_id)
+        if isinstance(asked, Keep) and s.ownership.move is not None and s.ownership.move.phase is MovePhase.TAKING:
+            return Remove(dataset_id=asked.dataset_id, epoch=asked.epoch)
+        return asked
+
+    real = slices._assignment
+    return [
+        (performing, "_remove_copy", remove),
+        (plan, "_remove", removing),
+        (slices, "_assignment", assignment),
+    ]
+
+
+def _final_snapshot_while_the_application_runs() -> list[Patch]:
+    real = plan._release
+
+    def release(asked: Release, local: Any) -> Any:
+        stored = local.stored
+        names = () if stored is None else tuple(s.name for s in stored.snapshots)
+        if stored is not None and stored.role is Role.OWNER and plan.final_name(asked.epoch) not in names:
+            return TakeFinalSnapshot(dataset_id=asked.dataset_id, epoch=asked.epoch)
+        return real(asked, local)
+
+    return [(plan, "_release", release)]
+
+
+def _unmount_while_the_application_runs() -> list[Patch]:
+    real = plan._release
+    return [(plan, "_release", lambda asked, local: real(asked, local.set(users=())))]
+
+
+def _start_where_nothing_is_mounted() -> list[Patch]:
+    real = loop.Agent._usable_path
+
+    def usable(self: Any, dataset_id: Any) -> Any:
+        from pathlib import Path
+
+        return real(self, dataset_id) or Path(f"/flocker/{dataset_id}")
+
+    return [(loop.Agent, "_usable_path", usable)]
+
+
+def _run_where_it_is_wanted() -> list[Patch]:
+    return [(service.ControlService, "_runs_elsewhere", lambda *_: False), *_start_where_nothing_is_mounted()]
+
+
+def _commit_twice_under_one_epoch() -> list[Patch]:
+    real = ownership._committed
+    return [
+        (
+            ownership,
+            "TABLE",
+            _with_effect("committed", lambda s: real(s).set(epoch=s.ownership.epoch)),
+        )
+    ]
+
+
+def _forget_the_owner_after_failure() -> list[Patch]:
+    def reassigned(s: Situation) -> bool:
+        own = s.ownership
+        return own.move is None and s.dataset.primary != own.owner and own.owner not in s.nodes
+
+    return [(ownership, "TABLE", _with_guard("reassigned", reassigned))]
+
+
+def _stale_source_after_the_last_round() -> list[Patch]:
+    real = send.SendSession._take_snapshot
+
+    def final(s: Situation) -> bool:
+        return situation.phase(s) is MovePhase.RELEASING and situation.sending(s) is not None
+
+    def final_effect(s: Situation) -> Ownership:
+        # The last round is good enough: who waits for another snapshot?
+        move = situation.move_under_way(s)
+        progress = situation.sending(s)
+        guid = None if progress is None else progress.acknowledged_guid
+        return s.ownership.set(move=move.set(phase=MovePhase.FINAL, final_guid=guid or 1))
+
+    return [
+        (
+            ownership,
+            "TABLE",
+            tuple(
+                (n, final if n == "final" else g, final_effect if n == "final" else e) for n, g, e in ownership.TABLE
+            ),
+        ),
+        (send.SendSession, "_take_snapshot", real),
+    ]
+
+
+def _replica_is_thrown_away_whatever_it_is() -> list[Patch]:
+    def discard(self: Any) -> None:
+        stored = self._look()
+        if stored is not None:
+            self._storage.destroy(self._dataset_id)
+
+    def receive(asked: Any, local: Any) -> Any:
+        # What was laid down here once need not become a replica first.
+        return Nothing()
+
+    def admit(self: Any, dataset_id: Any, epoch: int, move_id: Any, peer: Any) -> Any:
+        from flocker_agent.transfer.admission import Admitted
+
+        self._view.receiving.add(dataset_id)
+        return Admitted()
+
+    return [
+        (transfer.SimulatedReception, "_discard", discard),
+        (plan, "_receive", receive),
+        (dataset_work.DatasetWork, "admit", admit),
+    ]
+
+
+def _failed_commit_is_taken_for_done() -> list[Patch]:
+    async def commit(self: Any, changes: Any) -> None:
+        try:
+            await real(self, changes)
+        except service.StoreError:
+            self.state = changed(self.state, changes, revision=self.state.revision)
+
+    real = service.ControlService._commit
+    return [(service.ControlService, "_commit", commit)]
+
+
+BUGS = (
+    Bug("commit-without-guids", "the target's snapshot is not compared at the commit", 400, _commit_without_guids),
+    Bug("mount-old-epoch", "what was laid down is taken up and mounted again", 60, _mount_under_an_old_epoch),
+    Bug("create-not-seen", "what is not seen is made, empty", 40, _create_because_not_seen),
+    Bug("remembered-may-create", "an old assignment may still create", 400, _remembered_may_create),
+    Bug("swallow-receive", "a stream that was cut is taken for whole", 400, _swallow_a_failed_receive),
+    Bug("forced-receive", "whatever is there is received into", 400, _forced_receive),
+    Bug("announce-first", "nodes are told before it is durable", 40, _announce_before_persist),
+    Bug("lost-session-is-absence", "a node without a session has nothing", 100, _lost_session_is_absence),
+    Bug("unknown-is-absence", "a pool that can't be read is empty", 400, _unknown_storage_is_absence),
+    Bug("release-not-durable", "the final snapshot comes before the record of it", 60, _release_not_durable),
+    Bug("resume-any-token", "a resume token of another snapshot is gone on with", 400, _resume_of_another_snapshot),
+    Bug("settle-early", "the old copy goes before the target has mounted", 100, _settle_before_the_target_runs),
+    Bug("settle-unproven", "the move ends before its application runs", 100, _settle_before_the_application_runs),
+    Bug("cancel-committed", "a move is aborted after its commit", 400, _cancel_after_commit),
+    Bug("same-epoch", "what was laid down is taken up under the same epoch", 200, _take_up_under_the_same_epoch),
+    Bug("abort-keeps-epoch", "an abort doesn't raise the epoch", 100, _abort_without_a_higher_epoch),
+    Bug("commit-keeps-epoch", "a commit doesn't raise the epoch", 60, _commit_twice_under_one_epoch),
+    Bug("remove-unproven", "a former owner's copy is removed whatever it holds", 100, _remove_without_comparing),
+    Bug(
+        "final-in-use",
+        "the final snapshot is taken while the application runs",
+        60,
+        _final_snapshot_while_the_application_runs,
+    ),
+    Bug("unmount-in-use", "a dataset is unmounted while its application runs", 60, _unmount_while_the_application_runs),
+    Bug(
+        "start-unmounted", "a container starts although its dataset isn't mounted", 60, _start_where_nothing_is_mounted
+    ),
+    Bug("runs-elsewhere", "a container starts while it runs elsewhere", 400, _run_where_it_is_wanted),
+    Bug("last-round-is-final", "the last round counts as the final snapshot", 100, _stale_source_after_the_last_round),
+    Bug("failover-by-silence", "an owner without a session loses its datasets", 60, _forget_the_owner_after_failure),
+    Bug("discard-anything", "a target throws away what it once owned", 400, _replica_is_thrown_away_whatever_it_is),
+    Bug("commit-failed-done", "a commit that failed is taken for done", 400, _failed_commit_is_taken_for_done),
+)
+
+
+@contextlib.contextmanager
+def planted(bug: Bug) -> Iterator[None]:
+    """
+    The bug is in the programs of this process.
+    """
+    changes = bug.changes()
+    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in changes]
+    for owner, name, wrong in changes:
+        setattr(owner, name, wrong)
+    try:
+        yield
+    finally:
+        for owner, name, right in before:
+            setattr(owner, name, right)
+
+
+def caught(bug: Bug) -> tuple[int | None, str, float]:
+    """
+    After how many schedules it was found, by which rule, and in how many seconds. None: not within its bound.
+    """
+    began = time.process_time()
+    with planted(bug):
+        for seed in range(bug.within):
+            outcome = run(Schedule(seed=seed))
+            broken = outcome.broken
+            bury(outcome)
+            if broken is not None and broken.rule == "exception":
+                return None, str(broken), time.process_time() - began
+            if broken is not None:
+                return seed + 1, broken.rule, time.process_time() - began
+    return None, "", time.process_time() - began
+
+
+def _caught_by_name(name: str) -> tuple[str, tuple[int | None, str, float]]:
+    return name, caught(next(bug for bug in BUGS if bug.name == name))
+
+
+def run_catalogue(*, workers: int, only: str | None = None) -> int:
+    """
+    See that each is found, and print the table. Answers with the exit status.
+    """
+    from tests.simulation.run import prepared
+
+    bugs = [bug for bug in BUGS if only in (None, bug.name)]
+    missed = []
+    click.echo(f"{'bug':<26}{'found after':>12}{'bound':>8}  {'by the rule':<28}{'':>8}")
+    spawn = multiprocessing.get_context("spawn")
+    by_name = {bug.name: bug for bug in bugs}
+    with spawn.Pool(workers, prepared) as pool:
+        for name, (after, rule, seconds) in pool.imap(_caught_by_name, by_name):
+            bug = by_name[name]
+            shown = "NOT FOUND" if after is None else str(after)
+            click.echo(f"{name:<26}{shown:>12}{bug.within:>8}  {rule:<28}{seconds:>6.1f} s  {bug.breaks}")
+            if after is None:
+                missed.append(name)
+    if missed or not bugs:
+        click.echo(f"\nVERDICT: FAILED: not found: {', '.join(missed) or 'no such bug'}")
+        return 1
+    click.echo(f"\nVERDICT: each of {len(bugs)} deliberate bugs was found within its bound")
+    return 0
+
+
+__all__ = ["BUGS", "Bug", "caught", "pmap", "run_catalogue"]

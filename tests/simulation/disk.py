@@ -1,0 +1,68 @@
+"""
+A node's disk as its agent uses it: the memory backend, where calls fail, and where the agent may be killed between any
+two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flocker_py.storage import PoolFull, PoolMissing
+from tests.simulation.broken import Killed
+
+if TYPE_CHECKING:
+    from tests.simulation.node import SimulatedNode
+
+LOOKS = frozenset({"datasets", "dataset", "free_bytes", "written_since_snapshot", "bookmarks", "send_estimate_bytes"})
+NEED_ROOM = frozenset({"create", "snapshot", "receive", "clone"})
+
+
+class AgentsDisk:
+    """
+    A ``Storage`` that does what the memory backend does, unless something goes wrong.
+    """
+
+    def __init__(self, node: SimulatedNode) -> None:
+        self._node = node
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._node.disk, name)
+        if not callable(real):
+            return real
+        call = self._look(name, real) if name in LOOKS else self._change(name, real)
+        self.__dict__[name] = call
+        return call
+
+    def _look(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        node, chance = self._node, self._node.world.chance
+        where = f"{node.name} {name}"
+
+        def look(*args: Any, **kwargs: Any) -> Any:
+            if chance.happens("pool-away", where):
+                node.world.tell(f"{node.name}: the pool is away during {name}")
+                raise PoolMissing("the pool is not imported")
+            return real(*args, **kwargs)
+
+        return look
+
+    def _change(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        node, world, chance = self._node, self._node.world, self._node.world.chance
+        where = f"{node.name} {name}"
+
+        def change(*args: Any, **kwargs: Any) -> Any:
+            if chance.happens("kill-in-call", f"{where}, before"):
+                world.tell(f"{node.name} is killed before {name}")
+                raise Killed(node)
+            if name in NEED_ROOM and chance.happens("pool-full", where):
+                world.tell(f"{node.name}: the pool is full at {name}")
+                raise PoolFull("there is no room")
+            try:
+                return real(*args, **kwargs)
+            finally:
+                world.checker.look_at(node)
+                if chance.happens("kill-in-call", f"{where}, after"):
+                    world.tell(f"{node.name} is killed after {name}")
+                    raise Killed(node)
+
+        return change

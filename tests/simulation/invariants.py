@@ -1,0 +1,399 @@
+"""
+What must hold at every instant, checked whenever something durable changes: a pool, the store, or what runs.
+
+The checker knows what was ever made durable by the control service (``granted``), and what was ever acknowledged to an
+application (the ledgers). It believes nobody's reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyrsistent import pmap, pvector
+
+from flocker_agent.storage.memory_pool import KeptDataset, PoolState
+from flocker_control import codec
+from flocker_control.store import Commit
+from flocker_py.assignment import Destroy, NodeAssignment, Own, Receive, Release, Remove
+from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveOutcome, MovePhase, NodeId, Ownership
+from flocker_py.storage import Role
+from tests.simulation.application import FILE, Application, records, usable
+from tests.simulation.broken import Broken
+
+if TYPE_CHECKING:
+    from tests.simulation.node import SimulatedNode
+    from tests.simulation.world import World
+
+ORDER = (None, MovePhase.COPYING, MovePhase.RELEASING, MovePhase.FINAL, MovePhase.TAKING)
+
+
+class Checker:
+    """
+    Watches one world.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.datasets: dict[DatasetId, Dataset] = {}
+        self.ownerships: dict[DatasetId, Ownership] = {}
+        self.containers: dict[ContainerName, Container] = {}
+        self.granted: dict[tuple[DatasetId, int], NodeId] = {}
+        self.running: dict[ContainerName, Application] = {}
+        self._seen: dict[str, PoolState] = {}
+        self._born: set[DatasetId] = set()
+        self._served: dict[DatasetId, int] = {}
+        self._ran: dict[tuple[ContainerName, DatasetId], tuple[NodeId, int]] = {}
+        self._writing: DatasetId | None = None
+
+    def _breaks(self, rule: str, text: str, dataset_id: DatasetId) -> None:
+        called = self._world.called(dataset_id)
+        self._world.breaks(Broken(rule, f"{called}: {text}", (called,)))
+
+    # -- pools -----------------------------------------------------------------------------------------------------
+
+    def look_at_all(self) -> None:
+        """
+        Whatever has changed, anywhere.
+        """
+        for node in self._world.nodes.values():
+            if self._seen.get(node.name) is not node.pool.state:
+                self.look_at(node)
+
+    def written(self, node: SimulatedNode, dataset_id: DatasetId) -> None:
+        """
+        An application has written.
+        """
+        self._writing = dataset_id
+        self.look_at(node)
+        self._writing = None
+
+    def look_at(self, node: SimulatedNode) -> None:
+        """
+        A node's pool may have changed.
+        """
+        before, after = self._seen.get(node.name, PoolState()), node.pool.state
+        if before is after:
+            return
+        self._seen[node.name] = after
+        if before.datasets is after.datasets:
+            return
+        for dataset_id in {**before.datasets, **after.datasets}:
+            was, is_ = before.datasets.get(dataset_id), after.datasets.get(dataset_id)
+            if was is is_:
+                continue
+            if is_ is None and was is not None:
+                self._gone(node, was)
+            elif is_ is not None:
+                if was is None:
+                    self._came(node, is_)
+                else:
+                    self._changed(node, was, is_)
+                if is_.mounted and (was is None or not was.mounted):
+                    self._mounted(node, is_)
+            self._is_somewhere(dataset_id)
+
+    def _came(self, node: SimulatedNode, kept: KeptDataset) -> None:
+        dataset_id = kept.dataset_id
+        if kept.role is Role.REPLICA:
+            return
+        own = self.ownerships.get(dataset_id)
+        if own is None or own.created or dataset_id in self._born:
+            self._breaks("birth", f"made on {node.name}, although it was made before", dataset_id)
+        elif own.owner != node.node_id or own.epoch != kept.epoch:
+            self._breaks("birth", f"made on {node.name} under epoch {kept.epoch}, which was not granted", dataset_id)
+        self._born.add(dataset_id)
+
+    def _gone(self, node: SimulatedNode, was: KeptDataset) -> None:
+        dataset_id = was.dataset_id
+        if self._is_deleted(dataset_id) or not was.whole:
+            return
+        if was.role is Role.OWNER:
+            self._breaks("last copy", f"{node.name} destroyed what it owned", dataset_id)
+        if was.role is Role.RELEASED or was.epoch:
+            if was.role is Role.RELEASED and self._served.get(dataset_id, 0) <= was.epoch:
+                self._breaks(
+                    "removed too early",
+                    f"{node.name} removed its copy of epoch {was.epoch}, and nobody has served under a later one",
+                    dataset_id,
+                )
+            content = was.content.get(FILE, b"")
+            if not any(held.startswith(content) for held in self._contents(dataset_id)):
+                self._breaks(
+                    "last copy", f"{node.name} removed {records(content)} records that are nowhere else", dataset_id
+                )
+
+    def _changed(self, node: SimulatedNode, was: KeptDataset, now: KeptDataset) -> None:
+        dataset_id = now.dataset_id
+        if now.epoch < was.epoch:
+            self._breaks("epoch", f"on {node.name} from {was.epoch} down to {now.epoch}", dataset_id)
+        if (now.role, now.epoch) != (was.role, was.epoch):
+            self._role_changed(node, was, now)
+        if now.content is not was.content and now.content.get(FILE) != was.content.get(FILE):
+            if was.role is Role.OWNER and self._writing != dataset_id:
+                self._breaks("overwritten", f"what {node.name} owns was changed by no application", dataset_id)
+            if was.role is Role.RELEASED:
+                self._breaks("overwritten", f"what {node.name} had laid down was changed", dataset_id)
+        if now.snapshots is not was.snapshots:
+            known = {snapshot.guid for snapshot in was.snapshots}
+            for snapshot in now.snapshots:
+                if snapshot.guid not in known and snapshot.name.startswith("final-") and now.role is not Role.REPLICA:
+                    self._final_snapshot(node, now, snapshot.content.get(FILE, b""))
+
+    def _role_changed(self, node: SimulatedNode, was: KeptDataset, now: KeptDataset) -> None:
+        dataset_id = now.dataset_id
+        if now.role is Role.OWNER:
+            if self.granted.get((dataset_id, now.epoch)) != node.node_id:
+                self._breaks("not granted", f"{node.name} took it under epoch {now.epoch}", dataset_id)
+            if was.role is not Role.OWNER and now.epoch <= was.epoch:
+                self._breaks("taken up again", f"{node.name}, under the same epoch {now.epoch}", dataset_id)
+            if now.mounted:
+                self._served[dataset_id] = max(now.epoch, self._served.get(dataset_id, 0))
+            content = now.content.get(FILE, b"")
+            if not self._world.ledger(dataset_id).holds(content):
+                self._breaks(
+                    "lost write",
+                    f"{node.name} takes it with {records(content)} of"
+                    f" {records(self._world.ledger(dataset_id).acknowledged)} records",
+                    dataset_id,
+                )
+        elif was.role is Role.OWNER:
+            for application in self.running.values():
+                if application.node is node and any(m.dataset_id == dataset_id for m in application.container.mounts):
+                    self._breaks(
+                        "laid down in use", f"{node.name}, while {application.container.name} runs", dataset_id
+                    )
+
+    def _final_snapshot(self, node: SimulatedNode, now: KeptDataset, content: bytes) -> None:
+        dataset_id = now.dataset_id
+        if now.role is not Role.RELEASED or now.mounted:
+            self._breaks("final too early", f"{node.name} took it while it was {now.role.value}", dataset_id)
+        if not self._world.ledger(dataset_id).holds(content):
+            self._breaks("lost write", f"the final snapshot on {node.name} lacks records", dataset_id)
+
+    def _mounted(self, node: SimulatedNode, now: KeptDataset) -> None:
+        dataset_id = now.dataset_id
+        for other in self._world.nodes.values():
+            kept = other.pool.state.datasets.get(dataset_id)
+            if other is not node and kept is not None and kept.mounted:
+                self._breaks("two writers", f"can be written on {other.name} and on {node.name}", dataset_id)
+        if now.role is not Role.OWNER:
+            self._breaks("two writers", f"{node.name} mounts what is {now.role.value}", dataset_id)
+        own = self.ownerships.get(dataset_id)
+        if own is not None and own.owner != node.node_id and own.epoch > now.epoch:
+            self._breaks("old epoch", f"{node.name} mounts it under epoch {now.epoch}", dataset_id)
+        self._served[dataset_id] = max(now.epoch, self._served.get(dataset_id, 0))
+
+    def _is_deleted(self, dataset_id: DatasetId) -> bool:
+        dataset = self.datasets.get(dataset_id)
+        return dataset is not None and dataset.deleted
+
+    def _contents(self, dataset_id: DatasetId) -> list[bytes]:
+        result = []
+        for node in self._world.nodes.values():
+            state = node.pool.state
+            copies = [state.datasets[dataset_id]] if dataset_id in state.datasets else []
+            copies += [kept for kept in state.stashes.values() if kept.dataset_id == dataset_id]
+            result += [kept.content.get(FILE, b"") for kept in copies if kept.whole]
+        return result
+
+    def _is_somewhere(self, dataset_id: DatasetId) -> None:
+        acknowledged = self._world.ledger(dataset_id).acknowledged
+        if not acknowledged or self._is_deleted(dataset_id):
+            return
+        if not any(content.startswith(acknowledged) for content in self._contents(dataset_id)):
+            self._breaks("last copy", f"{records(acknowledged)} acknowledged records are nowhere any more", dataset_id)
+
+    # -- the store -------------------------------------------------------------------------------------------------
+
+    def committed(self, puts: Mapping[str, str], deletes: Set[str]) -> None:
+        """
+        The control service has made something durable.
+        """
+        changes = codec.commit_changes(Commit(revision=1, puts=_persistent(puts), deletes=_vector(deletes)))
+        for key in changes.deletes:
+            self.containers.pop(ContainerName(key.partition("/")[2]), None)
+        for record in changes.puts.values():
+            match record:
+                case Dataset():
+                    before = self.datasets.get(record.dataset_id)
+                    if before is not None and before.deleted and not record.deleted:
+                        self._breaks("deleted", "is not deleted any more", record.dataset_id)
+                    self.datasets[record.dataset_id] = record
+                case Container():
+                    self.containers[record.name] = record
+                case _:
+                    pass
+        for record in changes.puts.values():
+            if isinstance(record, Ownership):
+                before_ownership = self.ownerships.get(record.dataset_id)
+                self.ownerships[record.dataset_id] = record
+                if before_ownership is not None:
+                    self._owned(before_ownership, record)
+                self._granted(record)
+                self._world.chance.weight = max(map(_weight, self.ownerships.values()))
+
+    def _granted(self, now: Ownership) -> None:
+        key = (now.dataset_id, now.epoch)
+        if self.granted.setdefault(key, now.owner) != now.owner:
+            self._breaks("epoch", f"epoch {now.epoch} is granted twice", now.dataset_id)
+
+    def _owned(self, was: Ownership, now: Ownership) -> None:
+        dataset_id = now.dataset_id
+        if now.epoch < was.epoch:
+            self._breaks("epoch", f"in the store from {was.epoch} down to {now.epoch}", dataset_id)
+        if was.created and not now.created:
+            self._breaks("birth", "the store forgets that it was made", dataset_id)
+        if now.owner != was.owner:
+            self._owner_changed(was, now)
+        if was.move is not None and (now.move is None or now.move.move_id != was.move.move_id):
+            self._move_ended(was, now)
+        elif ORDER.index(None if now.move is None else now.move.phase) < ORDER.index(
+            None if was.move is None else was.move.phase
+        ):
+            self._breaks("phases", "a move went back", dataset_id)
+        for node_id in was.handed_over:
+            kept = self._world.nodes[node_id].pool.state.datasets.get(dataset_id)
+            forgotten = node_id not in now.handed_over and now.owner != node_id and not now.destroyed
+            if forgotten and kept is not None and kept.role is not Role.REPLICA:
+                self._breaks("settled too early", f"{self._world.nodes[node_id].name} has its copy", dataset_id)
+        if now.destroyed and not was.destroyed and was.created:
+            for node in self._world.nodes.values():
+                kept = node.pool.state.datasets.get(dataset_id)
+                # What is left of a move that was aborted, on a node that is away, is destroyed when that comes back.
+                if kept is not None and kept.role is not Role.REPLICA:
+                    self._breaks("destroyed too early", f"{node.name} has it still", dataset_id)
+        self._world.figures.transition(was, now)
+
+    def _owner_changed(self, was: Ownership, now: Ownership) -> None:
+        dataset_id, move = now.dataset_id, was.move
+        if now.epoch <= was.epoch:
+            self._breaks("epoch", "another owner under the same epoch", dataset_id)
+        if not was.created:
+            if dataset_id in self._born:
+                self._breaks("birth", "given to another node, after it was made", dataset_id)
+            return
+        if move is None or move.phase is not MovePhase.FINAL or move.target != now.owner:
+            self._breaks("commit", "another owner without a final snapshot", dataset_id)
+            return
+        source, target = (self._world.nodes[n].pool.state.datasets.get(dataset_id) for n in (was.owner, now.owner))
+        if source is None or source.role is not Role.RELEASED or source.epoch != was.epoch or source.mounted:
+            self._breaks("commit", "the source has not laid it down", dataset_id)
+        if target is None or not target.snapshots or target.snapshots[-1].guid != move.final_guid:
+            self._breaks("commit", "the target lacks the final snapshot", dataset_id)
+        elif not self._world.ledger(dataset_id).holds(target.snapshots[-1].content.get(FILE, b"")):
+            self._breaks("lost write", "the target lacks acknowledged records at the commit", dataset_id)
+
+    def _move_ended(self, was: Ownership, now: Ownership) -> None:
+        dataset_id, move, ended = now.dataset_id, was.move, now.last_move
+        if move is None or ended is None or ended.move_id != move.move_id:
+            self._breaks("phases", "a move was forgotten", dataset_id)
+            return
+        if ended.outcome is not MoveOutcome.DONE:
+            if now.move is not None and now.move.returns and now.owner == was.owner:
+                return
+            if move.phase is MovePhase.TAKING:
+                self._breaks("cancelled after the commit", f"the move was {ended.outcome.value}", dataset_id)
+            elif now.epoch <= was.epoch:
+                self._breaks("abort", "the move ended without a higher epoch", dataset_id)
+            return
+        if move.phase is not MovePhase.TAKING:
+            self._breaks("phases", "a move was done before its commit", dataset_id)
+            return
+        if self._served.get(dataset_id, 0) < now.epoch:
+            self._breaks("settled too early", "the target has not served yet", dataset_id)
+        dataset = self.datasets[dataset_id]
+        if dataset.primary != now.owner or dataset.deleted:
+            return
+        for container in self.containers.values():
+            if any(m.dataset_id == dataset_id for m in container.mounts):
+                node_id, epoch = self._ran.get((container.name, dataset_id), (None, 0))
+                if node_id != now.owner or epoch < now.epoch:
+                    self._breaks("settled too early", f"{container.name} has not run on the target yet", dataset_id)
+
+    # -- what is announced -----------------------------------------------------------------------------------------
+
+    def announced(self, node: SimulatedNode, assignment: NodeAssignment) -> None:
+        """
+        The control service tells a node what is asked of it.
+        """
+        for dataset_id, asked in assignment.datasets.items():
+            own, dataset = self.ownerships.get(dataset_id), self.datasets.get(dataset_id)
+            if own is None or dataset is None:
+                self._breaks("announced", f"{node.name} is asked what nobody has decided", dataset_id)
+                return
+            move = own.move
+            match asked:
+                case Own():
+                    fits = own.owner == node.node_id and asked.epoch == own.epoch
+                    fits = fits and not (asked.may_create and own.created)
+                case Release():
+                    fits = own.owner == node.node_id and asked.epoch == own.epoch and move is not None
+                    fits = fits and move is not None and move.phase in (MovePhase.RELEASING, MovePhase.FINAL)
+                case Receive():
+                    fits = move is not None and move.target == node.node_id and move.move_id == asked.move_id
+                case Remove():
+                    fits = own.owner != node.node_id
+                case Destroy():
+                    fits = dataset.deleted
+                case _:
+                    fits = True
+            if not fits:
+                self._breaks(
+                    "announced", f"{node.name} is told {type(asked).__name__}, which is not durable", dataset_id
+                )
+
+    # -- what runs -------------------------------------------------------------------------------------------------
+
+    def starts(self, application: Application, node: SimulatedNode, paths: Mapping[DatasetId, Path]) -> None:
+        """
+        An application starts.
+        """
+        world, container = self._world, application.container
+        name = container.name
+        about = tuple(world.called(m.dataset_id) for m in container.mounts)
+        if name in self.running:
+            other = self.running[name].node.name
+            world.breaks(Broken("runs twice", f"{name} starts on {node.name} while it runs on {other}", about))
+        if set(paths) != {m.dataset_id for m in container.mounts}:
+            world.breaks(Broken("not mounted", f"{name} starts on {node.name} without all of its datasets", about))
+        for mount in container.mounts:
+            try:
+                kept = usable(node, name, mount.dataset_id)
+            except Broken as broken:
+                world.breaks(broken)
+                return
+            content = kept.content.get(FILE, b"")
+            if not world.ledger(mount.dataset_id).holds(content):
+                self._breaks(
+                    "lost write", f"{name} starts on {node.name} and finds {records(content)} records", mount.dataset_id
+                )
+            self._ran[name, mount.dataset_id] = (node.node_id, kept.epoch)
+        self.running[name] = application
+        world.tell(f"{name} starts on {node.name} ({', '.join(about)})")
+
+    def ends(self, application: Application, node: SimulatedNode) -> None:
+        """
+        An application has ended.
+        """
+        if self.running.get(application.container.name) is application:
+            del self.running[application.container.name]
+            self._world.tell(f"{application.container.name} ends on {node.name}")
+
+
+def _weight(own: Ownership) -> float:
+    """
+    How much more often than usual things go wrong: where a fault is likeliest to find something.
+    """
+    if own.move is None:
+        return 0.4
+    return 0.8 if own.move.phase is MovePhase.COPYING else 3.0
+
+
+def _persistent(puts: Mapping[str, str]) -> Any:
+    return pmap(puts)
+
+
+def _vector(deletes: Set[str]) -> Any:
+    return pvector(sorted(deletes))

@@ -1,0 +1,279 @@
+"""
+A host: its disk and containers outlive its agent, and its disk outlives its own restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from twisted.internet.defer import Deferred
+
+from flocker_agent.changes import StartSending
+from flocker_agent.dataset_work import Sender
+from flocker_agent.locks import Locks
+from flocker_agent.loop import Agent
+from flocker_agent.remembered import trusted
+from flocker_agent.runtime.memory import MemoryHost, MemoryProgram, MemoryRuntime
+from flocker_agent.storage.memory import MemoryPool, MemoryStorage
+from flocker_py.assignment import NodeAssignment
+from flocker_py.model import Container, DatasetId, NodeId
+from flocker_py.observed import NodeObservation, SendProgress
+from tests.simulation.application import Application
+from tests.simulation.disk import AgentsDisk
+from tests.simulation.network import End
+from tests.simulation.scheduler import Life, SkewedClock
+from tests.simulation.transfer import SimulatedReception, SimulatedSender
+
+if TYPE_CHECKING:
+    from tests.simulation.session import SimulatedSession
+    from tests.simulation.world import World
+
+SECONDS = (0.001, 0.01)
+"""What a call of the storage or the runtime takes, usually."""
+
+
+class SimulatedNode:
+    """
+    One host.
+    """
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.name = f"n{number}"
+        self.node_id = NodeId(UUID(int=number))
+        self.life = Life(self.name)
+        self.life.alive = False
+        self.agent: Agent | None = None
+        self.session: SimulatedSession | None = None
+        self.attempts = 0
+        self.ends: list[End] = []
+        self.receiving: dict[DatasetId, SimulatedReception] = {}
+        self.remembered: NodeAssignment | None = None
+        self.boots = 1
+        self.pool = MemoryPool()
+        self.disk = MemoryStorage(self.pool, new_guid=world.new_guid, now_seconds=lambda: world.scheduler.now)
+        self.host = MemoryHost(self._program)
+        self._clock_rate = world.chance.pick(f"{self.name} rate", (1.0, 1.0, 0.99, 1.01))
+        self._clock_offset_seconds = world.chance.pick(f"{self.name} offset", (0.0, 0.0, -600.0, 7200.0))
+        self._to_remember: NodeAssignment | None = None
+        self._remembering = False
+
+    def _program(self, container: Container, paths: Mapping[DatasetId, Path]) -> MemoryProgram:
+        return Application(self, container, paths)
+
+    def start(self) -> None:
+        """
+        Start the agent.
+        """
+        if self.agent is not None:
+            return
+        self.life = life = Life(self.name)
+        self._to_remember, self._remembering = None, False
+        self.agent = Agent(
+            node=NodeObservation(
+                node_id=self.node_id,
+                era=UUID(int=self.boots),
+                address=f"192.0.2.{self.node_id.int}",
+                transfer_port=4525,
+                version="1",
+                storage="memory",
+                runtime="memory",
+                container_fields=MemoryRuntime(self.host).capabilities.reported_fields(),
+            ),
+            storage=cast(Any, AgentsDisk(self)),
+            runtime=MemoryRuntime(self.host),
+            transfers=self,
+            clock=SkewedClock(
+                self.world.scheduler, life, offset_seconds=self._clock_offset_seconds, rate=self._clock_rate
+            ),
+            blocking=SimulatedBlocking(self),
+            locks=Locks(),
+            publish=lambda _: self._publish(life),
+        )
+        if self.remembered is not None:
+            self.agent.assign(trusted(self.remembered))
+        self.agent.start()
+        self.attempts = 0
+        self._connect_soon()
+
+    def crash(self, *, power: bool = False) -> None:
+        """
+        kill -9 of the agent; containers go on.
+
+        :param power: the host loses its power, so that nobody is told.
+        """
+        if self.agent is None:
+            return
+        world = self.world
+        world.tell(f"{self.name} {'loses power' if power else 'dies'}")
+        world.buried.append(self.agent)
+        self.agent = None
+        self.life.alive = False
+        self.host._watchers.clear()
+        self.receiving.clear()
+        ends, self.ends = self.ends, []
+        for end in ends:
+            if power:
+                end.vanish()
+            else:
+                end.close()
+        self.session = None
+        name = world.chance.numbered(f"{self.name} is away")
+        seconds = world.chance.seconds(name, 5.0 if power else 0.1, 60.0 if power else 10.0)
+        world.scheduler.put(seconds, f"{self.name} starts", world.always, self.start)
+
+    def reboot(self) -> None:
+        """
+        The host loses its power, and comes back.
+        """
+        self.crash(power=True)
+        self.boots += 1
+        for life in self.host._lives.values():
+            if life.program is not None:
+                life.program.killed()
+                life.program, life.exit_status = None, None
+        self.pool.reboot()
+        self.world.checker.look_at(self)
+
+    # -- the session with the control service ----------------------------------------------------------------------
+
+    def _connect_soon(self) -> None:
+        world = self.world
+        least = min(0.2 * 1.5**self.attempts, 15.0)
+        self.attempts += 1
+        seconds = world.chance.seconds(world.chance.numbered(f"{self.name} connects"), least, least + 0.2)
+        world.scheduler.put(seconds, f"{self.name} connects", self.life, self._connect)
+
+    def _connect(self) -> None:
+        control, network = self.world.control, self.world.network
+        blocked = max(network.blocked_seconds(self.name, "control"), network.blocked_seconds("control", self.name))
+        if self.session is not None:
+            return
+        if control.service is None or blocked:
+            self._connect_soon()
+            return
+        self.session = control.connected(self)
+        self.ends.append(self.session.agents_end)
+        self.session.report()
+
+    def session_lost(self, session: SimulatedSession) -> None:
+        """
+        The agent learns that a session is over.
+        """
+        if self.session is session:
+            self.ends.remove(session.agents_end)
+            self.session = None
+            self._connect_soon()
+
+    def _publish(self, life: Life) -> None:
+        if life.alive and self.session is not None:
+            self.session.report()
+
+    def assign(self, assignment: NodeAssignment) -> None:
+        """
+        As the agent's memory does: go by it at once, and remember it soon.
+        """
+        assert self.agent is not None
+        self._to_remember = assignment
+        self.agent.assign(assignment)
+        if not self._remembering:
+            self._remembering = True
+            self._remember_soon()
+
+    def _remember_soon(self) -> None:
+        world = self.world
+        seconds = world.chance.seconds(world.chance.numbered(f"{self.name} remembers"), *SECONDS)
+        world.scheduler.put(seconds, f"{self.name} remembers", self.life, self._remember)
+
+    def _remember(self) -> None:
+        assignment, self._to_remember = self._to_remember, None
+        if assignment is None:
+            self._remembering = False
+            return
+        if self.world.chance.happens("not-remembered", self.name):
+            self.world.tell(f"{self.name} can't write down what is asked of it")
+        else:
+            self.remembered = assignment
+        self._remember_soon()
+
+    # -- transfers -------------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        change: StartSending,
+        progressed: Callable[[SendProgress], None],
+        ended: Callable[[Exception | None], None],
+    ) -> Sender:
+        """
+        See ``flocker_agent.dataset_work.Transfers``.
+        """
+        return SimulatedSender(self, change, progressed, ended)
+
+    def stop_receiving(self, dataset_id: DatasetId) -> None:
+        """
+        See ``flocker_agent.dataset_work.Transfers``.
+        """
+        reception = self.receiving.get(dataset_id)
+        if reception is not None:
+            reception.cancel()
+
+    def soon(self, label: str, act: Callable[[], None], least: float = SECONDS[0], most: float = SECONDS[1]) -> None:
+        """
+        A thread of the agent does something, when its time has come.
+        """
+        world = self.world
+        label = f"{self.name} {label}"
+        seconds = world.chance.seconds(world.chance.numbered(label), least, most)
+        if late := world.chance.happens("slow-call", label):
+            seconds += world.chance.pick(late, (0.5, 3.0, 12.0, 40.0))
+        world.scheduler.put(seconds, label, self.life, act)
+
+
+class SimulatedBlocking:
+    """
+    What would run in a thread of a node happens as an event; if the agent dies first, it never does. What it answers
+    may come late.
+    """
+
+    def __init__(self, node: SimulatedNode) -> None:
+        self._node = node
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """
+        See ``flocker_agent.threads.Blocking``.
+        """
+        node, world = self._node, self._node.world
+        result: Deferred[Any] = Deferred()
+        label = world.call_label(function, args)
+
+        def happen() -> None:
+            outcome: Callable[[Any], None]
+            answer: Any
+            try:
+                answer = function(*args, **kwargs)
+                outcome = result.callback
+            except Exception as error:  # noqa: BLE001  # as a thread would
+                outcome, answer = result.errback, error
+            late = world.chance.happens("late-answer", f"{node.name} {label}")
+            if late:
+                seconds = world.chance.pick(late, (0.01, 0.5, 8.0))
+                world.scheduler.put(seconds, f"{node.name} {label}: answer", node.life, lambda: outcome(answer))
+            else:
+                outcome(answer)
+
+        least, most = SECONDS
+        if label.startswith("stop") and (slow := world.chance.happens("slow-stop", f"{node.name} {label}")):
+            least = most = world.chance.pick(slow, (1.0, 9.0, 30.0))
+        node.soon(label, happen, least, most)
+        world.buried.append(result)
+        return await result
+
+    def report(self, function: Callable[..., Any], *args: Any) -> None:
+        """
+        See ``flocker_agent.threads.Blocking``.
+        """
+        node = self._node
+        node.world.scheduler.put(0.0005, f"{node.name} hears of it", node.life, lambda: function(*args))
