@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo demo-zfs test test-zfs test-faults fuzz check lint types docs bench bench-zfs wheel clean
+.PHONY: help demo demo-zfs test test-zfs test-faults fuzz simulate check lint types docs bench bench-zfs wheel clean
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
