@@ -24,7 +24,16 @@ from pyrsistent import PMap, PVector, pmap
 
 from flocker_control.absence import Absence
 from flocker_control.consistency import inconsistencies
-from flocker_control.failover import Adopt, Failover, RestoreStash, adopting, failing_over, restoring
+from flocker_control.failover import (
+    NO_LEASES,
+    Adopt,
+    Failover,
+    Leases,
+    RestoreStash,
+    adopting,
+    failing_over,
+    restoring,
+)
 from flocker_control.groups import called, group_moved, group_on, led_to, present, user_of
 from flocker_control.limits import (
     address_complaint,
@@ -261,13 +270,19 @@ Command = (
 )
 
 
-def decide(state: State, command: Command, observed: PMap[NodeId, NodeObservation]) -> Changes | Refusal:
+def decide(
+    state: State,
+    command: Command,
+    observed: PMap[NodeId, NodeObservation],
+    leases: Leases = NO_LEASES,
+) -> Changes | Refusal:
     """
     What a command changes; or why it can't be done, and nothing changes.
 
     :param observed: reports of the nodes that have a session now.
+    :param leases: of the nodes that have none.
     """
-    changes = _applied(state, command, observed)
+    changes = _applied(state, command, observed, leases)
     if isinstance(changes, Refusal):
         return changes
     changes = _effective(state, changes)
@@ -314,7 +329,9 @@ def _known(state: State, record: Stored) -> Stored | None:
     assert_never(record)
 
 
-def _applied(state: State, command: Command, observed: PMap[NodeId, NodeObservation]) -> Changes | Refusal:
+def _applied(
+    state: State, command: Command, observed: PMap[NodeId, NodeObservation], leases: Leases = NO_LEASES
+) -> Changes | Refusal:
     match command:
         case CreateDataset():
             return _created(state, command, observed)
@@ -359,11 +376,11 @@ def _applied(state: State, command: Command, observed: PMap[NodeId, NodeObservat
         case CancelMove():
             return _cancelled(state, command.move_id)
         case Failover():
-            return failing_over(state, command, observed)
+            return failing_over(state, command, observed, leases)
         case Adopt():
             return adopting(state, command, observed)
         case RestoreStash():
-            return restoring(state, command, observed)
+            return restoring(state, command, observed, leases)
         case MountStash() | DropStash():
             return wishing(state, command, observed)
         case ApplyAll():

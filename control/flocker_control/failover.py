@@ -7,9 +7,10 @@ what it was decided on, and is refused if that is no longer so; and what the oth
 
 from __future__ import annotations
 
+import math
 from uuid import UUID, uuid5
 
-from pyrsistent import PMap
+from pyrsistent import PMap, pmap, pvector
 
 from flocker_control import ownership as table
 from flocker_control import situation as facts
@@ -74,14 +75,27 @@ class RestoreStash(Record):
 
 
 Observed = PMap[NodeId, NodeObservation]
+Leases = PMap[NodeId, float]
+"""
+For how long the lease of each node without a session can't be taken as expired yet, in seconds; 0 or less: it has.
+"""
+
+NO_LEASES: Leases = pmap()
 
 
 def situation_of(
-    state: State, dataset: Dataset, ownership: Ownership, observed: Observed, command: Failover | Adopt | RestoreStash
+    state: State,
+    dataset: Dataset,
+    ownership: Ownership,
+    observed: Observed,
+    command: Failover | Adopt | RestoreStash,
+    *,
+    leases: Leases,
 ) -> Situation:
     """
     What these decisions look at. Each dataset gets a move of its own.
     """
+    container = user_of(state, dataset.dataset_id)
     first = isinstance(command, RestoreStash) or command.dataset_id == dataset.dataset_id
     move_id = command.move_id if first else MoveId(uuid5(command.move_id, str(dataset.dataset_id)))
     return Situation(
@@ -89,13 +103,15 @@ def situation_of(
         ownership=ownership,
         known_nodes=state.nodes,
         nodes=observed,
+        containers=pvector(() if container is None else (container,)),
         absences=state.absences,
         now_seconds=command.at_seconds,
         next_move_id=move_id,
+        owner_lease_left_seconds=leases.get(ownership.owner),
     )
 
 
-def failing_over(state: State, command: Failover, observed: Observed) -> Changes | Refusal:
+def failing_over(state: State, command: Failover, observed: Observed, leases: Leases = NO_LEASES) -> Changes | Refusal:
     """
     What a failover changes, or why it can't be.
     """
@@ -109,7 +125,7 @@ def failing_over(state: State, command: Failover, observed: Observed) -> Changes
         own = state.ownerships[member.dataset_id]
         if own.owner == command.target:
             continue
-        s = situation_of(state, member, own, observed, command)
+        s = situation_of(state, member, own, observed, command, leases=leases)
         guid = command.guids.get(member.dataset_id)
         found = failover_refusal(s, command.target, guid, owner_is_dead=command.owner_is_dead)
         if found is not None:
@@ -182,14 +198,21 @@ def failover_refusal(s: Situation, target: NodeId, guid: Guid | None, *, owner_i
             f"the newest snapshot of the dataset {name} on node {there} is {newest}, and {shown}: look again at what"
             f" would be lost, and confirm {newest}",
         )
-    if not owner_is_dead and not s.absent(own.owner):
+    if owner_is_dead or s.absent(own.owner) or facts.is_fenced(s):
+        return None
+    if facts.goes_by_its_lease(s) and s.owner_lease_left_seconds is not None:
         return Refusal.of(
-            RefusalCode.OWNER_NOT_KNOWN_DEAD,
-            f"node {node_name(s, own.owner)}, which owns the dataset {name}, has no connection and may go on serving it"
-            " all the same: make sure that it does not run (switch it off), and say so (--owner-is-dead). If it does"
-            " run, two applications write, and what one of them writes ends up in a stash",
+            RefusalCode.NOT_YET,
+            f"node {node_name(s, own.owner)}, which owns the dataset {name}, has no connection, and serves it until its"
+            f" lease has ended, which is sure in {math.ceil(s.owner_lease_left_seconds)} s: try again then. Or make"
+            " sure that the node does not run, and say so (--owner-is-dead)",
         )
-    return None
+    return Refusal.of(
+        RefusalCode.OWNER_NOT_KNOWN_DEAD,
+        f"node {node_name(s, own.owner)}, which owns the dataset {name}, has no connection and may go on serving it"
+        " all the same: make sure that it does not run (switch it off), and say so (--owner-is-dead). If it does"
+        " run, two applications write, and what one of them writes ends up in a stash",
+    )
 
 
 def _copy_refusal(s: Situation, target: NodeId) -> Refusal | None:
@@ -232,7 +255,7 @@ def adopting(state: State, command: Adopt, observed: Observed) -> Changes | Refu
         own = Ownership(dataset_id=command.dataset_id, owner=command.node_id)
     else:
         own = state.ownerships[command.dataset_id]
-    s = situation_of(state, dataset, own, observed, command)
+    s = situation_of(state, dataset, own, observed, command, leases=NO_LEASES)
     found = _adopt_refusal(s, seen, command, recorded=dataset.dataset_id in state.datasets)
     if found is not None:
         return found
@@ -282,7 +305,7 @@ def _adopt_refusal(s: Situation, seen: DatasetObservation, command: Adopt, *, re
     return None
 
 
-def restoring(state: State, command: RestoreStash, observed: Observed) -> Changes | Refusal:
+def restoring(state: State, command: RestoreStash, observed: Observed, leases: Leases = NO_LEASES) -> Changes | Refusal:
     """
     What restoring a stash changes, or why it can't be.
     """
@@ -294,7 +317,7 @@ def restoring(state: State, command: RestoreStash, observed: Observed) -> Change
     if isinstance(dataset, Refusal):
         return dataset
     own = state.ownerships[dataset.dataset_id]
-    s = situation_of(state, dataset, own, observed, command)
+    s = situation_of(state, dataset, own, observed, command, leases=leases)
     found = _restore_refusal(s, command) or _companions_refusal(state, dataset, command.node_id)
     if found is not None:
         return found
@@ -336,7 +359,7 @@ def _restore_refusal(s: Situation, command: RestoreStash) -> Refusal | None:
         )
     if own.move is not None:
         return Refusal.of(RefusalCode.STASH_STAYS, f"the dataset {name} is moving: cancel that, or let it end, first")
-    if own.owner not in s.nodes and not command.owner_is_dead:
+    if own.owner not in s.nodes and not command.owner_is_dead and not facts.is_fenced(s):
         return Refusal.of(
             RefusalCode.OWNER_NOT_KNOWN_DEAD,
             f"node {node_name(s, own.owner)}, which owns the dataset {name}, has no connection and may go on serving it"

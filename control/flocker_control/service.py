@@ -163,7 +163,7 @@ class ControlService:
                 raise RevisionConflict(
                     f"planned on revision {if_revision}, but the cluster is at {self.state.revision}"
                 )
-            decision = decide(self.state, command, self.nodes)
+            decision = decide(self.state, command, self.nodes, self._leases_left())
             if isinstance(decision, Refusal):
                 raise CommandRefused(decision)
             # Only what is committed together with the command can fail it; what follows later is made up for.
@@ -208,7 +208,7 @@ class ControlService:
             started_at_seconds=self._started_at_seconds,
             now_seconds=self._now_seconds(),
             next_move_id=MoveId(self._new_id()),
-            owner_lease_expired=self.lease_has_expired(state.ownerships[dataset_id].owner),
+            owner_lease_left_seconds=self.lease_left_seconds(state.ownerships[dataset_id].owner),
         )
 
     def lease_has_expired(self, node_id: NodeId) -> bool:
@@ -225,6 +225,11 @@ class ControlService:
         """
         node = self.state.nodes.get(node_id)
         return None if node is None else self.leases.expires_at_seconds(node) - self._clock.seconds()
+
+    def _leases_left(self) -> PMap[NodeId, float]:
+        now_seconds = self._clock.seconds()
+        away = (node for node in self.state.nodes.values() if node.node_id not in self.nodes)
+        return pmap({node.node_id: self.leases.expires_at_seconds(node) - now_seconds for node in away})
 
     def runs_on(self, name: ContainerName) -> NodeId | None:
         """

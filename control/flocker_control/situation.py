@@ -50,7 +50,8 @@ class Situation(Record):
     :param started_at_seconds: when the control service was started, since the epoch of Unix.
     :param now_seconds: since the epoch of Unix.
     :param next_move_id: the id that a move gets if one begins.
-    :param owner_lease_expired: the owner has by now ended all that depends on its lease.
+    :param owner_lease_left_seconds: for how long the owner's lease can't be taken as expired yet; 0 or less: the owner
+        has by now ended all that depends on it. None: unknown.
     """
 
     dataset: Dataset = value(Dataset)
@@ -65,7 +66,7 @@ class Situation(Record):
     started_at_seconds: float = value((int, float), default=0.0)
     now_seconds: float = value((int, float))
     next_move_id: MoveId = value(UUID)
-    owner_lease_expired: bool = value(bool, default=False)
+    owner_lease_left_seconds: float | None = value((int, float, type(None)), default=None)
 
     def seen(self, node_id: NodeId) -> DatasetObservation | None:
         """
@@ -228,12 +229,20 @@ def is_fenced(s: Situation) -> bool:
     Whether the owner, connected or not, no longer serves the dataset, since its lease has ended: it may be granted
     elsewhere without anybody's word that the node is dead.
     """
+    left_seconds = s.owner_lease_left_seconds
+    return goes_by_its_lease(s) and left_seconds is not None and left_seconds <= 0
+
+
+def goes_by_its_lease(s: Situation) -> bool:
+    """
+    Whether the owner has said, durably, that it serves the dataset for as long as its lease lasts, and can do so
+    whatever becomes of its agent.
+    """
     # Programs that others than the agent start aren't ended when it is dead: only containers are known to be.
     return (
         s.dataset.on_partition is PartitionPolicy.FENCE
         and s.ownership.leased_epoch == s.ownership.epoch
         and bool(s.containers)
-        and s.owner_lease_expired
     )
 
 

@@ -37,6 +37,7 @@ from flocker_py.model import (
     Node,
     NodeId,
     Ownership,
+    PartitionPolicy,
     StashWish,
 )
 from flocker_py.observed import DatasetObservation, NodeObservation, SendProgress, StashObservation
@@ -1005,3 +1006,72 @@ class TestKnown:
         That nothing is known is said.
         """
         assert "Nothing is known of what node alpha has" in " ".join(lines(situation(ownership())))
+
+
+class TestFencedOwner:
+    """
+    An owner is gone that serves only for as long as its lease lasts.
+    """
+
+    PRESENT: ClassVar = state(
+        dataset(on_partition=PartitionPolicy.FENCE), ownership(leased_epoch=1), container(D1), GONE
+    )
+    TARGET: ClassVar = BETA.set(container_fields=pvector(["mounts", "on_partition.fence"]))
+
+    def decided(self, present: State, left_seconds: float, command: Any = None) -> Changes | Refusal:
+        command = failover(owner_is_dead=False) if command is None else command
+        return decide(present, command, pmap({B: self.TARGET}), pmap({A: left_seconds}))
+
+    def test_nobody_has_to_say_anything(self) -> None:
+        """
+        When the lease has expired by our own clock, no word of an operator is needed.
+        """
+        assert isinstance(self.decided(self.PRESENT, 0.0), Changes)
+
+    def test_before_the_lease_has_expired(self) -> None:
+        """
+        Until then it may be served: in how many seconds it can be tried again is said.
+        """
+        refusal = self.decided(self.PRESENT, 12.3)
+
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, "in 13 s" in refusal.text) == (RefusalCode.NOT_YET, True)
+
+    def test_operators_word_still_counts(self) -> None:
+        """
+        Who knows that the node is dead needs not wait.
+        """
+        assert isinstance(self.decided(self.PRESENT, 12.3, failover()), Changes)
+
+    @pytest.mark.parametrize(
+        "present",
+        [
+            state(dataset(), ownership(leased_epoch=1), container(D1)),
+            state(dataset(on_partition=PartitionPolicy.FENCE), ownership(), container(D1)),
+            state(dataset(on_partition=PartitionPolicy.FENCE), ownership(leased_epoch=1)),
+        ],
+        ids=["policy keep", "the owner never said so", "no container that would be ended"],
+    )
+    def test_owner_that_goes_on(self, present: State) -> None:
+        """
+        An owner that isn't known to go by its lease may serve for ever, and has to be known to be dead.
+        """
+        refusal = self.decided(present, -1000.0)
+
+        assert isinstance(refusal, Refusal)
+        assert refusal.code is RefusalCode.OWNER_NOT_KNOWN_DEAD
+
+    def test_restoring_what_was_put_aside(self) -> None:
+        """
+        The same holds where a stash is to become the dataset again.
+        """
+        present = state(
+            dataset(primary=B, on_partition=PartitionPolicy.FENCE),
+            ownership(owner=B, epoch=2, leased_epoch=2),
+            container(D1).set(node_id=B),
+        )
+        alpha = with_stash(A).set(container_fields=pvector(["mounts", "on_partition.fence"]))
+
+        answers = [decide(present, restore(), pmap({A: alpha}), pmap({B: left})) for left in (1.0, 0.0)]
+
+        assert [isinstance(answer, Changes) for answer in answers] == [False, True]

@@ -1186,7 +1186,7 @@ def test_story_of_a_move() -> None:
 
 
 FENCE = {"on_partition": PartitionPolicy.FENCE}
-FENCED = {"dataset": FENCE, "owner_lease_expired": True, "containers": pvector([container(DATASET)])}
+FENCED = {"dataset": FENCE, "owner_lease_left_seconds": 0.0, "containers": pvector([container(DATASET)])}
 
 
 def test_fenced() -> None:
@@ -1199,7 +1199,7 @@ def test_fenced() -> None:
 @pytest.mark.parametrize(
     ("own", "fields"),
     [
-        (ownership(leased_epoch=1), {"owner_lease_expired": False}),
+        (ownership(leased_epoch=1), {"owner_lease_left_seconds": 0.1}),
         (ownership(leased_epoch=1), {"dataset": {}}),
         (ownership(leased_epoch=1), {"containers": pvector()}),
         (ownership(leased_epoch=0), {}),
