@@ -19,6 +19,7 @@ from flocker_py.model import (
     Mount,
     NodeId,
     OverrunPolicy,
+    PartitionPolicy,
     Port,
     RestartPolicy,
     StartFailurePolicy,
@@ -81,6 +82,7 @@ class DeployedVolume(Record):
     max_downtime_seconds: float | None = value((*_NUMBER, _NONE), default=None)
     on_overrun: OverrunPolicy | None = value((OverrunPolicy, _NONE), default=None)
     on_start_failure: StartFailurePolicy | None = value((StartFailurePolicy, _NONE), default=None)
+    on_partition: PartitionPolicy | None = value((PartitionPolicy, _NONE), default=None)
     renamed_from: str | None = value((str, _NONE), default=None)
     deleted: bool = value(bool, default=False)
 

@@ -50,6 +50,7 @@ from flocker_py.model import (
     Link,
     NodeId,
     OverrunPolicy,
+    PartitionPolicy,
     Port,
     RestartName,
     RestartPolicy,
@@ -99,6 +100,7 @@ class _Defaults(Record):
     max_downtime_seconds: float | None = value((float, type(None)), default=None)
     on_overrun: OverrunPolicy | None = value((OverrunPolicy, type(None)), default=None)
     on_start_failure: StartFailurePolicy | None = value((StartFailurePolicy, type(None)), default=None)
+    on_partition: PartitionPolicy | None = value((PartitionPolicy, type(None)), default=None)
     stop_grace_seconds: float = value(float, default=10.0)
 
 
@@ -170,6 +172,7 @@ def _read_defaults(place: Place) -> _Defaults:
         max_downtime_seconds=fields.take("max_downtime", _read_duration),
         on_overrun=fields.take("on_overrun", _read_overrun),
         on_start_failure=fields.take("on_start_failure", _read_start_failure),
+        on_partition=fields.take("on_partition", _read_partition),
         stop_grace_seconds=fields.take("stop_grace", _read_duration) or 10.0,
     )
     fields.finish()
@@ -221,6 +224,7 @@ def _read_volume(place: Place, name: str, defaults: _Defaults) -> DeployedVolume
         max_downtime_seconds=fields.take("max_downtime", _read_duration) or defaults.max_downtime_seconds,
         on_overrun=fields.take("on_overrun", _read_overrun) or defaults.on_overrun,
         on_start_failure=fields.take("on_start_failure", _read_start_failure) or defaults.on_start_failure,
+        on_partition=fields.take("on_partition", _read_partition) or defaults.on_partition,
         renamed_from=fields.take("renamed_from", reader_of_pattern(NAME_PATTERN, _NAME_MEANING)),
         deleted=deleted is True,
     )
@@ -368,6 +372,7 @@ _APP_NAME_MEANING = "1 to 128 letters, digits, '_', '.' or '-', beginning with a
 _read_port_number = reader_of_integer(1, HIGHEST_PORT)
 _read_overrun = reader_of_choice({policy.value: policy for policy in OverrunPolicy})
 _read_start_failure = reader_of_choice({policy.value: policy for policy in StartFailurePolicy})
+_read_partition = reader_of_choice({policy.value: policy for policy in PartitionPolicy})
 # What Container can't express is refused by name: an app either runs or is gone.
 _read_app_state = reader_of_choice({"running": False, "deleted": True}, ("stopped", "paused"))
 _read_volume_state = reader_of_choice({"present": False, "deleted": True}, ("detached", "archived"))

@@ -23,7 +23,7 @@ from flocker_py.deployment import (
     UUID_PATTERN,
     VERSION,
 )
-from flocker_py.model import OverrunPolicy, RestartName, StartFailurePolicy
+from flocker_py.model import OverrunPolicy, PartitionPolicy, RestartName, StartFailurePolicy
 from flocker_py.units import MAXIMUM_SIZE_BYTES
 
 Schema = dict[str, Any]
@@ -77,6 +77,7 @@ _RESTART: Schema = {
 }
 _OVERRUN: Schema = {"enum": [policy.value for policy in OverrunPolicy]}
 _START_FAILURE: Schema = {"enum": [policy.value for policy in StartFailurePolicy]}
+_PARTITION: Schema = {"enum": [policy.value for policy in PartitionPolicy]}
 _LABELS: Schema = {
     "type": "object",
     "maxProperties": LABELS,
@@ -105,6 +106,7 @@ _VOLUME = _object(
         "max_downtime": _DURATION,
         "on_overrun": _OVERRUN,
         "on_start_failure": _START_FAILURE,
+        "on_partition": _PARTITION,
         "renamed_from": _NAME,
         "state": {"enum": ["present", "deleted"]},
     },
@@ -161,6 +163,7 @@ _DEFAULTS = _object(
         "max_downtime": _DURATION,
         "on_overrun": _OVERRUN,
         "on_start_failure": _START_FAILURE,
+        "on_partition": _PARTITION,
         "stop_grace": _DURATION,
     },
     null=True,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from flocker_admin.convergence import container_item, dataset_item, finished_move_text, move_progress_text
 from flocker_admin.views import ContainerView, DatasetView, DrainedView, GroupView, MoveView, NodeView
 from flocker_py.model import DatasetId, NodeId
-from flocker_py.units import bytes_text
+from flocker_py.units import bytes_text, duration_text
 
 Row = Sequence[str]
 
@@ -28,12 +28,13 @@ def node_lines(nodes: Iterable[NodeView]) -> list[str]:
     Nodes, and below them what goes wrong on them.
     """
     listed = sorted(nodes, key=lambda node: (node.name or "~", str(node.node_id)))
-    header = ("NAME", "ADDRESS", "STATE", "STORAGE", "RUNTIME", "FREE", "VERSION", "ID")
+    header = ("NAME", "ADDRESS", "STATE", "LEASE", "STORAGE", "RUNTIME", "FREE", "VERSION", "ID")
     rows = [
         (
             node.name or "-",
             node.address or "-",
             _node_state(node),
+            _lease_text(node),
             node.storage or "-",
             node.runtime or "-",
             "-" if node.free_bytes is None else bytes_text(node.free_bytes),
@@ -152,3 +153,13 @@ def move_lines(
 
 def _details(dataset: DatasetView, names: Mapping[NodeId, str]) -> str:
     return dataset_item(dataset.name or "", dataset, names, deleted=dataset.deleted).text
+
+
+def _lease_text(node: NodeView) -> str:
+    left_seconds = node.lease_left_seconds
+    if left_seconds is None:
+        return "-"
+    if left_seconds <= 0:
+        return f"expired {duration_text(-left_seconds)} ago"
+    # While a node is connected its lease is renewed all the time, and says nothing.
+    return "valid" if node.connected else f"valid {duration_text(left_seconds)} more"

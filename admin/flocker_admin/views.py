@@ -53,6 +53,8 @@ class FailureView(Record):
 class NodeView(Record):
     """
     A node; what only its agent knows is None while that is away.
+
+    :param lease_left_seconds: until its lease can be taken as expired; negative: since then. None: nobody says.
     """
 
     node_id: NodeId = value(UUID)
@@ -65,6 +67,7 @@ class NodeView(Record):
     runtime: str | None = value((str, _NONE), default=None)
     free_bytes: int | None = value((int, _NONE), default=None)
     version: str | None = value((str, _NONE), default=None)
+    lease_left_seconds: float | None = value((*_NUMBER, _NONE), default=None)
     failures: PVector[FailureView] = sequence(FailureView, default=())
 
 

@@ -14,6 +14,7 @@ from flocker_control.commands import (
     MOVE_POLICY_FIELDS,
     ChangeMetadata,
     ChangeMovePolicy,
+    ChangePartitionPolicy,
     ChangePrimary,
     Command,
     CreateDataset,
@@ -140,6 +141,7 @@ def volume_commands(volume: Volume, state: State, nodes: ResolvedNodes) -> Itera
         command = ChangeMetadata(dataset_id=volume.dataset_id, metadata=wanted.labels)
         yield command, (_step("update", wanted, f"give volume {wanted.name} other labels"),)
     yield from _policy(volume, present)
+    yield from _partition_policy(volume, present)
     yield from _move(volume, present, state, nodes)
 
 
@@ -155,6 +157,7 @@ def _creation(volume: Volume, primary: NodeId, nodes: ResolvedNodes) -> tuple[Co
         ),
         on_overrun=plain.on_overrun if wanted.on_overrun is None else wanted.on_overrun,
         on_start_failure=plain.on_start_failure if wanted.on_start_failure is None else wanted.on_start_failure,
+        on_partition=plain.on_partition if wanted.on_partition is None else wanted.on_partition,
     )
     size = "" if wanted.maximum_size_bytes is None else f", {bytes_text(wanted.maximum_size_bytes)}"
     text = f"create volume {wanted.name} on {nodes.called(primary)}{size}"
@@ -188,6 +191,15 @@ def _policy(volume: Volume, present: Dataset) -> Iterator[tuple[Command, tuple[S
             f" if its app doesn't start: {command.on_start_failure.value}"
         )
         yield command, (_step("update", wanted, text),)
+
+
+def _partition_policy(volume: Volume, present: Dataset) -> Iterator[tuple[Command, tuple[Step, ...]]]:
+    wanted = volume.wanted
+    if wanted.on_partition in (None, present.on_partition):
+        return
+    command = ChangePartitionPolicy(dataset_id=volume.dataset_id, on_partition=wanted.on_partition)
+    text = f"when its node is cut off, {command.on_partition.value} volume {wanted.name}"
+    yield command, (_step("update", wanted, text),)
 
 
 def _move(

@@ -148,7 +148,7 @@ class RestCluster:
             version="0.1.0",
             storage="memory",
             runtime="process",
-            container_fields=pvector(PROCESS_FIELDS),
+            container_fields=fields.pop("container_fields", pvector(PROCESS_FIELDS)),
             free_bytes=fields.pop("free_bytes", 10**9),
             storage_known=True,
             runtime_known=True,

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from jsonschema import Draft202012Validator
-from pyrsistent import pmap
+from pyrsistent import pmap, pvector
 
 from flocker_control.http.site import ROUTES
 from flocker_py.model import ContainerName, DatasetId, Guid, MoveId, MovePhase
@@ -112,9 +112,13 @@ class TestNodes:
             "free_bytes": 10**9,
             "version": "0.1.0",
             "era": str(ERA),
+            "lease_expired": False,
             "failures": [{"about": "web", "code": "PoolFull", "text": "full", "at_seconds": 5.0}],
         }
-        assert expected == cluster.get("/v2/nodes").body["nodes"][0]
+        node = cluster.get("/v2/nodes").body["nodes"][0]
+        # Nobody can have had a lease that is longer than those that are granted, and the margin.
+        assert 0 < node.pop("lease_left_seconds") < 40
+        assert expected == node
 
     def test_away(self, cluster: RestCluster) -> None:
         """
@@ -145,6 +149,7 @@ class TestDatasets:
             "max_downtime_seconds": 3.5,
             "on_overrun": "cut-over",
             "on_start_failure": "stay",
+            "on_partition": "keep",
         }
 
         reply = cluster.post("/v2/datasets", body)
@@ -232,6 +237,18 @@ class TestDatasets:
         reply = cluster.call(method, "/v2/datasets/pg", change)
         expected = {**change, "dataset_id": str(dataset_id), "metadata": {"a": "b"}, "max_downtime_seconds": 9}
         assert expected == {name: reply.body[name] for name in expected}
+
+    def test_fence(self, cluster: RestCluster) -> None:
+        """
+        A dataset can be fenced where the runtime of its node can do that, and is refused where it can't.
+        """
+        created(cluster, name="pg")
+        refused = cluster.call("PATCH", "/v2/datasets/pg", {"on_partition": "fence"})
+        cluster.report(A, container_fields=pvector(["on_partition.fence"]))
+        changed = cluster.call("PATCH", "/v2/datasets/pg", {"on_partition": "fence"})
+
+        assert (409, "FieldNotSupported") == code(refused)
+        assert (200, "fence") == (changed.status, changed.body["on_partition"])
 
     def test_change_of_metadata(self, cluster: RestCluster) -> None:
         """

@@ -27,6 +27,7 @@ DOCUMENT: dict[str, Any] = {
         "max_downtime": "1s",
         "on_overrun": "give-up",
         "on_start_failure": "stay",
+        "on_partition": "keep",
         "stop_grace": 5,
     },
     "nodes": {
@@ -41,6 +42,7 @@ DOCUMENT: dict[str, Any] = {
             "max_downtime": "1h30m",
             "on_overrun": "cut-over",
             "on_start_failure": "go-back",
+            "on_partition": "fence",
         },
         "old": {"state": "deleted", "id": "dddddddd-dddd-4ddd-8ddd-dddddddddddd", "renamed_from": "older"},
     },

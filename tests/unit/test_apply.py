@@ -25,6 +25,7 @@ from flocker_py.model import (
     NodeId,
     OverrunPolicy,
     Ownership,
+    PartitionPolicy,
     Port,
     StartFailurePolicy,
 )
@@ -51,7 +52,7 @@ def node_report(node_id: NodeId, *datasets: DatasetObservation, free_bytes: int 
         runtime="process",
         free_bytes=free_bytes,
         storage_known=True,
-        container_fields=pvector(["command", "mounts", "ports", "environment"]),
+        container_fields=pvector(["command", "mounts", "ports", "environment", "on_partition.fence"]),
         datasets=pmap({dataset.dataset_id: dataset for dataset in datasets}),
     )
 
@@ -280,7 +281,7 @@ class TestVolumes:
         """
         present = state()
         volume = {"primary": "n2", "size": "1G", "labels": {"a": "b"}, "max_downtime": "5s", "on_overrun": "cut-over"}
-        volume |= {"on_start_failure": "stay"}
+        volume |= {"on_start_failure": "stay", "on_partition": "fence"}
 
         found = planned(present, volumes={"pg": volume})
         assert ["create volume pg on n2, 1 GiB"] == [step.text for step in found.steps]
@@ -294,6 +295,7 @@ class TestVolumes:
                 max_downtime_seconds=5.0,
                 on_overrun=OverrunPolicy.CUT_OVER,
                 on_start_failure=StartFailurePolicy.STAY,
+                on_partition=PartitionPolicy.FENCE,
             ),
             Ownership(dataset_id=NEW, owner=B),
         )
@@ -332,6 +334,7 @@ class TestVolumes:
             ({"max_downtime": 9}, "update", {"max_downtime_seconds": 9.0}),
             ({"on_overrun": "cut-over"}, "update", {"on_overrun": OverrunPolicy.CUT_OVER}),
             ({"on_start_failure": "stay"}, "update", {"on_start_failure": StartFailurePolicy.STAY}),
+            ({"on_partition": "fence"}, "update", {"on_partition": PartitionPolicy.FENCE}),
             ({"primary": "n2"}, "move", {"primary": B}),
             ({"state": "deleted"}, "delete", {"deleted": True}),
         ],

@@ -25,6 +25,7 @@ from flocker_py.model import (
     Mount,
     NodeId,
     OverrunPolicy,
+    PartitionPolicy,
     Port,
     RestartName,
     RestartPolicy,
@@ -174,6 +175,7 @@ def test_volume_has_every_field() -> None:
         ("max_downtime", "500ms"),
         ("on_overrun", "cut-over"),
         ("on_start_failure", "stay"),
+        ("on_partition", "fence"),
         ("renamed_from", "old"),
         ("state", "present"),
     ) == DeployedVolume(
@@ -185,6 +187,7 @@ def test_volume_has_every_field() -> None:
         max_downtime_seconds=0.5,
         on_overrun=OverrunPolicy.CUT_OVER,
         on_start_failure=StartFailurePolicy.STAY,
+        on_partition=PartitionPolicy.FENCE,
         renamed_from="old",
     )
 
@@ -273,6 +276,7 @@ def test_defaults_fill_what_is_left_out() -> None:
                 "max_downtime": "1s",
                 "on_overrun": "cut-over",
                 "on_start_failure": "stay",
+                "on_partition": "fence",
                 "stop_grace": "5s",
             },
         )
@@ -287,7 +291,17 @@ def test_defaults_fill_what_is_left_out() -> None:
         spare.max_downtime_seconds,
         spare.on_overrun,
         spare.on_start_failure,
-    ) == (RestartName.ALWAYS, 5.0, 20 * GIB, GIB, 1.0, OverrunPolicy.CUT_OVER, StartFailurePolicy.STAY)
+        spare.on_partition,
+    ) == (
+        RestartName.ALWAYS,
+        5.0,
+        20 * GIB,
+        GIB,
+        1.0,
+        OverrunPolicy.CUT_OVER,
+        StartFailurePolicy.STAY,
+        PartitionPolicy.FENCE,
+    )
 
 
 def test_app_becomes_a_container() -> None:
@@ -362,6 +376,7 @@ WRONG: list[tuple[Pointer, object, Pointer, str]] = [
     ((*PG, "max_downtime"), "soon", (*PG, "max_downtime"), "'soon' is not a duration. A duration is a number of seconds, or numbers with ms, s, m, h or d: 500ms, 2s, 1h30m."),
     ((*PG, "on_overrun"), "panic", (*PG, "on_overrun"), "must be give-up or cut-over, not 'panic'"),
     ((*PG, "on_start_failure"), "panic", (*PG, "on_start_failure"), "must be go-back or stay, not 'panic'"),
+    ((*PG, "on_partition"), "panic", (*PG, "on_partition"), "must be keep or fence, not 'panic'"),
     ((*PG, "state"), "archived", (*PG, "state"), "archived is not implemented: use present or deleted"),
     ((*PG, "state"), "deleted", (*DB, "mounts", 0, "volume"), "volume pg is to be deleted, and app db still mounts it"),
     ((*PG, "labels"), {"a": 1}, (*PG, "labels", "a"), "must be a text, not 1: write \"1\" in quotes"),

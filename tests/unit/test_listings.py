@@ -69,14 +69,15 @@ def test_nodes() -> None:
         runtime="process",
         free_bytes=2**30,
         version="0.1.0",
+        lease_left_seconds=30.1,
         failures=pvector([failure]),
     )
     nameless = NodeView(node_id=N2, connected=False)
 
     assert node_lines([nameless, here]) == [
-        "NAME  ADDRESS    STATE      STORAGE  RUNTIME  FREE   VERSION  ID",
-        f"n1    192.0.2.1  connected  zfs      process  1 GiB  0.1.0    {N1}",
-        f"-     -          away       -        -        -      -        {N2}",
+        "NAME  ADDRESS    STATE      LEASE  STORAGE  RUNTIME  FREE   VERSION  ID",
+        f"n1    192.0.2.1  connected  valid  zfs      process  1 GiB  0.1.0    {N1}",
+        f"-     -          away       -      -        -        -      -        {N2}",
         "n1: db: no room (PoolFull)",
     ]
 
@@ -143,6 +144,18 @@ def test_drained(drained: DrainedView, expected: list[str]) -> None:
     What becomes of everything on a node is said, with the reasons of what stays.
     """
     assert drained_lines("n1", drained, {N1: "n1"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("left_seconds", "text"), [(12.0, "valid 12 s more"), (0.0, "expired 0 ms ago"), (-125.0, "expired 2 min 5 s ago")]
+)
+def test_lease_of_a_node_that_is_away(left_seconds: float, text: str) -> None:
+    """
+    Of a node that is away one sees when its lease can be taken as expired, or since when it can.
+    """
+    node = NodeView(node_id=N2, connected=False, lease_left_seconds=left_seconds)
+
+    assert text in node_lines([node])[1]
 
 
 def test_name_of_a_node() -> None:

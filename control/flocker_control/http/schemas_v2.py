@@ -28,7 +28,7 @@ from flocker_control.http.schemas import (
     text,
     texts_by_name,
 )
-from flocker_py.model import MoveOutcome, MovePhase, OverrunPolicy, RestartName, StartFailurePolicy
+from flocker_py.model import MoveOutcome, MovePhase, OverrunPolicy, PartitionPolicy, RestartName, StartFailurePolicy
 from flocker_py.units import MAXIMUM_SIZE_BYTES
 
 ACTIONS = ("create", "resize", "move", "delete", "start", "stop", "restart", "update", "name-node")
@@ -36,6 +36,7 @@ CONTAINER_STATES = ("starting", "running", "stopping", "exited", "waiting", "unk
 
 _OVERRUN = one_of(*(policy.value for policy in OverrunPolicy))
 _START_FAILURE = one_of(*(policy.value for policy in StartFailurePolicy))
+_PARTITION = one_of(*(policy.value for policy in PartitionPolicy))
 _DOWNTIME: Schema = {
     "type": "number",
     "exclusiveMinimum": 0,
@@ -96,6 +97,8 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "free_bytes": nullable(COUNT),
             "version": nullable(TEXT),
             "era": nullable(UUID_TEXT),
+            "lease_expired": BOOLEAN,
+            "lease_left_seconds": number("until its lease can be taken as expired; negative: since then"),
             "failures": array(ref("Failure")),
         }
     ),
@@ -152,6 +155,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "max_downtime_seconds": number(),
             "on_overrun": _OVERRUN,
             "on_start_failure": _START_FAILURE,
+            "on_partition": _PARTITION,
             "move": nullable(ref("Move")),
             "last_move": nullable(ref("Move")),
             "status": one_of(*(status.value for status in Status)),
@@ -173,6 +177,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "max_downtime_seconds": _DOWNTIME,
             "on_overrun": _OVERRUN,
             "on_start_failure": _START_FAILURE,
+            "on_partition": _PARTITION,
         },
     ),
     "ChangeDataset": closed(
@@ -185,6 +190,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "max_downtime_seconds": _DOWNTIME,
             "on_overrun": _OVERRUN,
             "on_start_failure": _START_FAILURE,
+            "on_partition": _PARTITION,
         },
         description="what is left out stays as it is",
     ),

@@ -16,6 +16,7 @@ from flocker_control.commands import (
     ApplyAll,
     ChangeMetadata,
     ChangeMovePolicy,
+    ChangePartitionPolicy,
     ChangePrimary,
     Command,
     CreateDataset,
@@ -29,7 +30,7 @@ from flocker_control.http.naming import known_dataset, known_node
 from flocker_control.http.routes import Api, Call, Route, route
 from flocker_control.http.views_v2 import View, dataset_view
 from flocker_py import __version__
-from flocker_py.model import DatasetId, OverrunPolicy, StartFailurePolicy
+from flocker_py.model import DatasetId, OverrunPolicy, PartitionPolicy, StartFailurePolicy
 
 _SETTLED = (explain.Status.OK, explain.Status.DELETED)
 
@@ -78,6 +79,7 @@ async def create_dataset(api: Api, call: Call) -> Answer:
         maximum_size_bytes=body.get("maximum_size_bytes"),
         metadata=pmap(body.get("metadata", {})),
         **_move_policy(body),
+        on_partition=PartitionPolicy(body.get("on_partition", PartitionPolicy.KEEP.value)),
     )
     await api.service.submit(command)
     return Answer(status=201, body=present_view(api, dataset_id))
@@ -113,6 +115,9 @@ async def change_dataset(api: Api, call: Call) -> Answer:
     if policy:
         kept = {field: getattr(present, field) for field in MOVE_POLICY_FIELDS}
         parts.append(ChangeMovePolicy(**{"dataset_id": dataset_id, **kept, **policy}))
+    if "on_partition" in body:
+        on_partition = PartitionPolicy(body["on_partition"])
+        parts.append(ChangePartitionPolicy(dataset_id=dataset_id, on_partition=on_partition))
     if "primary" in body:
         target = known_node(state, body["primary"])
         # Asking again for the present primary is a wish, too, if it was given up before.

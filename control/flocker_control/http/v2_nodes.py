@@ -30,7 +30,9 @@ async def nodes(api: Api, _call: Call) -> Answer:
 
 
 def _present_view(api: Api, node_id: NodeId) -> View:
-    return node_view(api.service.state, node_id, api.service.nodes.get(node_id))
+    service = api.service
+    left_seconds = service.lease_left_seconds(node_id) or 0.0
+    return node_view(service.state, node_id, service.nodes.get(node_id), left_seconds)
 
 
 async def drain_node(api: Api, call: Call) -> Answer:

@@ -19,11 +19,12 @@ from flocker_py.observed import ContainerObservation, NodeObservation, ReportedE
 View = dict[str, Any]
 
 
-def node_view(state: State, node_id: NodeId, seen: NodeObservation | None) -> View:
+def node_view(state: State, node_id: NodeId, seen: NodeObservation | None, lease_left_seconds: float) -> View:
     """
     A node.
 
     :param seen: what it reports; None: it has no session.
+    :param lease_left_seconds: until its lease can be taken as expired.
     """
     node = state.nodes[node_id]
     failures = {} if seen is None else seen.failures
@@ -40,6 +41,8 @@ def node_view(state: State, node_id: NodeId, seen: NodeObservation | None) -> Vi
         "free_bytes": None if seen is None else seen.free_bytes,
         "version": None if seen is None else seen.version,
         "era": None if seen is None else str(seen.era),
+        "lease_expired": lease_left_seconds <= 0,
+        "lease_left_seconds": lease_left_seconds,
         "failures": [
             {"about": about, "code": error.code, "text": error.text, "at_seconds": error.at_seconds}
             for about, error in sorted(failures.items())
@@ -67,6 +70,7 @@ def dataset_view(s: Situation, mount_root: str) -> View:
         "max_downtime_seconds": dataset.max_downtime_seconds,
         "on_overrun": dataset.on_overrun.value,
         "on_start_failure": dataset.on_start_failure.value,
+        "on_partition": dataset.on_partition.value,
         "move": None if ownership.move is None else move_view(s, ownership.move),
         "last_move": None if last is None else finished_move_view(dataset.dataset_id, last),
         "status": explain.status(s).value,
