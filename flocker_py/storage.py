@@ -527,7 +527,6 @@ class Storage(Protocol):
 
         :raises DatasetMissing: no such stash.
         :raises DatasetExists: the id is taken.
-        :raises DatasetBusy: the stash is mounted.
         """
         ...
 

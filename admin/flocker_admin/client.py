@@ -33,6 +33,7 @@ from flocker_admin.sse import Event, EventReader
 from flocker_admin.views import (
     AppliedView,
     ContainersView,
+    CopiesView,
     DatasetsView,
     DatasetView,
     ExplanationView,
@@ -40,6 +41,9 @@ from flocker_admin.views import (
     MoveView,
     NodesView,
     PlanView,
+    StashesView,
+    StashView,
+    UnclaimedView,
     complaints,
     view,
 )
@@ -47,7 +51,7 @@ from flocker_py.credentials import Credential
 from flocker_py.documents import Complaint
 from flocker_py.errors import FlockerError
 from flocker_py.identity import CertificateRefused
-from flocker_py.model import MoveId
+from flocker_py.model import DatasetId, MoveId
 from flocker_py.records import Record
 from flocker_py.tls import user_client_options
 from flocker_py.wire import WireError, json_text, json_value
@@ -238,6 +242,34 @@ class ControlClient:
         """
         return await self.read(f"/v2/datasets/{_quoted(dataset)}/explain", ExplanationView)
 
+    async def copies(self, dataset: str) -> CopiesView:
+        """
+        All that is known of a dataset's copies.
+
+        :raises NotFound: there is no such dataset.
+        """
+        return await self.read(f"/v2/datasets/{_quoted(dataset)}/copies", CopiesView)
+
+    async def unclaimed(self) -> UnclaimedView:
+        """
+        Datasets that nodes have and the control service has no record of.
+        """
+        return await self.read("/v2/unclaimed", UnclaimedView)
+
+    async def stashes(self) -> StashesView:
+        """
+        What nodes have put aside.
+        """
+        return await self.read("/v2/stashes", StashesView)
+
+    async def stash(self, stash: StashView) -> StashView:
+        """
+        A stash as it is now.
+
+        :raises NotFound: it is gone, or its node has no connection.
+        """
+        return await self.read(_stash_path(stash), StashView)
+
     # -- what shall be -------------------------------------------------------------------------------------------------
 
     async def plan(self, document: object) -> PlanView:
@@ -271,6 +303,61 @@ class ControlClient:
         body = {"dataset": dataset, "target": target}
         # Asking twice is answered with the move that is under way.
         return self._seen(MoveView, await self.answer("POST", "/v2/moves", body, harmless=True))
+
+    async def fail_over(
+        self, dataset: str, target: str, guids: Mapping[DatasetId, str], *, owner_is_dead: bool
+    ) -> dict[str, Any]:
+        """
+        Give a dataset whose owner is gone to a node that has a copy. Answers with the dataset.
+
+        :param guids: the newest snapshot there, per dataset, as it was shown.
+        :raises RequestRefused: that can't be, or is not what was shown.
+        """
+        body = {
+            "target": target,
+            "guids": {str(dataset_id): guid for dataset_id, guid in guids.items()},
+            "owner_is_dead": owner_is_dead,
+        }
+        return await self._changed(f"/v2/datasets/{_quoted(dataset)}/failover", body)
+
+    async def adopt(self, dataset: str, node: str, epoch: int, *, others_are_dead: bool) -> dict[str, Any]:
+        """
+        Take what a node has for a dataset. Answers with the dataset.
+
+        :raises RequestRefused: that can't be.
+        """
+        body = {"node": node, "epoch": epoch, "others_are_dead": others_are_dead}
+        return await self._changed(f"/v2/datasets/{_quoted(dataset)}/adopt", body)
+
+    async def change_stash(self, stash: StashView, *, mounted: bool) -> StashView:
+        """
+        Want a stash readable, or not.
+        """
+        return self._seen(
+            StashView, await self.answer("PATCH", _stash_path(stash), {"mounted": mounted}, harmless=True)
+        )
+
+    async def drop_stash(self, stash: StashView, confirmed: str) -> dict[str, Any]:
+        """
+        Destroy a stash, for good.
+
+        :param confirmed: its name, as the user gave it.
+        :raises RequestRefused: that isn't its name.
+        """
+        return await self._changed(f"{_stash_path(stash)}/drop", {"confirm": confirmed})
+
+    async def restore_stash(self, stash: StashView, epoch: int, *, owner_is_dead: bool) -> dict[str, Any]:
+        """
+        Make a stash the dataset again. Answers with the dataset.
+
+        :param epoch: of the dataset, as it was shown.
+        :raises RequestRefused: that can't be.
+        """
+        return await self._changed(f"{_stash_path(stash)}/restore", {"epoch": epoch, "owner_is_dead": owner_is_dead})
+
+    async def _changed(self, path: str, body: object) -> dict[str, Any]:
+        answer: dict[str, Any] = await self.answer("POST", path, body)
+        return answer
 
     async def cancel_move(self, move_id: MoveId) -> MoveView:
         """
@@ -489,6 +576,10 @@ def _was_cancelled(error: BaseException) -> bool:
     # The HTTP client wraps a cancellation into what it interrupted.
     reasons = getattr(error, "reasons", None) or ()
     return isinstance(error, CancelledError) or any(_was_cancelled(reason.value) for reason in reasons)
+
+
+def _stash_path(stash: StashView) -> str:
+    return f"/v2/stashes/{stash.node_id}/{_quoted(stash.name)}"
 
 
 def _quoted(name: str) -> str:

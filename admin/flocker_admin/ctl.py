@@ -15,14 +15,15 @@ from twisted.internet.task import deferLater
 from flocker_admin.client import ControlClient, ControlUnreachable, NotFound
 from flocker_admin.connecting import connection_options
 from flocker_admin.convergence import Standing, dataset_item, finished_move_text
+from flocker_admin.ctl_failover import adopt, failover, stashes
 from flocker_admin.ctl_nodes import drain, readmit, remove, undrain
-from flocker_admin.ctl_session import Session, json_option, known_node_names, listed, named, told
+from flocker_admin.ctl_session import Session, json_option, known_dataset_names, known_node_names, listed, named, told
 from flocker_admin.exits import HELP, Exit
 from flocker_admin.listings import container_lines, dataset_lines, move_lines, node_lines
 from flocker_admin.sse import Event
 from flocker_admin.views import ContainersView, DatasetsView, MovesView, MoveView, NodesView, view
 from flocker_py import __version__
-from flocker_py.model import DatasetId, NodeId
+from flocker_py.model import NodeId
 from flocker_py.wire import TYPE_KEY, WireError, encode, json_text, json_value
 
 LOOK_EVERY_SECONDS = 0.5
@@ -105,7 +106,7 @@ def moves(session: Session, as_json: bool) -> None:
         if as_json:
             return told(raw)
         found = view(MovesView, raw).moves
-        return listed(move_lines(found, await known_node_names(client), await _dataset_names(client)))
+        return listed(move_lines(found, await known_node_names(client), await known_dataset_names(client)))
 
     session.run(command, as_json=as_json)
 
@@ -211,13 +212,8 @@ def events(session: Session, begun_at: int | None, as_json: bool) -> None:
     session.run(command, as_json=as_json)
 
 
-for _command in (drain, undrain, remove, readmit):
+for _command in (drain, undrain, remove, readmit, failover, adopt, stashes):
     main.add_command(_command)
-
-
-async def _dataset_names(client: ControlClient) -> dict[DatasetId, str]:
-    found = (await client.datasets()).datasets
-    return {dataset.dataset_id: dataset.name for dataset in found if dataset.name is not None}
 
 
 def _told_of_move(moved: MoveView, text: str, *, as_json: bool) -> int:

@@ -17,7 +17,7 @@ from flocker_admin.exits import Exit
 from flocker_admin.running import run, tell
 from flocker_admin.views import node_names
 from flocker_py.errors import FlockerError
-from flocker_py.model import NodeId
+from flocker_py.model import DatasetId, NodeId
 
 Command = Callable[[Any, ControlClient], Awaitable[int]]
 
@@ -61,6 +61,14 @@ async def known_node_names(client: ControlClient) -> dict[NodeId, str]:
     What to call each node.
     """
     return node_names((await client.nodes()).nodes)
+
+
+async def known_dataset_names(client: ControlClient) -> dict[DatasetId, str]:
+    """
+    The names of those datasets that have one.
+    """
+    found = (await client.datasets()).datasets
+    return {dataset.dataset_id: dataset.name for dataset in found if dataset.name is not None}
 
 
 def named(node_id: NodeId, names: dict[NodeId, str]) -> str:

@@ -197,6 +197,94 @@ class DatasetsView(Record):
     datasets: PVector[DatasetView] = sequence(DatasetView, default=())
 
 
+class CopyView(Record):
+    """
+    A copy of a dataset, as it is reported or was last heard of.
+    """
+
+    node_id: NodeId = value(UUID)
+    connected: bool = value(bool)
+    heard_until_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    role: str = value(str)
+    epoch: int = value(int)
+    newest_guid: str | None = value((str, _NONE), default=None)
+    candidate: bool = value(bool)
+    text: str = value(str)
+
+
+class CopiesView(Record):
+    """
+    All that is known of a dataset's copies.
+
+    :param together: the datasets that are failed over with it, itself included.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    owner: NodeId = value(UUID)
+    epoch: int = value(int)
+    owner_connected: bool = value(bool)
+    owner_away_since_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    together: PVector[DatasetId] = sequence(UUID, default=())
+    copies: PVector[CopyView] = sequence(CopyView, default=())
+
+
+class UnclaimedCopyView(Record):
+    """
+    What one node has of a dataset without a record.
+    """
+
+    node_id: NodeId = value(UUID)
+    role: str = value(str)
+    epoch: int = value(int)
+    used_bytes: int = value(int)
+
+
+class UnclaimedDatasetView(Record):
+    """
+    A dataset that the control service has no record of.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    copies: PVector[UnclaimedCopyView] = sequence(UnclaimedCopyView, default=())
+
+
+class UnclaimedView(Record):
+    """
+    All of those, at a revision.
+    """
+
+    revision: int = value(int)
+    unclaimed: PVector[UnclaimedDatasetView] = sequence(UnclaimedDatasetView, default=())
+
+
+class StashView(Record):
+    """
+    What a node has put aside of a dataset.
+    """
+
+    name: str = value(str)
+    node_id: NodeId = value(UUID)
+    dataset_id: DatasetId = value(UUID)
+    dataset_name: str | None = value((str, _NONE), default=None)
+    since_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    expires_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    used_bytes: int = value(int)
+    path: str | None = value((str, _NONE), default=None)
+    last_error: ErrorView | None = value((ErrorView, _NONE), default=None)
+
+
+class StashesView(Record):
+    """
+    What nodes have put aside, at a revision.
+
+    :param unknown_nodes: those that can't be asked.
+    """
+
+    revision: int = value(int)
+    stashes: PVector[StashView] = sequence(StashView, default=())
+    unknown_nodes: PVector[NodeId] = sequence(UUID, default=())
+
+
 class MountView(Record):
     """
     A dataset that a container uses.

@@ -35,6 +35,7 @@ class ContainerWork:
     """
     :param usable_path: where a dataset can be written at this moment; None: it can't.
     :param leased: whether a dataset is served only for as long as the lease of this node lasts; None: nobody says.
+    :param is_left_alone: whether a dataset is owned here and nothing is asked of it.
     :param changed: called with the datasets of a container whenever something about it is news.
     """
 
@@ -49,6 +50,7 @@ class ContainerWork:
         clock: Clock,
         usable_path: Callable[[DatasetId], Path | None],
         leased: Callable[[DatasetId], bool | None],
+        is_left_alone: Callable[[DatasetId], bool],
         changed: Callable[[frozenset[DatasetId]], None],
     ) -> None:
         self._view = view
@@ -59,6 +61,7 @@ class ContainerWork:
         self._clock = clock
         self._usable_path = usable_path
         self._leased = leased
+        self._is_left_alone = is_left_alone
         self._changed = changed
         self._asked: PMap[ContainerName, Container] | None = None
         self._workers: dict[ContainerName, Worker] = {}
@@ -90,9 +93,10 @@ class ContainerWork:
         """
         Look again at the containers that mount a dataset.
         """
-        for name, container in (self._asked or {}).items():
-            if any(m.dataset_id == dataset_id for m in container.mounts):
-                self.wake(name)
+        names = {name for name, seen in self._view.node.containers.items() if dataset_id in seen.mounts}
+        names |= {n for n, c in (self._asked or {}).items() if any(m.dataset_id == dataset_id for m in c.mounts)}
+        for name in sorted(names):
+            self.wake(name)
 
     def lease_changed(self) -> None:
         """
@@ -129,13 +133,15 @@ class ContainerWork:
             return self._failures.still_to_wait_seconds(name)
         asked = self._asked.get(name)
         paths = {} if asked is None else {m.dataset_id: self._usable_path(m.dataset_id) for m in asked.mounts}
+        seen = self._view.node.containers.get(name)
         step = container_step(
             asked,
-            self._view.node.containers.get(name),
+            seen,
             self._view.definitions.get(name),
             unready=tuple(d for d, path in paths.items() if path is None),
             leased=None if asked is None else self._is_leased(asked),
             lease_over=self._view.lease_over,
+            left_alone=tuple(d for d in (() if seen is None else seen.mounts) if self._is_left_alone(d)),
         )
         reason = step.reason if isinstance(step, Nothing) else ""
         if self._view.node.waiting.get(name, "") != reason:

@@ -183,10 +183,16 @@ class DatasetWork:
             return answer
         stored = self._view.stored(dataset_id)
         unready = stored is not None and (stored.role is not Role.REPLICA or stored.epoch > epoch)
+        unready = unready or self._is_to_branch(dataset_id)
         if not self._view.looked or unready or dataset_id in self._changing:
             return Refused(code="DatasetBusy", text=f"dataset {dataset_id} is not ready to receive yet; in a moment")
         self._view.receiving.add(dataset_id)
         return answer
+
+    def _is_to_branch(self, dataset_id: DatasetId) -> bool:
+        # What has a snapshot in common to begin with takes a fraction. If that can't be had, everything is sent.
+        step = dataset_step(self.assignment(dataset_id), self._view.local(dataset_id))
+        return isinstance(step, BranchStash) and str(dataset_id) not in self._view.node.failures
 
     def received(self, dataset_id: DatasetId, *, ongoing: bool) -> None:
         """

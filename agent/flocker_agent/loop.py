@@ -94,6 +94,7 @@ class Agent:
             clock=clock,
             usable_path=self._usable_path,
             leased=self.datasets.leased,
+            is_left_alone=self._is_left_alone,
             changed=self._containers_changed,
         )
         self.stashes = StashWork(
@@ -187,6 +188,10 @@ class Agent:
             self.containers.wake(name)
         self.stashes.wake()
         return LOOK_SECONDS
+
+    def _is_left_alone(self, dataset_id: DatasetId) -> bool:
+        stored = self._view.stored(dataset_id)
+        return stored is not None and stored.role is Role.OWNER and self.datasets.assignment(dataset_id) is None
 
     def _usable_path(self, dataset_id: DatasetId) -> Path | None:
         asked, stored = self.datasets.assignment(dataset_id), self._view.stored(dataset_id)

@@ -443,6 +443,7 @@ def container_step(
     unready: tuple[UUID, ...],
     leased: bool | None = None,
     lease_over: bool = False,
+    left_alone: tuple[UUID, ...] = (),
 ) -> ContainerChange | Nothing:
     """
     The next step for a container.
@@ -452,9 +453,16 @@ def container_step(
     :param unready: the datasets it mounts that can't be used at this moment.
     :param leased: whether it is to end with the lease of this node, since a dataset of it is; None: nobody says.
     :param lease_over: that has ended.
+    :param left_alone: the datasets it runs with that are owned here, and of which nothing is asked: whoever asks knows
+        too little of them, so what runs with them goes on as it is.
     """
     if seen is not None and seen.leased and lease_over and seen.phase is not ContainerPhase.EXITED:
         return FenceContainer(name=seen.name)
+    if seen is not None and left_alone:
+        return Nothing(
+            reason=f"word of dataset {', '.join(map(str, left_alone))}, of which nothing is asked; until then it is"
+            " left as it is"
+        )
     if seen is not None and (asked is None or (started_as is not None and not same(asked, started_as))):
         if seen.phase is ContainerPhase.EXITED:
             return RemoveContainer(name=seen.name)

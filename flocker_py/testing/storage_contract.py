@@ -20,13 +20,21 @@ from flocker_py.testing.storage_contract_datasets import DatasetContract
 from flocker_py.testing.storage_contract_limits import LimitContract
 from flocker_py.testing.storage_contract_mounts import MountContract
 from flocker_py.testing.storage_contract_snapshots import SnapshotContract
+from flocker_py.testing.storage_contract_stashes import StashContract
 from flocker_py.testing.storage_contract_streams import StreamContract
 from flocker_py.testing.storage_contract_trees import TreeContract
 from flocker_py.testing.storage_pools import NewPool, PoolUnderTest
 
 
 class StorageContract(
-    DatasetContract, MountContract, LimitContract, SnapshotContract, StreamContract, CutContract, TreeContract
+    DatasetContract,
+    MountContract,
+    LimitContract,
+    SnapshotContract,
+    StreamContract,
+    CutContract,
+    TreeContract,
+    StashContract,
 ):
     """
     Everything that ``flocker_py.storage.Storage`` promises.

@@ -52,6 +52,12 @@ class Files(Protocol):
         """
         ...
 
+    def read_stash(self, name: str) -> dict[bytes, TreeEntry]:
+        """
+        All that is in a stash that is mounted.
+        """
+        ...
+
 
 class PoolUnderTest(Protocol):
     """
@@ -136,6 +142,14 @@ class MountedFiles:
         As promised by ``Files``.
         """
         return read_tree(self._root(dataset_id))
+
+    def read_stash(self, name: str) -> dict[bytes, TreeEntry]:
+        """
+        As promised by ``Files``.
+        """
+        mounted_at = self._storage().stashes()[name].mounted_at
+        assert mounted_at is not None, f"stash {name} is not mounted"
+        return read_tree(Path(mounted_at))
 
 
 class PoolFixtures:

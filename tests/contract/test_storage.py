@@ -64,6 +64,12 @@ class MemoryFiles:
         """
         return {path: _decoded(content) for path, content in self._pool.storage.content(dataset_id).items()}
 
+    def read_stash(self, name: str) -> dict[bytes, TreeEntry]:
+        """
+        As promised by ``Files``.
+        """
+        return {path: _decoded(content) for path, content in self._pool.storage.stash_content(name).items()}
+
 
 def _encoded(entry: TreeEntry) -> bytes:
     # Metadata behind the content, so that a change in place stays one, with a length that is always the same.

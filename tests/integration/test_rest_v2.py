@@ -106,6 +106,8 @@ class TestNodes:
             "name": "alpha",
             "address": "192.0.2.1",
             "labels": {},
+            "draining": False,
+            "removed": False,
             "connected": True,
             "storage": "memory",
             "runtime": "process",
@@ -168,6 +170,8 @@ class TestDatasets:
             "used_bytes": None,
             "path": f"/flocker/{dataset_id}",
             "settling": [],
+            "deposed": [],
+            "unavailable_since_seconds": None,
         }
         assert (201, expected) == (reply.status, reply.body)
 

@@ -449,3 +449,14 @@ def test_container_step_and_lease(case: str) -> None:
     step = container_step(asked, observed, container(), unready=(), leased=leased, lease_over=lease_over)
 
     assert isinstance(step, expected) if isinstance(expected, type) else step == expected, step
+
+
+@pytest.mark.parametrize("asked", [None, container(command=pvector(["x"]))], ids=["not asked", "asked otherwise"])
+def test_container_of_a_dataset_of_which_nothing_is_asked(asked: Any) -> None:
+    """
+    What runs with a dataset that is owned here and isn't known to whoever asks goes on as it is.
+    """
+    step = container_step(asked, seen(RUNNING), container(), unready=(), left_alone=(DATASET,))
+
+    assert isinstance(step, Nothing)
+    assert "nothing is asked" in step.reason

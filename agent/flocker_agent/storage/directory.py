@@ -375,7 +375,7 @@ class DirectoryStorage:
         As promised by ``Storage``.
         """
         with told(f"stash {name}"), self._pool.new_folder() as fresh:
-            dataset_id = self._unmounted_stash(name).dataset_id
+            dataset_id = self._found_stash(name).dataset_id
             stash_paths = DatasetPaths(self._pool.stashes / name)
             state = stash_paths.load()
             state.snapshot(guid)

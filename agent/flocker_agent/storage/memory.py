@@ -421,7 +421,7 @@ class MemoryStorage:
         As promised by ``Storage``.
         """
         with self._pool.lock:
-            stash = self._unmounted_stash(name)
+            stash = self._stashed(name)
             snapshot = stash.snapshot(guid)
             if stash.dataset_id in self._pool.state.datasets:
                 raise DatasetExists(f"{stash.dataset_id}, so nothing is branched from stash {name}")
@@ -430,16 +430,16 @@ class MemoryStorage:
             self._put(branch.with_content(snapshot.content).with_snapshots(tuple(older)), grows=True)
         return self.dataset(stash.dataset_id)
 
-    def read_stash(self, name: str, file_name: bytes) -> bytes:
+    def stash_content(self, name: str) -> PMap[bytes, bytes]:
         """
-        What a name stands for in a stash that is mounted.
+        Everything in a stash that is mounted.
 
-        :raises FileNotFoundError: it stands for nothing, or the stash is not mounted.
+        :raises FileNotFoundError: it is not mounted.
         """
         stash = self._stashed(name)
-        if not stash.mounted or file_name not in stash.content:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file_name)
-        return stash.content[file_name]
+        if not stash.mounted:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._stash_path(name))
+        return stash.content
 
     def clone(self, dataset_id: DatasetId, guid: Guid, new_dataset_id: DatasetId, *, epoch: int) -> StoredDataset:
         """

@@ -400,7 +400,6 @@ class ZfsStorage:
         As promised by ``Storage``.
         """
         stash, dataset_id = self._stash(name, snapshots=True)
-        zfs_mounting.check_unmounted(stash)
         origin = f"{stash.name}@{snapshot_in(stash, guid).name}"
         target = zfs_names.dataset_name(self._pool.name, dataset_id)
         if self._pool.entry_of(target) is not None:

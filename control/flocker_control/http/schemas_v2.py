@@ -29,6 +29,7 @@ from flocker_control.http.schemas import (
     texts_by_name,
 )
 from flocker_py.model import MoveOutcome, MovePhase, OverrunPolicy, PartitionPolicy, RestartName, StartFailurePolicy
+from flocker_py.storage import Role
 from flocker_py.units import MAXIMUM_SIZE_BYTES
 
 ACTIONS = ("create", "resize", "move", "delete", "start", "stop", "restart", "update", "name-node")
@@ -43,6 +44,8 @@ _DOWNTIME: Schema = {
     "maximum": limits.DOWNTIME_HIGHEST_SECONDS,
     "description": "how long the application may stand still in a move",
 }
+_ROLE = one_of(*(role.value for role in Role))
+_GUID = text("of a snapshot, in decimal: it may be larger than what JavaScript calls safe", pattern="^[0-9]{1,20}$")
 _SECONDS = number("since the epoch of Unix")
 _LABELS = texts_by_name({"type": "string", "maxLength": 4096}, maxProperties=256)
 _PORT_NUMBER = integer(1, limits.PORT_HIGHEST)
@@ -164,6 +167,10 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "used_bytes": nullable(COUNT),
             "path": TEXT,
             "settling": array(UUID_TEXT, description="former owners that still have to remove their copy"),
+            "deposed": array(UUID_TEXT, description="nodes that still have to put aside what they have, if anything"),
+            "unavailable_since_seconds": nullable(
+                number("since the epoch of Unix; null where it is available, or nobody knows since when it isn't")
+            ),
         }
     ),
     "Datasets": closed({"revision": COUNT, "datasets": array(ref("Dataset"))}),
@@ -193,6 +200,101 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "on_partition": _PARTITION,
         },
         description="what is left out stays as it is",
+    ),
+    "Copy": closed(
+        {
+            "node_id": UUID_TEXT,
+            "connected": BOOLEAN,
+            "heard_until_seconds": nullable(number("when its node was last heard of; null: it is connected")),
+            "role": _ROLE,
+            "epoch": COUNT,
+            "newest_guid": nullable(_GUID),
+            "newest_name": nullable(TEXT),
+            "newest_at_seconds": nullable(_SECONDS),
+            "used_bytes": COUNT,
+            "candidate": {"type": "boolean", "description": "the dataset could be failed over to it"},
+            "missing_at_least_bytes": nullable(
+                integer(0, description="known to be missing in it; null: nothing is known of that")
+            ),
+            "missing_nothing": {"type": "boolean", "description": "it is known to hold all that was ever written"},
+            "text": text("the same, for people"),
+        }
+    ),
+    "Copies": closed(
+        {
+            "dataset_id": UUID_TEXT,
+            "owner": UUID_TEXT,
+            "epoch": COUNT,
+            "owner_connected": BOOLEAN,
+            "owner_away_since_seconds": nullable(_SECONDS),
+            "together": array(UUID_TEXT, description="all datasets that are failed over with it, itself included"),
+            "copies": array(ref("Copy")),
+        }
+    ),
+    "Failover": closed(
+        {"target": REFERENCE, "guids": texts_by_name(_GUID, maxProperties=256, propertyNames=UUID_TEXT)},
+        {"owner_is_dead": {"type": "boolean", "description": "your word that the owner does not run"}},
+    ),
+    "Adopt": closed(
+        {"node": REFERENCE, "epoch": integer(0, 2**53)},
+        {"others_are_dead": {"type": "boolean", "description": "your word for nodes that can't be asked"}},
+    ),
+    "UnclaimedDatasets": closed(
+        {
+            "revision": COUNT,
+            "unclaimed": array(
+                closed(
+                    {
+                        "dataset_id": UUID_TEXT,
+                        "copies": array(
+                            closed(
+                                {
+                                    "node_id": UUID_TEXT,
+                                    "role": _ROLE,
+                                    "epoch": COUNT,
+                                    "mounted": BOOLEAN,
+                                    "newest_guid": nullable(_GUID),
+                                    "newest_at_seconds": nullable(_SECONDS),
+                                    "used_bytes": COUNT,
+                                }
+                            )
+                        ),
+                    }
+                )
+            ),
+        }
+    ),
+    "Stash": closed(
+        {
+            "name": TEXT,
+            "node_id": UUID_TEXT,
+            "dataset_id": UUID_TEXT,
+            "dataset_name": nullable(TEXT),
+            "role": _ROLE,
+            "epoch": COUNT,
+            "since_seconds": nullable(_SECONDS),
+            "expires_at_seconds": nullable(number("since the epoch of Unix; null: never")),
+            "used_bytes": COUNT,
+            "newest_guid": nullable(_GUID),
+            "newest_at_seconds": nullable(_SECONDS),
+            "path": nullable(text("where it can be read on its node; null: nowhere at present")),
+            "wanted": nullable(one_of("mounted", "unmounted", "dropped")),
+            "last_error": nullable(ref("LastError")),
+        },
+        description="what a node has put aside of a dataset",
+    ),
+    "Stashes": closed(
+        {
+            "revision": COUNT,
+            "stashes": array(ref("Stash")),
+            "unknown_nodes": array(UUID_TEXT, description="nodes that can't be asked"),
+        }
+    ),
+    "ChangeStash": closed({"mounted": BOOLEAN}),
+    "DropStash": closed({"confirm": text("the name of the stash", maxLength=256)}),
+    "RestoreStash": closed(
+        {"epoch": integer(0, 2**53, description="of the dataset at present")},
+        {"owner_is_dead": {"type": "boolean", "description": "your word that the owner does not run"}},
     ),
     "Explanation": closed({"dataset_id": UUID_TEXT, "converged": BOOLEAN, "lines": array(TEXT)}),
     "Container": closed(

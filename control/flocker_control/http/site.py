@@ -42,6 +42,7 @@ from flocker_control.http.v1 import V1_ROUTES
 from flocker_control.http.v2_containers import CONTAINER_ROUTES
 from flocker_control.http.v2_datasets import DATASET_ROUTES
 from flocker_control.http.v2_deployments import DEPLOYMENT_ROUTES
+from flocker_control.http.v2_failover import FAILOVER_ROUTES
 from flocker_control.http.v2_moves import MOVE_ROUTES
 from flocker_control.http.v2_nodes import NODE_ROUTES
 from flocker_control.http.validation import Schemas
@@ -64,6 +65,7 @@ ROUTES: tuple[Route, ...] = (
     *DATASET_ROUTES,
     *CONTAINER_ROUTES,
     *MOVE_ROUTES,
+    *FAILOVER_ROUTES,
     *DEPLOYMENT_ROUTES,
     *EVENT_ROUTES,
     route("GET", "/v2/openapi.json", openapi, {200: "OpenAPI"}, summary="This document"),

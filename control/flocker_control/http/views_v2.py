@@ -79,7 +79,15 @@ def dataset_view(s: Situation, mount_root: str) -> View:
         "used_bytes": None if seen is None else seen.used_bytes,
         "path": f"{mount_root}/{dataset.dataset_id}" if seen is None or seen.path is None else seen.path,
         "settling": sorted(str(node_id) for node_id in ownership.handed_over),
+        "deposed": sorted(str(node_id) for node_id in ownership.deposed),
+        "unavailable_since_seconds": _unavailable_since_seconds(s),
     }
+
+
+def _unavailable_since_seconds(s: Situation) -> float | None:
+    absence = s.absences.get(s.ownership.owner)
+    unavailable = explain.status(s) is explain.Status.UNAVAILABLE
+    return absence.since_seconds if unavailable and absence is not None else None
 
 
 def _concerned(s: Situation) -> list[NodeId]:
