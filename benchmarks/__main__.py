@@ -32,6 +32,8 @@ def main() -> int:
         sizes = ["--sizes-mib", "64", "--rates", "200", "--moves", "2"] if quick else []
     runs.append(("cut-over", ["benchmarks.cutover", *backend, *sizes]))
     runs.append(("idle", ["benchmarks.idle", *backend, *(["--datasets", "10", "--seconds", "10"] if quick else [])]))
+    sizes = ["--size-mib", "64"] if quick else []
+    runs.append(("sent twice after a cut", ["benchmarks.resume", *backend, *sizes]))
     failed = []
     for name, arguments in runs:
         print(f"\n== {name}: python -m {' '.join(arguments)}", flush=True)

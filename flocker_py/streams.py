@@ -49,6 +49,9 @@ MESSAGE_LIMIT_BYTES = 4 << 20
 """Of a message once the other side has said Hello: room for the GUIDs of over 100,000 snapshots."""
 HELLO_LIMIT_BYTES = 16 << 10
 
+NETWORK_CODES = frozenset({"PeerUnreachable", "PeerLost", "PeerSilent"})
+"""What a sender reports where nothing is wrong but the network, or the host at its other end."""
+
 _HEADER = struct.Struct("!B3sI")
 HEADER_BYTES = _HEADER.size
 _MAGIC = b"FLK"

@@ -34,6 +34,7 @@ _PROGRAMS = {
     "flocker-control": "from flocker_control.main import main; main()",
     "flocker-agent": "from flocker_agent.main import main; main()",
 }
+_IMPATIENCE = "from tests.impatience import be_impatient; be_impatient(); "
 _PROGRAMS_WITH_FAULT_POINTS = {
     "flocker-control": "from tests.faults.programs import control; control()",
     "flocker-agent": "from tests.faults.programs import agent; agent()",
@@ -48,7 +49,7 @@ try:
     fcntl.flock(witness, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
     witness.write("second-writer\\n")
-pause = float(sys.argv[2])
+pause, size = float(sys.argv[2]), int(sys.argv[3])
 file = open(path, "ab")
 number = 0
 with open(path, "rb") as before:
@@ -57,7 +58,7 @@ with open(path, "rb") as before:
 import time
 while True:
     number += 1
-    file.write(b"%d\\n" % number); file.flush(); os.fsync(file.fileno())
+    file.write((b"%d" % number).ljust(size) + b"\\n"); file.flush(); os.fsync(file.fileno())
     witness.write("%d %.6f\\n" % (number, time.time()))
     time.sleep(pause)
 """
@@ -81,6 +82,7 @@ class Cluster:
     :param addresses: of control and nodes, by name; on loopback they are 127.0.0.x.
     :param namespaces: network namespace of control and nodes, by name; those that have none run on this host's network.
     :param fault_points: run programs that can be stopped at any fault point (``tests.faults``).
+    :param impatient: run programs that take the other side for dead sooner (``tests.impatience``).
     """
 
     def __init__(
@@ -92,9 +94,11 @@ class Cluster:
         namespaces: Mapping[str, str] | None = None,
         transfer: Mapping[str, Any] | None = None,
         fault_points: bool = False,
+        impatient: bool = False,
     ) -> None:
         self.folder = folder
         self._fault_points = fault_points
+        self._impatient = impatient
         self.addresses = dict(addresses)
         self._namespaces = dict(namespaces or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -179,16 +183,18 @@ class Cluster:
             program = "flocker-agent"
             options = ["--agent-config", str(self.folder / name / "agent.yml")]
         source = (_PROGRAMS_WITH_FAULT_POINTS if self._fault_points else _PROGRAMS)[program]
+        if self._impatient:
+            source = _IMPATIENCE + source
         return [sys.executable, "-c", source, *options, "--log-file", str(self.log(name))]
 
     def variables(self, name: str) -> dict[str, str]:
         """
         What a program has in its environment beyond what this one has.
         """
-        if not self._fault_points:
+        if not self._fault_points and not self._impatient:
             return {}
         roots = ":".join(str(_ROOT / part) for part in (".", "control", "agent", "admin"))
-        return {"PYTHONPATH": roots, "FLOCKER_TEST_FAULTS": str(self.faults(name))}
+        return {"PYTHONPATH": roots} | ({"FLOCKER_TEST_FAULTS": str(self.faults(name))} if self._fault_points else {})
 
     def faults(self, name: str) -> Path:
         """
@@ -355,15 +361,16 @@ class Ledger:
     """
     An application that writes numbered records, and the witness of what was acknowledged.
 
+    :param record_bytes: the least that a record has.
     :ivar program: the application's.
     """
 
-    def __init__(self, folder: Path, *, pause_seconds: float = 0.002) -> None:
+    def __init__(self, folder: Path, *, pause_seconds: float = 0.002, record_bytes: int = 0) -> None:
         self.program = folder / "ledger.py"
         self.program.write_text(LEDGER)
         self._witness = folder / "witness"
         self._witness.touch()
-        self._pause_seconds = pause_seconds
+        self._arguments = [str(pause_seconds), str(record_bytes)]
 
     def app(self, node: str, volume: str) -> dict[str, Any]:
         """
@@ -371,7 +378,7 @@ class Ledger:
         """
         return {
             "node": node,
-            "command": [sys.executable, "-S", str(self.program), str(self._witness), str(self._pause_seconds)],
+            "command": [sys.executable, "-S", str(self.program), str(self._witness), *self._arguments],
             "mounts": [{"volume": volume}],
             "restart": "always",
         }

@@ -40,11 +40,16 @@ def _systemd_missing() -> str | None:
     return None if shutil.which("systemd-analyze") else "systemd-analyze is not installed"
 
 
+def _nftables_missing() -> str | None:
+    return None if shutil.which("nft") else "nft is not installed"
+
+
 _PROBES: Mapping[str, Callable[[], str | None]] = {
     "zfs": _zfs_missing,
     "docker": _docker_missing,
     "root": _root_missing,
     "systemd": _systemd_missing,
+    "nftables": _nftables_missing,
 }
 
 
@@ -53,7 +58,8 @@ def require(name: str, missing: str | None = None) -> None:
     End the test here if the machine lacks something: skipped with the reason, or, if the environment variable
     FLOCKER_REQUIRE (names with commas between) has the name, failed.
 
-    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, or any other together with ``missing``.
+    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, ``nftables``, or any other together with
+        ``missing``.
     :param missing: why it is known to be lacking; None: look, for the names that can be looked for.
     """
     if missing is None:

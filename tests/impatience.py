@@ -6,9 +6,6 @@ from __future__ import annotations
 
 from functools import partial
 
-PROGRAM = "from tests.impatience import be_impatient; be_impatient(); "
-"""What goes before a program's own text, in the root of the repository."""
-
 
 def be_impatient() -> None:
     """
@@ -17,9 +14,11 @@ def be_impatient() -> None:
     from flocker_agent import link as agents_link
     from flocker_agent import transfers
     from flocker_agent.transfer.limits import TransferLimits
+    from flocker_control import standstill
     from flocker_py import link
 
     link.PING_SECONDS, link.SILENCE_SECONDS = 0.5, 3.0
-    agents_link.LONGEST_DELAY_SECONDS = 1.0
+    agents_link.LONGEST_DELAY_SECONDS, agents_link.CONNECT_SECONDS = 1.0, 3.0
+    standstill.LONGEST_SECONDS = 5.0
     # The name under which the agent makes its limits.
     vars(transfers)["TransferLimits"] = partial(TransferLimits, silence_seconds=3.0, handshake_seconds=3.0)

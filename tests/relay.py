@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-# What a direction holds on its way. As much as a link of 100 MB/s and 200 ms, so that a delay alone doesn't slow it.
+# What a direction holds on its way when there is a delay. As much as a link of 100 MB/s and 200 ms, so that the delay
+# alone doesn't slow it.
 _UNDERWAY_BYTES = 20 << 20
-# At a limited rate as little as a router's queue, so that whoever writes feels it.
+# Otherwise as little as a router's queue: whoever writes feels a limited rate, and little is lost in a cut.
 _QUEUE_BYTES = 64 << 10
 _READ_BYTES = 64 << 10
 _DEADLINE_SECONDS = 60.0
@@ -140,6 +141,7 @@ class _Connection:
         for end in self.ends:
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _QUEUE_BYTES)
 
     @property
     def over(self) -> bool:
@@ -200,9 +202,8 @@ class Relay:
         self.carried: list[Carried] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.setblocking(False)
-        if bytes_per_second is not None:
-            # Or the kernel takes in megabytes for a link that is slow.
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _QUEUE_BYTES)
+        # Or the kernel takes in megabytes (net.ipv4.tcp_rmem), which no network does.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _QUEUE_BYTES)
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._run, name=f"relay-to-{address}-{port}", daemon=True)
         self._thread.start()
@@ -322,7 +323,7 @@ class Relay:
         poll.poll(min(due_seconds) * 1000 + 1 if due_seconds else None)
 
     def _room_bytes(self) -> int:
-        return _UNDERWAY_BYTES if self.bytes_per_second is None else _QUEUE_BYTES
+        return _UNDERWAY_BYTES if self.delay_seconds and self.bytes_per_second is None else _QUEUE_BYTES
 
     def _callers(self) -> list[_Connection]:
         try:

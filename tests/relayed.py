@@ -5,26 +5,25 @@ A real cluster on this host, whose every connection goes through a relay that ca
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.cluster import AGENT_PORT, CONTROL, TRANSFER_PORT, Cluster
-from tests.impatience import PROGRAM
+from tests.cluster import AGENT_PORT, CONTROL, TRANSFER_PORT
 from tests.relay import BOTH_WAYS, Relay, Way
+from tests.worlds import MAXIMUM_RATE, NODES, NetworkedCluster, Worlds
 
-NODES = ("n1", "n2")
 
-
-class RelayedCluster(Cluster):
+class RelayedCluster(NetworkedCluster):
     """
     Control and two nodes with the backend ``directory``.
 
     :param addresses: of control and nodes, on loopback, which nobody else uses.
     :param transfer: more of that section of agent.yml.
     :param patient: whether the programs wait as long as users' do before they take the other side for dead.
+    :param bytes_per_second: from node to node, each way; None: as fast as it goes.
     :ivar links: the ways from each node to control.
     :ivar ports: the ways to each node's transfer port.
     """
@@ -36,13 +35,16 @@ class RelayedCluster(Cluster):
         addresses: Mapping[str, str],
         transfer: Mapping[str, Any] | None = None,
         patient: bool = False,
+        bytes_per_second: int | None = None,
     ) -> None:
         self._undo = ExitStack()
-        self._patient = patient
         with ExitStack() as undo:
             self.links = {name: undo.enter_context(Relay(addresses[CONTROL], AGENT_PORT)) for name in NODES}
-            self.ports = {name: undo.enter_context(Relay(addresses[name], TRANSFER_PORT)) for name in NODES}
-            super().__init__(folder, self._dataset, addresses=addresses, transfer=transfer)
+            self.ports = {
+                name: undo.enter_context(Relay(addresses[name], TRANSFER_PORT, bytes_per_second=bytes_per_second))
+                for name in NODES
+            }
+            super().__init__(folder, self._dataset, addresses=addresses, transfer=transfer, impatient=not patient)
             self._undo = undo.pop_all()
         for name in NODES:
             self._divert(name)
@@ -64,13 +66,6 @@ class RelayedCluster(Cluster):
         settings["control-service"] = {"hostname": "127.0.0.1", "port": self.links[name].port}
         settings["transfer"] |= {"advertised_address": "127.0.0.1", "advertised_port": self.ports[name].port}
         path.write_text(json.dumps(settings))
-
-    def command(self, name: str) -> list[str]:
-        """
-        As in ``Cluster``.
-        """
-        python, option, program, *options = super().command(name)
-        return [python, option, program if self._patient else PROGRAM + program, *options]
 
     def __enter__(self) -> Self:
         try:
@@ -94,16 +89,14 @@ class RelayedCluster(Cluster):
 
     def delay(self, seconds: float) -> None:
         """
-        From now on, everything is under way for so long, in each direction.
+        As in ``NetworkedCluster``.
         """
         for relay in self.relays:
             relay.delay_seconds = seconds
 
     def part(self, one: str, other: str, *, only_from: str | None = None) -> None:
         """
-        Nothing gets from one to the other any more, nor back.
-
-        :param only_from: who alone isn't heard any more by the other.
+        As in ``NetworkedCluster``.
         """
         if CONTROL in (one, other):
             node = other if one == CONTROL else one
@@ -114,14 +107,14 @@ class RelayedCluster(Cluster):
 
     def part_all(self) -> None:
         """
-        Nothing gets anywhere any more.
+        As in ``NetworkedCluster``.
         """
         for relay in self.relays:
             relay.hold()
 
     def heal(self) -> None:
         """
-        Everything gets through again, at once and unharmed.
+        As in ``NetworkedCluster``.
         """
         for relay in self.relays:
             relay.plan()
@@ -129,7 +122,7 @@ class RelayedCluster(Cluster):
 
     def left_over(self, owner: str) -> list[str]:
         """
-        What there is in the nodes' pools beside the datasets that one of them owns.
+        As in ``NetworkedCluster``.
         """
         found: list[str] = []
         for name in NODES:
@@ -143,3 +136,12 @@ class RelayedCluster(Cluster):
 
 def _ways(only_from: str | None, ways: Mapping[str, Way]) -> Iterable[Way]:
     return BOTH_WAYS if only_from is None else [ways[only_from]]
+
+
+def relayed_worlds(new_folder: Callable[[], Path], new_addresses: Callable[[], Mapping[str, str]]) -> Worlds:
+    """
+    Worlds that have nothing to do with each other.
+    """
+    return Worlds(
+        lambda: RelayedCluster(new_folder(), addresses=new_addresses(), transfer={"maximum_rate": MAXIMUM_RATE})
+    )

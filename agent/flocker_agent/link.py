@@ -29,6 +29,11 @@ from flocker_py.observed import NodeObservation
 
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 15.0
+CONNECT_SECONDS = 10.0
+"""
+How long to wait for a connection. Where packets are dropped nothing says that none will come, and an application may be
+standing still until the control service is reached again.
+"""
 _LOST = Failure(ConnectionDone())
 
 

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 
 from flocker_agent.holding import hold
-from flocker_agent.link import ControlLink
+from flocker_agent.link import CONNECT_SECONDS, ControlLink
 from flocker_agent.locks import Locks
 from flocker_agent.loop import Agent
 from flocker_agent.remembered import remember, remembered
@@ -151,7 +151,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     memory = Memory(state_path / "assignment.json", node_id, agent, threads)
     # Pyright doesn't follow zope's interfaces.
     options: Any = agent_client_options(credential)
-    control: Any = HostnameEndpoint(reactor, settings.control_host, settings.control_port)
+    control: Any = HostnameEndpoint(reactor, settings.control_host, settings.control_port, timeout=CONNECT_SECONDS)
     endpoint = wrapClientTLS(options, control)
     where = f"{settings.control_host}:{settings.control_port}"
     link = ControlLink(reactor, endpoint, memory, where=where)

@@ -15,8 +15,8 @@ copying      released    source and target are there, the cut-over fits; so for 
 copying      given up    the writer outruns the link, and the policy says so                   steady, epoch + 1
 copying      stranded    a companion's move was given up: they go together or not at all       steady, epoch + 1
 releasing    final       the source reports its final snapshot                                 final
-releasing,   put off     a pool is too full for the final snapshot                             copying, epoch + 1
-final
+releasing,   put off     a pool is too full for the final snapshot, or target and network      copying, epoch + 1
+final                    have been away for too long
 copying ..   aborted     the target is no longer wanted                                        steady, epoch + 1
 final
 final        committed   the target re-read the final snapshot from its pool                   taking, epoch + 1
@@ -47,7 +47,7 @@ from collections.abc import Callable
 from pyrsistent import pmap
 
 from flocker_control import situation as facts
-from flocker_control import starting
+from flocker_control import standstill, starting
 from flocker_control.situation import Situation
 from flocker_py.model import FinishedMove, Guid, Move, MoveOutcome, MovePhase, NodeId, Ownership
 from flocker_py.storage import Role
@@ -157,7 +157,7 @@ def _stranded(s: Situation) -> Ownership:
 
 def _put_off(s: Situation) -> Ownership:
     # Another move, since what is reported of this one says that the application may be stopped.
-    ended = _ended(s, MoveOutcome.FAILED, "there was no room for the last changes; it has begun again")
+    ended = _ended(s, MoveOutcome.FAILED, f"{standstill.reason(s)}; it has begun again")
     return ended.set(move=_fresh(s))
 
 
@@ -252,7 +252,7 @@ TABLE: tuple[tuple[str, Guard, Effect], ...] = (
     ("released", facts.cut_over_fits, _releasing),
     ("final", facts.is_final, _final),
     ("committed", facts.target_holds_the_final_snapshot, _committed),
-    ("put off", facts.is_short_of_room, _put_off),
+    ("put off", standstill.must_end, _put_off),
     ("caught up", facts.has_caught_up, _caught_up),
     ("went back", starting.goes_back, _went_back),
     ("started", starting.has_started, _started),

@@ -17,7 +17,7 @@ from pyrsistent import PMap, pmap, pvector
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.python.failure import Failure
 
-from flocker_control import codec, slices, starting
+from flocker_control import codec, slices, standstill, starting
 from flocker_control.absence import Absence, absence
 from flocker_control.commands import Command, decide
 from flocker_control.leases import Leases
@@ -430,9 +430,10 @@ class ControlService:
 
     def _look_in_time(self, dataset_id: DatasetId) -> None:
         """
-        Look again at a dataset when an application has run for long enough, which nobody will report.
+        Look again at a dataset when an application has run, or stood still, for long enough: nobody will report it.
         """
-        left_seconds = starting.proof_left_seconds(self.situation(dataset_id))
+        situation = self.situation(dataset_id)
+        left_seconds = starting.proof_left_seconds(situation) or standstill.left_seconds(situation)
         timer = self._timers.pop(dataset_id, None)
         if timer is not None and timer.active():
             timer.cancel()

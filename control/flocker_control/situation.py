@@ -27,10 +27,7 @@ from flocker_py.model import (
 )
 from flocker_py.observed import ContainerPhase, DatasetObservation, NodeObservation, SendProgress, SendVerdict
 from flocker_py.records import Record, mapping, sequence, value
-from flocker_py.storage import PoolFull, Role
-
-# Enough to tell a full pool from one that is about to give room back, and few seconds of standstill.
-_SHORT_OF_ROOM_ATTEMPTS = 3
+from flocker_py.storage import Role
 
 KEEP_STASH_SECONDS = 30 * 86_400.0
 """How long what was put aside is kept, unless the control service is told otherwise."""
@@ -397,18 +394,6 @@ def is_final(s: Situation) -> bool:
     Whether the final snapshot is known.
     """
     return phase(s) is MovePhase.RELEASING and released_guid(s) is not None
-
-
-def is_short_of_room(s: Situation) -> bool:
-    """
-    Whether the application stands still for a move that a full pool keeps from ending, while it could go on.
-    """
-    move = s.ownership.move
-    if move is None or move.phase not in (MovePhase.RELEASING, MovePhase.FINAL) or move.returns:
-        return False
-    source = s.nodes.get(move.source)
-    error = None if source is None else source.failures.get(str(s.dataset.dataset_id))
-    return error is not None and error.code == PoolFull.__name__ and error.attempts >= _SHORT_OF_ROOM_ATTEMPTS
 
 
 def target_holds_the_final_snapshot(s: Situation) -> bool:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from pyrsistent import pmap, pvector
 
-from flocker_control import starting
+from flocker_control import standstill, starting
 from flocker_control.absence import absence
 from flocker_control.explain import Status, lines, status, waiting_for
 from flocker_control.ownership import TABLE, advanced, transition
@@ -243,6 +243,12 @@ FAILED_OVER = ownership(
     move=moving(MovePhase.TAKING, final_guid=FINAL, failover=True),
 )
 
+
+def standing_still(phase: MovePhase = MovePhase.FINAL, released_at_seconds: float | None = 965.0) -> Ownership:
+    final_guid = FINAL if phase is MovePhase.FINAL else None
+    return ownership(move=moving(phase, final_guid=final_guid, released_at_seconds=released_at_seconds))
+
+
 APPLIES: dict[str, tuple[str, Situation]] = {
     "a failover's target has received more meanwhile": (
         "caught up",
@@ -354,6 +360,22 @@ APPLIES: dict[str, tuple[str, Situation]] = {
     "it is deleted on its way back": ("aborted", situation(RETURNING, primary=B, dataset={"deleted": True})),
     "a pool is full at the final snapshot": ("put off", situation(RELEASING, short_of_room(), node(B), primary=B)),
     "the target's pool is full at the end": ("put off", situation(FINAL_PHASE, short_of_room(), node(B), primary=B)),
+    "the target has been away for too long at the release": (
+        "put off",
+        situation(standing_still(MovePhase.RELEASING), node(A, copy_of()), primary=B),
+    ),
+    "the target has been away for too long at the end": (
+        "put off",
+        situation(standing_still(), RELEASED, primary=B),
+    ),
+    "the source has not reached the target for too long": (
+        "put off",
+        situation(standing_still(), short_of_room(attempts=1, code="PeerLost"), node(B), primary=B),
+    ),
+    "the target has been away since the clock was set back": (
+        "put off",
+        situation(standing_still(released_at_seconds=5000.0), RELEASED, primary=B),
+    ),
     "its container doesn't start, and it is wanted elsewhere": (
         "taken",
         situation(TAKING, TAKEN, primary=C, containers=pvector([container(DATASET)])),
@@ -438,6 +460,24 @@ STAYS = {
         RETURNING,
         node(B, copy_of(epoch=2), failures=short_of_room().failures),
         primary=B,
+    ),
+    "the target has been away for a moment": situation(FINAL_PHASE, RELEASED, primary=B),
+    "the target is away for as long as may be": situation(
+        standing_still(), RELEASED, primary=B, dataset={"max_downtime_seconds": 60.0}
+    ),
+    "source and target have been away for too long": situation(standing_still(), primary=B),
+    "the target is there, and has not answered yet": situation(standing_still(), RELEASED, node(B), primary=B),
+    "the source has not reached the target for a moment": situation(
+        FINAL_PHASE, short_of_room(code="PeerLost"), node(B), primary=B
+    ),
+    "the target has been away for too long, and has the last word": situation(
+        TAKING.set(move=moving(MovePhase.TAKING, final_guid=FINAL, released_at_seconds=900.0)), RELEASED, primary=B
+    ),
+    "nobody knows since when the application stands still": situation(
+        standing_still(released_at_seconds=None), RELEASED, primary=B
+    ),
+    "where it came from has been away for too long": situation(
+        RETURNING.transform(["move", "released_at_seconds"], 900.0), node(B, copy_of(epoch=2)), primary=B
     ),
     "the source had no room once": situation(RELEASING, short_of_room(attempts=1), node(B), primary=B),
     "the source has another trouble": situation(RELEASING, short_of_room(code="X"), node(B), primary=B),
@@ -760,6 +800,23 @@ class TestWayBack:
         How long to wait before looking again.
         """
         assert starting.proof_left_seconds(case) == left_seconds
+
+    @pytest.mark.parametrize(
+        ("case", "left_seconds"),
+        [
+            (situation(COPYING, SENDING, node(B), primary=B), 0.0),
+            (situation(RELEASING, RELEASED, node(B), primary=B), 20.0),
+            (situation(RELEASING, RELEASED, primary=B, dataset={"max_downtime_seconds": 100.0}), 90.0),
+            (situation(RELEASING, node(B), primary=B), 0.0),
+            (situation(standing_still(), RELEASED, node(B), primary=B), 0.0),
+        ],
+        ids=["runs", "stands still", "may stand still for longer", "nowhere to go on", "for too long"],
+    )
+    def test_standstill_left(self, case: Situation, left_seconds: float) -> None:
+        """
+        How long to wait before looking whether an application should stand still any longer.
+        """
+        assert standstill.left_seconds(case) == left_seconds
 
     def test_nothing_known(self) -> None:
         """

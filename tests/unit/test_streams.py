@@ -9,11 +9,13 @@ from uuid import UUID
 import pytest
 from pyrsistent import pvector
 
+from flocker_agent.transfer import errors
 from flocker_py.model import DatasetId, Guid, MoveId, NodeId
 from flocker_py.streams import (
     DATA_LIMIT_BYTES,
     HEADER_BYTES,
     MESSAGE_LIMIT_BYTES,
+    NETWORK_CODES,
     AbortPartial,
     Accept,
     Alive,
@@ -160,3 +162,11 @@ def test_garbled_message_is_refused(body: bytes) -> None:
     """
     with pytest.raises(FrameRefused):
         message(body)
+
+
+@pytest.mark.parametrize("code", sorted(NETWORK_CODES))
+def test_troubles_of_the_network(code: str) -> None:
+    """
+    What the control service takes for the network's fault are errors that a sender has.
+    """
+    assert issubclass(getattr(errors, code), errors.TransferError)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -89,3 +89,35 @@ def heal(name: str) -> None:
     Undo ``cut``.
     """
     _ip("-n", BRIDGE, "link", "set", f"v{name}", "up")
+
+
+def drop(ways: Iterable[tuple[str, str]]) -> None:
+    """
+    From now on, nothing that comes from one address gets to another, for each pair of them; nobody is told. It is done
+    on the bridge, by nftables, and at one moment.
+    """
+    rules = [f"add rule bridge fp forward ip saddr {source} ip daddr {target} drop" for source, target in ways]
+    _nft("add table bridge fp", "add chain bridge fp forward { type filter hook forward priority 0; }", *rules)
+
+
+def drop_nothing() -> None:
+    """
+    Undo ``drop``.
+    """
+    _nft("add table bridge fp", "flush table bridge fp")
+
+
+def _nft(*commands: str) -> None:
+    inside = ["nsenter", f"--net=/run/netns/{BRIDGE}"]
+    subprocess.run([*inside, "nft", "-f", "-"], input="\n".join(commands).encode(), check=True, capture_output=True)
+
+
+def far_away(name: str, *, delay_seconds: float, loss_percent: float = 0.0) -> None:
+    """
+    What a host sends is under way for so long, and a part of its packets never arrives.
+    """
+    milliseconds = f"{delay_seconds * 1000:.0f}ms"
+    # Room for all that is under way: the 1000 packets of the default would lose more than is asked for.
+    netem = ["netem", "limit", "50000", "delay", milliseconds, "loss", f"{loss_percent:g}%"]
+    command = ["tc", "-n", f"fp-{name}", "qdisc", "replace", "dev", "eth0", "root", *netem]
+    subprocess.run(command, check=True, capture_output=True)

@@ -85,6 +85,13 @@ class Progress:
         if self._clock() - self._told_seconds >= _EVERY_SECONDS:
             self.tell()
 
+    def ended(self) -> None:
+        """
+        The session is over, perhaps in the middle of a round: what was sent last counts, too.
+        """
+        if self._round:
+            self.tell()
+
     def tell(self) -> None:
         """
         Tell now, if there is news.

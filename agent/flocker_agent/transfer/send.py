@@ -170,6 +170,7 @@ class SendSession:
             log_failure(raised)
         finally:
             self._wake.close()
+        self._progress.ended()
         self._tell(
             SessionEnded(
                 dataset_id=self._dataset_id,

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.relayed_world import BALLAST_BYTES, World, Worlds
+from tests.integration.loopback import addresses
 from tests.relay import Failing, Fault, Relay, Way, random_fault
+from tests.relayed import RelayedCluster, relayed_worlds
+from tests.worlds import BALLAST_BYTES, NODES, World, Worlds
 
-LONG = os.environ.get("FLOCKER_FAULTS") == "long"
-SEEDS = range(200 if LONG else 5)
+LONG = os.environ.get("FLOCKER_FAULTS") == "all"
+SEEDS = range(200 if LONG else 3)
 # Of a session with control: greeting, assignments, reports and pings of one move.
 LINK_BYTES = {Way.THERE: 12_000, Way.BACK: 8_000}
 TRANSFER_BYTES = {Way.THERE: BALLAST_BYTES + (64 << 10), Way.BACK: 6_000}
@@ -26,9 +28,17 @@ TRANSFER_BYTES = {Way.THERE: BALLAST_BYTES + (64 << 10), Way.BACK: 6_000}
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    worlds = Worlds(tmp_path_factory)
+    worlds = relayed_worlds(lambda: tmp_path_factory.mktemp("cluster"), lambda: addresses(*NODES))
     yield worlds
     worlds.leave()
+
+
+def relayed(world: World) -> RelayedCluster:
+    """
+    The world's cluster, with its relays.
+    """
+    assert isinstance(world.cluster, RelayedCluster)
+    return world.cluster
 
 
 def moved(worlds: Worlds, world: World) -> None:
@@ -61,7 +71,7 @@ def test_transfers_cut_and_damaged(worlds: Worlds, seed: int) -> None:
     Transfers break, fall silent, and are damaged at random bytes, several times in a row.
     """
     world = worlds.enter()
-    world.cluster.ports[world.other].plan(*faults(random.Random(seed), TRANSFER_BYTES))
+    relayed(world).ports[world.other].plan(*faults(random.Random(seed), TRANSFER_BYTES))
 
     moved(worlds, world)
 
@@ -74,7 +84,7 @@ def test_links_cut_and_damaged(worlds: Worlds, seed: int) -> None:
     """
     world = worlds.enter()
     chance = random.Random(seed)
-    for link in world.cluster.links.values():
+    for link in relayed(world).links.values():
         link.plan(*faults(chance, LINK_BYTES))
         link.cut()
 
@@ -90,7 +100,7 @@ def test_far_away_and_by_fits_and_starts(worlds: Worlds, seed: int) -> None:
     world = worlds.enter()
     world.cluster.delay(0.2)
     over = threading.Event()
-    jerks = threading.Thread(target=jerk, args=(random.Random(seed), world.cluster.relays, over), daemon=True)
+    jerks = threading.Thread(target=jerk, args=(random.Random(seed), relayed(world).relays, over), daemon=True)
     jerks.start()
     try:
         moved(worlds, world)
@@ -118,7 +128,7 @@ def test_a_session_that_falls_silent(worlds: Worlds, node: str) -> None:
     A session over which nothing comes any more is given up by both ends, and a new one is begun.
     """
     world = worlds.enter()
-    cluster, link = world.cluster, world.cluster.links[node]
+    cluster, link = world.cluster, relayed(world).links[node]
     # In the greeting, or among the pings that follow.
     link.plan([Fault(Way.THERE, 4000, Failing.SILENT)])
     link.cut()

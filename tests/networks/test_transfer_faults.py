@@ -32,7 +32,7 @@ from tests.integration.transfer_nodes import (
 from tests.relay import Failing, Fault, Relay, Way, random_fault
 
 # All of it is for `make test-faults`.
-LONG = os.environ.get("FLOCKER_FAULTS") == "long"
+LONG = os.environ.get("FLOCKER_FAULTS") == "all"
 SEEDS = range(1000 if LONG else 12)
 # Between two offsets of the sweep; a prime, so that they don't fall on the same place of each record.
 STRIDE = 1 if LONG else 211
