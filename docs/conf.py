@@ -14,7 +14,7 @@ author = "The flocker_py developers"
 copyright = "The flocker_py developers"  # Sphinx's name
 version = release = __version__
 
-extensions = ["myst_parser", "from_source"]
+extensions = ["myst_parser", "from_source", "state_machine"]
 exclude_patterns = ["_build"]
 root_doc = "index"
 nitpicky = True

@@ -67,7 +67,8 @@ class Application:
         Append a record to each volume. What is found there must be all that was acknowledged.
         """
         for mount in self.container.mounts:
-            self._write(mount.dataset_id)
+            if self._world.checker.running.get(self.container.name) is self:
+                self._write(mount.dataset_id)
 
     def _write(self, dataset_id: DatasetId) -> None:
         world, node, name = self._world, self.node, self.container.name
