@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from flocker_admin.client import ControlClient, ControlUnreachable, NotFound
 from flocker_admin.connecting import connection_options
 from flocker_admin.convergence import Standing, dataset_item, finished_move_text
-from flocker_admin.ctl_failover import adopt, failover, stashes
+from flocker_admin.ctl_failover import adopt, failover, stashes, unclaimed_lines
 from flocker_admin.ctl_nodes import drain, readmit, remove, undrain
 from flocker_admin.ctl_session import Session, json_option, known_dataset_names, known_node_names, listed, named, told
 from flocker_admin.exits import HELP, Exit
@@ -71,7 +71,9 @@ def datasets(session: Session, as_json: bool) -> None:
         raw = await client.answer("GET", "/v2/datasets", harmless=True)
         if as_json:
             return told(raw)
-        return listed(dataset_lines(view(DatasetsView, raw).datasets, await known_node_names(client)))
+        names = await known_node_names(client)
+        lines = dataset_lines(view(DatasetsView, raw).datasets, names)
+        return listed([*lines, *unclaimed_lines(await client.unclaimed(), names)])
 
     session.run(command, as_json=as_json)
 

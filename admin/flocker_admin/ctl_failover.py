@@ -19,7 +19,7 @@ from flocker_admin.client import ControlClient, NotFound
 from flocker_admin.ctl_session import Session, json_option, known_dataset_names, known_node_names, listed, named, told
 from flocker_admin.exits import Exit
 from flocker_admin.listings import aligned
-from flocker_admin.views import CopiesView, CopyView, StashesView, StashView, view
+from flocker_admin.views import CopiesView, CopyView, StashesView, StashView, UnclaimedView, view
 from flocker_py.model import DatasetId, NodeId
 from flocker_py.units import bytes_text
 
@@ -197,6 +197,24 @@ async def _adoptable(
     lines = _story(copies, _copy_on(copies, node_id), names, {copies.dataset_id: dataset})
     chosen = _copy_on(copies, node_id)
     return lines, None if chosen is None or not chosen.connected else chosen.epoch
+
+
+def unclaimed_lines(found: UnclaimedView, names: Mapping[NodeId, str]) -> list[str]:
+    """
+    What nodes have and the control service has no record of.
+    """
+    lines = []
+    for dataset in found.unclaimed:
+        copies = ", ".join(
+            f"{names.get(copy.node_id, copy.node_id)}"
+            f" ({copy.role} of epoch {copy.epoch}, {bytes_text(copy.used_bytes)})"
+            for copy in dataset.copies
+        )
+        lines.append(
+            f"Unclaimed: {dataset.dataset_id} on {copies}: left alone. If it is yours: flockerctl adopt"
+            f" {dataset.dataset_id} --from NODE"
+        )
+    return lines
 
 
 # -- stashes -----------------------------------------------------------------------------------------------------------
