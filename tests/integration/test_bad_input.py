@@ -590,10 +590,11 @@ def test_target_without_room(cluster: Cluster, volume: str, require: Require) ->
     assert error["code"] == "PoolFull"
     assert f"needs about {12 * MIB // 1_000_000}" in error["text"]
     assert "Free some, or add storage; nothing was changed" in error["text"]
-    assert (waiting["status"], waiting["owner"], waiting["move"]["phase"]) == (
+    assert (waiting["status"], waiting["owner"], waiting["move"]["phase"], waiting["move"]["sent_bytes"]) == (
         "waiting",
         str(cluster.node_ids["n1"]),
         "copying",
+        0,
     )
     assert (Path(moved["path"]) / "more").read_text() == "still written"
     assert (Path(moved["path"]) / "blob").stat().st_size == 12 * MIB

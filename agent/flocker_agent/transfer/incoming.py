@@ -27,6 +27,7 @@ from flocker_agent.transfer.errors import (
 )
 from flocker_agent.transfer.limits import TransferLimits
 from flocker_agent.transfer.reception import ReceiveEnded, Reception, SnapshotReceived
+from flocker_agent.transfer.room import Room
 from flocker_agent.transfer.spool import Pieces
 from flocker_agent.transfer.wake import Wake
 from flocker_py.credentials import Credential
@@ -42,11 +43,12 @@ _SUCCESSION_SECONDS = 60.0
 
 class Places:
     """
-    The calls under way at one port. Methods may be called from any thread.
+    The calls under way at one port, and the room that they take. Methods may be called from any thread.
     """
 
     def __init__(self, limits: TransferLimits) -> None:
         self._limits = limits
+        self.room = Room(limits.reserve_bytes)
         self._lock = threading.Lock()
         self._calls: set[IncomingCall] = set()
         self._receiving: dict[DatasetId, IncomingCall] = {}
@@ -274,6 +276,7 @@ class IncomingCall:
                 wake=self._wake,
                 pieces=self._pieces,
                 limits=self._limits,
+                room=self._places.room,
                 on_snapshot=self._tell,
             ).run()
         except TransferCancelled:

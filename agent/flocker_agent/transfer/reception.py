@@ -16,6 +16,7 @@ from flocker_agent.transfer.channel import Channel, Piece
 from flocker_agent.transfer.errors import ConversationBroken, PeerLost, PeerSilent
 from flocker_agent.transfer.limits import TransferLimits
 from flocker_agent.transfer.pipes import Pipe
+from flocker_agent.transfer.room import Room
 from flocker_agent.transfer.spool import Pieces, Spool
 from flocker_agent.transfer.wake import Task, Wake
 from flocker_py.errors import FlockerError
@@ -26,7 +27,6 @@ from flocker_py.storage import (
     DatasetBusy,
     DatasetDiverged,
     DatasetMissing,
-    PoolFull,
     ResumeRefused,
     Role,
     Storage,
@@ -89,6 +89,7 @@ class Reception:
         wake: Wake,
         pieces: Pieces,
         limits: TransferLimits,
+        room: Room,
         on_snapshot: Callable[[SnapshotReceived], None],
     ) -> None:
         self._storage = storage
@@ -97,6 +98,7 @@ class Reception:
         self._wake = wake
         self._pieces = pieces
         self._limits = limits
+        self._room = room
         self._on_snapshot = on_snapshot
         self._tidying: Task[None] | None = None
 
@@ -191,16 +193,12 @@ class Reception:
             from_guid=offer.from_guid,
             resumed=offer.resumed,
         ) as action:
-            self._check_room(offer)
-            if self._tidying is not None:
-                self._await(self._tidying)
-            self._channel.send(Accept())
+            free_bytes = self._call("room", self._storage.free_bytes)
+            self._room.promise(self._dataset_id, offer.name, offer.estimate_bytes, free_bytes)
             try:
-                received = self._receive()
-            except (StreamCorrupt, ResumeRefused):
-                # Kept, it would be gone on with, and refused, for ever.
-                self._call("abort", self._abort_partial)
-                raise
+                received = self._accept()
+            finally:
+                self._room.give_back(self._dataset_id)
             stored = self._call("look", lambda: self._storage.dataset(self._dataset_id))
             action.add_success_fields(guid=received.guid)
         self._channel.send(Result(guid=received.guid, newest_guid=stored.snapshots[-1].guid))
@@ -211,14 +209,16 @@ class Reception:
                 f"receive-{self._dataset_id}-tidy", lambda: self._destroy_needless(before_guid), self._wake
             )
 
-    def _check_room(self, offer: Offer) -> None:
-        needed_bytes = offer.estimate_bytes + self._limits.reserve_bytes
-        free_bytes = self._call("room", self._storage.free_bytes)
-        if needed_bytes > free_bytes:
-            raise PoolFull(
-                f"Snapshot {offer.name} of dataset {self._dataset_id} needs about {offer.estimate_bytes} bytes, and "
-                f"{self._limits.reserve_bytes} must stay free; the pool has {free_bytes}"
-            )
+    def _accept(self) -> StoredSnapshot:
+        if self._tidying is not None:
+            self._await(self._tidying)
+        self._channel.send(Accept())
+        try:
+            return self._receive()
+        except (StreamCorrupt, ResumeRefused):
+            # Kept, it would be gone on with, and refused, for ever.
+            self._call("abort", self._abort_partial)
+            raise
 
     def _receive(self) -> StoredSnapshot:
         pipe = Pipe()
@@ -278,6 +278,7 @@ class Reception:
                     case Piece():
                         spool.put(found)
                         came_bytes += found.size_bytes
+                        self._room.arrived(self._dataset_id, found.size_bytes)
                     case None:
                         break
                     case End():
