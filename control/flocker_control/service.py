@@ -28,10 +28,10 @@ from flocker_control.state import Changes, State, changed, key_of
 from flocker_control.store import RevisionConflict, Store, StoreError
 from flocker_py.assignment import DatasetAssignment, NodeAssignment
 from flocker_py.clock import Clock, Timer
-from flocker_py.errors import FlockerError
+from flocker_py.errors import FlockerError, code, explanation
 from flocker_py.leases import DEFAULT_LEASE_SECONDS
 from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveId, Node, NodeId, Ownership, StashWish
-from flocker_py.observed import ContainerPhase, NodeObservation
+from flocker_py.observed import ContainerPhase, NodeObservation, ReportedError
 from flocker_py.records import Record, empty_mapping, value
 
 RETRY_SECONDS = 1.0
@@ -122,6 +122,8 @@ class ControlService:
         self.state = state
         self.nodes: PMap[NodeId, NodeObservation] = empty_mapping(UUID, NodeObservation)
         self.leases = Leases(started_at_seconds=clock.seconds(), lease_seconds=lease_seconds)
+        self.store_error: ReportedError | None = None
+        """Why the last commit failed, if it did."""
         self._clock = clock
         self._now_seconds = clock.seconds if now_seconds is None else now_seconds
         self._keep_stash_seconds = keep_stash_seconds
@@ -163,15 +165,24 @@ class ControlService:
                 raise RevisionConflict(
                     f"planned on revision {if_revision}, but the cluster is at {self.state.revision}"
                 )
-            decision = decide(self.state, command, self.nodes, self._leases_left())
-            if isinstance(decision, Refusal):
-                raise CommandRefused(decision)
             # Only what is committed together with the command can fail it; what follows later is made up for.
-            await self._commit_once(decision)
+            try:
+                await self._commit_once(self._decided(command))
+            except RevisionConflict:
+                if if_revision is not None:
+                    raise
+                # Nobody but us commits: what was caught up with now had seemed to fail before.
+                await self._commit_once(self._decided(command))
             return self.state
         finally:
             self._lock.release()
             self._pump()
+
+    def _decided(self, command: Command) -> Changes:
+        decision = decide(self.state, command, self.nodes, self._leases_left())
+        if isinstance(decision, Refusal):
+            raise CommandRefused(decision)
+        return decision
 
     def watch(self, callback: Callable[[Event], None]) -> Callable[[], None]:
         """
@@ -488,9 +499,38 @@ class ControlService:
         return changes
 
     async def _commit(self, changes: Changes) -> None:
-        with start_action(action_type="flocker:control:commit", revision=self.state.revision + 1):
-            puts, deletes = codec.texts(changes)
-            revision = await self.store.commit(self.state.revision, puts, deletes)
+        try:
+            with start_action(action_type="flocker:control:commit", revision=self.state.revision + 1):
+                puts, deletes = codec.texts(changes)
+                revision = await self.store.commit(self.state.revision, puts, deletes)
+        except RevisionConflict:
+            await self._catch_up()
+            raise
+        except StoreError as error:
+            self.store_error = ReportedError(
+                code=code(error), text=explanation(error), at_seconds=self._now_seconds(), lasting=error.lasting
+            )
+            raise
+        self.store_error = None
+        self._committed(changes, revision)
+
+    async def _catch_up(self) -> None:
+        """
+        Take over what is durable and not known here: commits that seemed to have failed when they were made.
+
+        :raises StoreError: it can't be read.
+        """
+        for commit in await self.store.commits_after(self.state.revision):
+            log_message(message_type="flocker:control:caught-up", revision=commit.revision)
+            changes = codec.commit_changes(commit)
+            containers = {record.name for record in changes.puts.values() if isinstance(record, Container)}
+            containers |= {ContainerName(k.partition("/")[2]) for k in changes.deletes if k.startswith("container/")}
+            after = changed(self.state, changes, revision=commit.revision)
+            self._touched |= self._touched_by(changes, after)
+            self._touched_containers |= containers
+            self._committed(changes, commit.revision)
+
+    def _committed(self, changes: Changes, revision: int) -> None:
         for key in changes.deletes:
             kind, _, name = key.partition("/")
             if kind == "container":
