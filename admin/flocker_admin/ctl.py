@@ -18,6 +18,7 @@ from flocker_admin.convergence import Standing, dataset_item, finished_move_text
 from flocker_admin.ctl_failover import adopt, failover, stashes, unclaimed_lines
 from flocker_admin.ctl_nodes import drain, readmit, remove, undrain
 from flocker_admin.ctl_session import Session, json_option, known_dataset_names, known_node_names, listed, named, told
+from flocker_admin.ctl_status import status
 from flocker_admin.exits import HELP, Exit
 from flocker_admin.listings import container_lines, dataset_lines, move_lines, node_lines
 from flocker_admin.sse import Event
@@ -214,7 +215,7 @@ def events(session: Session, begun_at: int | None, as_json: bool) -> None:
     session.run(command, as_json=as_json)
 
 
-for _command in (drain, undrain, remove, readmit, failover, adopt, stashes):
+for _command in (drain, undrain, remove, readmit, failover, adopt, stashes, status):
     main.add_command(_command)
 
 

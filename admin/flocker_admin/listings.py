@@ -4,10 +4,20 @@ What there is, as tables of text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 from flocker_admin.convergence import container_item, dataset_item, finished_move_text, move_progress_text
-from flocker_admin.views import ContainerView, DatasetView, DrainedView, GroupView, MoveView, NodeView
+from flocker_admin.views import (
+    BackupsView,
+    ContainerView,
+    DatasetView,
+    DrainedView,
+    GroupView,
+    MoveView,
+    NodeView,
+    StatusView,
+)
 from flocker_py.model import DatasetId, NodeId
 from flocker_py.units import bytes_text, duration_text
 
@@ -21,6 +31,35 @@ def aligned(header: Row, rows: Iterable[Row]) -> list[str]:
     table = [header, *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def status_lines(status: StatusView) -> list[str]:
+    """
+    How the control service does, a line per subject.
+    """
+    store = "ok" if status.store_error is None else f"{status.store_error.text} ({status.store_error.code})"
+    return [
+        f"control service: version {status.version}, revision {status.revision}",
+        f"nodes: {status.nodes_connected} of {status.nodes_known} connected",
+        f"store: {store}",
+        *_backup_lines(status.backups),
+    ]
+
+
+def _backup_lines(backups: BackupsView | None) -> Iterator[str]:
+    if backups is None:
+        yield "backups: none are made; start flocker-control with --backup-to"
+        return
+    every = duration_text(backups.every_seconds)
+    yield f"backups: in {backups.directory}, every {every} if something has changed, {backups.keep} kept"
+    if backups.newest is None:
+        yield "newest backup: none yet"
+    else:
+        newest = backups.newest
+        taken_at = datetime.fromtimestamp(newest.taken_at_seconds, tz=UTC)
+        yield f"newest backup: {newest.name}, revision {newest.revision}, of {taken_at:%Y-%m-%d %H:%M:%S} UTC"
+    if backups.error is not None:
+        yield f"last backup failed: {backups.error.text} ({backups.error.code})"
 
 
 def node_lines(nodes: Iterable[NodeView]) -> list[str]:

@@ -127,6 +127,53 @@ class DrainedView(Record):
     leaving: PVector[GroupView] = sequence(GroupView, default=())
 
 
+class TroubleView(Record):
+    """
+    What went wrong in the control service.
+    """
+
+    code: str = value(str)
+    text: str = value(str)
+    at_seconds: float = value(_NUMBER)
+
+
+class BackupView(Record):
+    """
+    A backup of the control service's store.
+    """
+
+    name: str = value(str)
+    revision: int = value(int)
+    taken_at_seconds: float = value(_NUMBER)
+
+
+class BackupsView(Record):
+    """
+    How it goes with the backups.
+    """
+
+    directory: str = value(str)
+    every_seconds: float = value(_NUMBER)
+    keep: int = value(int)
+    newest: BackupView | None = value((BackupView, _NONE), default=None)
+    error: TroubleView | None = value((TroubleView, _NONE), default=None)
+
+
+class StatusView(Record):
+    """
+    How the control service does.
+
+    :param backups: None: none are made.
+    """
+
+    version: str = value(str)
+    revision: int = value(int)
+    nodes_known: int = value(int)
+    nodes_connected: int = value(int)
+    store_error: TroubleView | None = value((TroubleView, _NONE), default=None)
+    backups: BackupsView | None = value((BackupsView, _NONE), default=None)
+
+
 class MoveView(Record):
     """
     A move that is wanted, under way, or over.

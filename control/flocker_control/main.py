@@ -19,11 +19,14 @@ from twisted.internet.error import CannotListenError
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from flocker_control.agents import AgentSessions
+from flocker_control.backup_schedule import BackupPlan, BackupSchedule
+from flocker_control.backups import way_back
 from flocker_control.connections import CountedConnections, raise_descriptor_limit
 from flocker_control.http.site import api_site
 from flocker_control.service import opened
 from flocker_control.sqlite_store import open_store
-from flocker_control.store import Store
+from flocker_control.store import Store, StoreDamaged
+from flocker_control.store_commands import Duration, backup, data_path_option, refuse_given_options, restore
 from flocker_py import __version__
 from flocker_py.boottime import keep_time_by_boottime
 from flocker_py.credentials import Credential, load_credential
@@ -53,18 +56,12 @@ class PortUnavailable(FlockerError):
     lasting = True
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, prog_name="flocker-control")
-@click.option(
-    "--data-path",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("/var/lib/flocker"),
-    show_default=True,
-    help="Where the cluster's state is kept. One control service at a time.",
-)
+@data_path_option
 @click.option(
     "--certificates",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, file_okay=False),
     default=Path("/etc/flocker"),
     show_default=True,
     help="Holds cluster.crt, control-service.crt and control-service.key.",
@@ -86,9 +83,25 @@ class PortUnavailable(FlockerError):
     help="How long a node serves volumes with on_partition: fence without hearing from this service.",
 )
 @click.option(
+    "--backup-to",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder for backups of the cluster's state, best on another disk; made if need be.  [default: no backups]",
+)
+@click.option(
+    "--backup-every",
+    type=Duration(),
+    default="1h",
+    show_default=True,
+    help="A backup is made at the start, and so long after the last one; each if something has changed.",
+)
+@click.option("--backup-keep", type=click.IntRange(min=1), default=48, show_default=True, help="How many backups stay.")
+@click.option(
     "--log-file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Default: standard error."
 )
+@click.pass_context
 def main(
+    context: click.Context,
     *,
     data_path: Path,
     certificates: Path,
@@ -97,13 +110,23 @@ def main(
     agent_port: int,
     mount_root: str,
     lease_seconds: float,
+    backup_to: Path | None,
+    backup_every: float,
+    backup_keep: int,
     log_file: Path | None,
 ) -> None:
     """
     Hold what is wanted of a cluster, and tell its agents.
+
+    Without a command, run the service. Its options stand for nothing before a command, and are refused there.
     """
+    if context.invoked_subcommand is not None:
+        refuse_given_options(context)
+        return
     reactor: Any = _reactor
     keep_time_by_boottime(reactor)
+    if not certificates.is_dir():
+        raise click.BadParameter(f"there is no folder {certificates}", param_hint="--certificates")
     if not mount_root.startswith("/"):
         raise click.BadParameter("it must be an absolute path", param_hint="--mount-root")
     try:
@@ -130,7 +153,17 @@ def main(
 
     async def serve(credential: Credential, store: Store) -> None:
         service = await opened(store, clock=reactor, new_id=uuid4, now_seconds=time.time, lease_seconds=lease_seconds)
-        site = api_site(service, clock=reactor, uuid4=uuid4, mount_root=mount_root)
+        backups: BackupSchedule | None = None
+        if backup_to is not None:
+            plan = BackupPlan(directory=backup_to, every_seconds=backup_every, keep=backup_keep)
+            backups = BackupSchedule(reactor, data_path, plan, now_seconds=time.time)
+        site = api_site(
+            service,
+            clock=reactor,
+            uuid4=uuid4,
+            mount_root=mount_root,
+            backups=lambda: None if backups is None else backups.report,
+        )
         sessions = AgentSessions(reactor, service)
         users = counted(site, api_server_options(credential), USERS_LIMIT, USERS_LIMIT_PER_ADDRESS)
         agents = counted(sessions, agents_server_options(credential), AGENTS_LIMIT, AGENTS_LIMIT_PER_ADDRESS)
@@ -148,7 +181,12 @@ def main(
                 stopped = listening.stopListening()
                 if stopped is not None:
                     await stopped
+            if backups is not None:
+                await backups.stop()
             await store.close()
+
+        if backups is not None:
+            backups.start()
 
         reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(stop()))
         numbers = [listening.getHost().port for listening in ports]
@@ -160,6 +198,8 @@ def main(
     def refused(failure: Any) -> None:
         if failure.check(FlockerError) is not None:
             failed.append(explanation(failure.value))
+            if failure.check(StoreDamaged) is not None:
+                failed.append(way_back(data_path, backup_to))
         else:
             failed.append(failure.getTraceback() if failure.check(OSError) is None else str(failure.value))
         reactor.stop()
@@ -168,5 +208,9 @@ def main(
     reactor.run()
     stop_logging()
     if failed:
-        click.echo(f"flocker-control: {failed[0]}", err=True)
+        click.echo("flocker-control: " + "\n".join(failed), err=True)
         sys.exit(REFUSED)
+
+
+main.add_command(backup)
+main.add_command(restore)

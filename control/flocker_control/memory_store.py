@@ -36,6 +36,8 @@ class MemoryStore:
         """
         if revision != self._revision:
             raise RevisionConflict(f"The store is at revision {self._revision}, and the change was made for {revision}")
+        for text in (*puts, *puts.values(), *deletes):
+            text.encode("utf-8")
         self._revision += 1
         for key in deletes:
             self._values = self._values.discard(key)

@@ -1,13 +1,17 @@
 """
 The store that needs nothing set up: one SQLite file in the data directory.
 
-====================  ===================================================================
-file                  what it is
-====================  ===================================================================
-``store.sqlite``      the store; ``-wal`` and ``-shm`` beside it belong to it
-``store.lock``        locked while a control service runs here; holds its process id
-``store.sqlite.new``  a store that was being made when the process died; made again
-====================  ===================================================================
+===============================  ==============================================================================
+file                             what it is
+===============================  ==============================================================================
+``store.sqlite``                 the store; ``-wal`` and ``-shm`` beside it belong to it
+``store.sqlite-mark``            what was acknowledged last: a store that doesn't reach so far is refused
+``store.lock``                   locked while a control service runs here; holds its process id
+``store.sqlite.new``             a store that was being made when the process died; made again
+``store.sqlite.format-N-rM``     the store as it was, at revision M, before it was brought up from format N
+``restoring``                    a restore that was interrupted; the next start ends it
+``replaced-TIME``                what was there before a restore
+===============================  ==============================================================================
 
 Every call to SQLite is made in one thread of its own. The file can be copied at any time with SQLite's own
 ``.backup``, which sees one revision.
@@ -15,49 +19,41 @@ Every call to SQLite is made in one thread of its own. The file can be copied at
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Set
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+from uuid import uuid4
 
+from eliot import log_message
 from pyrsistent import PVector, pmap, pvector
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from flocker_control.store import (
-    Commit,
-    HistoryGone,
-    Loaded,
-    RevisionConflict,
-    StoreDamaged,
-    StoreError,
-    StoreFull,
-    StoreInUse,
-    StoreTooNew,
+from flocker_control.backups import copied
+from flocker_control.restoring import end_restore
+from flocker_control.store import Commit, HistoryGone, Loaded, RevisionConflict, StoreDamaged
+from flocker_control.store_digest import commit_digest, contents_digest, digest_after, digest_text, record_digest
+from flocker_control.store_files import (
+    MARK_FILE,
+    PARTS,
+    STORE_FILE,
+    connected,
+    given_to_owner_of,
+    locked,
+    sync_directory,
+    transaction,
+    translated,
+    write_whole,
 )
+from flocker_control.store_format import NO_STORE_ID, STORE_FORMAT, Checked, checked, make_tables, records, upgrade
+from flocker_control.store_mark import Mark, new_mark, newest_mark, slot_bytes, slot_offset
 
-STORE_FILE = "store.sqlite"
-LOCK_FILE = "store.lock"
 HISTORY_COMMITS = 10_000
 """How many commits ``commits_after`` can look back."""
-
-_SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x666C6F63
-_SCHEMA = """
-CREATE TABLE present (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL);
-CREATE TABLE records (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE history (revision INTEGER PRIMARY KEY, puts TEXT NOT NULL, deletes TEXT NOT NULL);
-INSERT INTO present VALUES (1, 0);
-"""
-
-# Extended result codes end in the primary one (sqlite.org/rescode.html).
-_PRIMARY_CODE = 0xFF
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -107,14 +103,16 @@ class SQLiteStore:
 
 async def open_store(reactor: Any, directory: Path, *, history_commits: int = HISTORY_COMMITS) -> SQLiteStore:
     """
-    The store in a directory; both are made if they aren't there. It is checked from end to end before anything is read.
+    The store in a directory; both are made if they aren't there. It is checked from end to end before anything is
+    changed, and one of an older format is brought up, after a copy was put aside.
 
     :param reactor: where results arrive; it must be running, or about to.
     :param history_commits: how many commits are remembered for ``commits_after``.
     :raises StoreInUse: another process has it open.
     :raises StoreTooNew: it was written by a later version.
-    :raises StoreDamaged: it isn't a store, or not a whole one.
-    :raises StoreFull: it could not be made, for lack of room or of the right to write.
+    :raises StoreDamaged: it isn't a store, not a whole one, or one that lacks what was acknowledged.
+    :raises StoreFull: it could not be made, for lack of room or because the disk is read-only.
+    :raises StoreForbidden: it could not be read or written, for lack of the right to.
     """
     pool = ThreadPool(minthreads=1, maxthreads=1, name="store")
     pool.start()
@@ -134,156 +132,202 @@ class _StoreFile:
     def __init__(self, directory: Path, history_commits: int) -> None:
         self._path = directory / STORE_FILE
         self._history_commits = history_commits
-        with ExitStack() as undo, _translated(self._path):
+        with ExitStack() as undo, translated(self._path):
             # What is in the directory is protected by its own mode; one that somebody else made stays as it is.
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _locked(directory / LOCK_FILE)
+            self._lock = locked(directory)
             undo.callback(os.close, self._lock)
+            end_restore(directory)
             _make_if_missing(self._path)
-            self._connection = _connected(self._path)
+            for part in PARTS:
+                _check_access(self._path.with_name(STORE_FILE + part))
+            # Nothing is written before all of it was read: neither SQLite nor we change what is damaged or newer.
+            with closing(connected(self._path, "ro")) as reader:
+                found = checked(reader, self._path)
+            _check_acknowledged(self._path, found)
+            self._connection = connected(self._path, "rw")
             undo.callback(self._connection.close)
-            _check(self._connection, self._path)
             # Two writers of one WAL would each need the other's locks; readers such as a backup need nothing.
             self._connection.execute("PRAGMA journal_mode = WAL")
             # FULL: a commit is on the disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
             self._connection.execute("PRAGMA synchronous = FULL")
-            with _transaction(self._connection, "IMMEDIATE"):
+            mark = _brought_up(self._connection, self._path, found)
+            with transaction(self._connection, "IMMEDIATE"):
                 self._revision()
             # The -wal file exists now, and its name has to survive a loss of power as well as its contents.
-            _sync_directory(directory)
+            sync_directory(directory)
+            self._mark_file = os.open(directory / MARK_FILE, os.O_WRONLY | os.O_CLOEXEC)
+            undo.callback(os.close, self._mark_file)
+            self._mark = mark
+            # What was committed; not what the file says at the time, which may have been damaged since.
+            self._digests = {key: record_digest(key, text) for key, text in records(self._connection, self._path)}
             undo.pop_all()
 
     def load(self) -> Loaded:
-        with _translated(self._path), _transaction(self._connection):
-            values = dict(self._connection.execute("SELECT key, value FROM records"))
-            return Loaded(revision=self._revision(), values=pmap(values))
+        with translated(self._path), transaction(self._connection):
+            values = dict(records(self._connection, self._path))
+            revision = self._revision()
+        # Whatever happened to the file since it was opened: what is wrong is not told.
+        digests = (record_digest(key, text) for key, text in values.items())
+        if (revision, digest_text(contents_digest(revision, digests))) != (self._mark.revision, self._mark.digest):
+            raise StoreDamaged(f"{self._path}: its records at revision {revision} are not those that were committed")
+        return Loaded(revision=revision, values=pmap(values))
 
     def commit(self, revision: int, puts: dict[str, str], deletes: list[str]) -> int:
-        with _translated(self._path), _transaction(self._connection, "IMMEDIATE"):
+        with translated(self._path), transaction(self._connection, "IMMEDIATE"):
             present = self._revision()
             if present != revision:
                 raise RevisionConflict(f"The store is at revision {present}, and the change was made for {revision}")
             after = present + 1
+            digests = {key: record_digest(key, text) for key, text in puts.items()}
+            digest = digest_after(
+                int(self._mark.digest, 16), revision, records=self._digests, puts=digests, deletes=deletes
+            )
+            mark = self._mark.set(revision=after, digest=digest_text(digest))
+            commit = (json.dumps(puts), json.dumps(deletes))
             execute = self._connection.execute
             self._connection.executemany("DELETE FROM records WHERE key = ?", [(key,) for key in deletes])
             self._connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?)", puts.items())
-            execute("INSERT INTO history VALUES (?, ?, ?)", (after, json.dumps(puts), json.dumps(deletes)))
+            execute(
+                "INSERT INTO history VALUES (?, ?, ?, ?)",
+                (after, *commit, digest_text(commit_digest(after, *commit))),
+            )
             execute("DELETE FROM history WHERE revision <= ?", (after - self._history_commits,))
-            execute("UPDATE present SET revision = ?", (after,))
+            execute("UPDATE present SET revision = ?, digest = ?", (after, mark.digest))
+        self._mark = mark
+        for key in deletes:
+            self._digests.pop(key, None)
+        self._digests.update(digests)
+        self._write_mark()
         return after
 
     def commits_after(self, revision: int) -> PVector[Commit]:
-        with _translated(self._path), _transaction(self._connection):
+        with translated(self._path), transaction(self._connection):
             present = self._revision()
-            query = "SELECT revision, puts, deletes FROM history WHERE revision > ? ORDER BY revision"
+            query = "SELECT revision, puts, deletes, digest FROM history WHERE revision > ? ORDER BY revision"
             rows = list(self._connection.execute(query, (revision,)))
-            if revision > present or len(rows) != present - revision:
-                raise HistoryGone(f"The store is at revision {present}, and not all commits since {revision} are kept")
-            return pvector(
-                Commit(revision=row, puts=pmap(json.loads(puts)), deletes=pvector(json.loads(deletes)))
-                for row, puts, deletes in rows
-            )
+        if revision > present or len(rows) != present - revision:
+            raise HistoryGone(f"The store is at revision {present}, and not all commits since {revision} are kept")
+        for row, puts, deletes, digest in rows:
+            if digest != digest_text(commit_digest(row, puts, deletes)):
+                raise StoreDamaged(f"{self._path}: the commit of revision {row} is not what was committed")
+        return pvector(
+            Commit(revision=row, puts=pmap(json.loads(puts)), deletes=pvector(json.loads(deletes)))
+            for row, puts, deletes, _ in rows
+        )
 
     def close(self) -> None:
         try:
-            with _translated(self._path):
+            with translated(self._path):
                 self._connection.close()
         finally:
+            os.close(self._mark_file)
             os.close(self._lock)
 
     def _revision(self) -> int:
         revision: int = self._connection.execute("SELECT revision FROM present").fetchone()[0]
         return revision
 
-
-def _locked(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with ExitStack() as undo:
-        undo.callback(os.close, descriptor)
+    def _write_mark(self) -> None:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-            raise StoreInUse(f"{path.parent} is in use by the process with id {holder}") from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-        undo.pop_all()
-    return descriptor
+            os.pwrite(self._mark_file, slot_bytes(self._mark), slot_offset(self._mark.revision))
+            os.fdatasync(self._mark_file)
+        except OSError as error:
+            # The commit is durable. A mark that lags behind notices a little less, and the next one makes it good.
+            log_message(message_type="flocker:control:store:mark-not-written", reason=str(error))
 
 
 def _make_if_missing(path: Path) -> None:
     if path.exists():
         return
-    remains = path.with_name(path.name + "-wal")
-    if remains.exists():
-        raise StoreDamaged(f"{path} is missing, but {remains.name}, a part of it, is there")
+    for part in PARTS[1:]:
+        if (remains := path.with_name(path.name + part)).exists():
+            raise StoreDamaged(f"{path} is missing, but {remains.name}, a part of it, is there")
+    mark = _read_mark(path)
+    if mark is not None and mark.revision > 0:
+        raise StoreDamaged(f"{path} is missing, but was at revision {mark.revision}, as {MARK_FILE} says")
     # Under another name until it is whole, so that an empty file is never taken for a new store.
     unfinished = path.with_name(path.name + ".new")
     for leftover in path.parent.glob(unfinished.name + "*"):
         leftover.unlink()
     unfinished.touch(mode=0o600)
-    connection = _connected(unfinished)
-    try:
+    with closing(connected(unfinished, "rw")) as connection:
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-    finally:
-        connection.close()
+        mark = make_tables(connection, uuid4().hex)
+    given_to_owner_of(path.parent, unfinished)
+    write_whole(path.with_name(MARK_FILE), new_mark(mark))
     unfinished.rename(path)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    if application != _APPLICATION_ID:
-        raise StoreDamaged(f"{path} is not a store of flocker_py")
-    if version > _SCHEMA_VERSION:
-        raise StoreTooNew(f"{path} has format {version}, and this version knows formats up to {_SCHEMA_VERSION}")
-    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise StoreDamaged(f"{path}: {verdict}")
+def _check_access(path: Path) -> None:
+    """
+    :raises OSError: the file can't be opened, in the words of the operating system. SQLite's say less.
+    """
+    if path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    # mode=rw: a file that has just disappeared is not made anew. No implicit transactions: ours are written out.
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, kind: Literal["DEFERRED", "IMMEDIATE"] = "DEFERRED") -> Iterator[None]:
-    connection.execute(f"BEGIN {kind}")
+def _read_mark(path: Path) -> Mark | None:
+    """
+    :returns: None: there is no such file.
+    :raises StoreDamaged: it can't be read.
+    """
+    mark_path = path.with_name(MARK_FILE)
     try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite has rolled back by itself after some errors, a full disk among them.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        contents = mark_path.read_bytes()
+    except FileNotFoundError:
+        return None
+    mark = newest_mark(contents)
+    if mark is None:
+        raise StoreDamaged(f"{mark_path} can't be read: whether {path.name} has all that was acknowledged is not known")
+    return mark
 
 
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        # Text that isn't UTF-8 is reported by the sqlite3 module itself, without a code.
-        if code is None or code & _PRIMARY_CODE in _DAMAGE:
-            raise StoreDamaged(f"{path}: {error}") from error
-        if code & _PRIMARY_CODE in _NO_ROOM:
-            raise StoreFull(f"{path}: {error}") from error
-        raise StoreError(f"{path}: {error}") from error
-    except json.JSONDecodeError as error:
-        raise StoreDamaged(f"{path}: its history is not readable: {error}") from error
-    except OSError as error:
-        raise StoreFull(f"{error.filename or path}: {error.strerror}") from error
+def _check_acknowledged(path: Path, found: Checked) -> None:
+    """
+    :raises StoreDamaged: the store lacks what was acknowledged.
+    """
+    if found.store_format == 1:
+        # There was no mark then; one that is there already is of an upgrade that was interrupted.
+        return
+    mark = _read_mark(path)
+    if mark is None:
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise StoreDamaged(f"{path}: {MARK_FILE} is missing: whether it has all that was acknowledged is not known")
+        # A file by itself is a copy that somebody put here.
+        return
+    if mark.store_id != found.mark.store_id:
+        raise StoreDamaged(f"{path} is another store than {MARK_FILE} belongs to")
+    if found.mark.revision < mark.revision:
+        raise StoreDamaged(
+            f"{path} is at revision {found.mark.revision}, but revision {mark.revision} was acknowledged: "
+            "the end of its log is damaged, or it is an older copy"
+        )
+    if found.mark.revision == mark.revision and found.mark.digest != mark.digest:
+        raise StoreDamaged(f"{path} is not what was acknowledged as revision {mark.revision}")
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _brought_up(connection: sqlite3.Connection, path: Path, found: Checked) -> Mark:
+    """
+    Bring a store up to the present format, and see to it that there is a mark.
+    """
+    mark = found.mark
+    if found.store_format < STORE_FORMAT:
+        aside = f"{path.name}.format-{found.store_format}-r{mark.revision}"
+        copied(path, path.parent, lambda _: aside)
+        if mark.store_id == NO_STORE_ID:
+            mark = mark.set(store_id=uuid4().hex)
+        # Before the store: the other way round, being killed in between would leave a store that lost its mark.
+        write_whole(path.with_name(MARK_FILE), new_mark(mark))
+        upgrade(connection, found, mark.store_id)
+        log_message(
+            message_type="flocker:control:store:upgraded",
+            from_format=found.store_format,
+            to_format=STORE_FORMAT,
+            kept=aside,
+        )
+    if _read_mark(path) != mark:
+        write_whole(path.with_name(MARK_FILE), new_mark(mark))
+    return mark

@@ -51,10 +51,26 @@ class StoreDamaged(StoreError):
     lasting = True
 
 
+class StoreMissing(StoreError):
+    """
+    There is no store there. Name the data directory of a control service that has run.
+    """
+
+    lasting = True
+
+
 class StoreFull(StoreError):
     """
-    The store's disk is full or read-only. Nothing was changed; make room, and try again.
+    The store's disk is full, read-only or failing. Nothing was changed; make room or repair it, and try again.
     """
+
+
+class StoreForbidden(StoreError):
+    """
+    The control service may not read or write its store. Nothing was changed; give the files to the user of the service.
+    """
+
+    lasting = True
 
 
 class HistoryGone(StoreError):
@@ -101,11 +117,15 @@ class Store(Protocol):
 
     async def commit(self, revision: int, puts: Mapping[str, str], deletes: Set[str]) -> int:
         """
-        Put and delete all of these, atomically and durably, if the store is still at ``revision``.
+        Put and delete all of these, atomically and durably, if the store is still at ``revision``. A key that is both
+        deleted and put has what is put.
 
         :returns: the new revision: ``revision + 1``.
         :raises RevisionConflict: it is not; nothing was changed.
         :raises StoreFull: there is no room; nothing was changed.
+        :raises ValueError: a key or text is no Unicode text; nothing was changed.
+        :raises StoreError: it failed otherwise. Should it have been done nevertheless, the next commit for ``revision``
+            meets with ``RevisionConflict``, and ``commits_after`` tells what was done.
         """
         ...
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyrsistent import pmap, pvector
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
@@ -198,3 +200,109 @@ class TestStore:
 
         with pytest.raises(HistoryGone):
             in_reactor(lambda: store.commits_after(3))
+
+    def test_loaded_stays_as_it_was(self, store: Store) -> None:
+        """
+        What was loaded does not change with what is committed later, nor with what the caller does to its own values.
+        """
+        values = {"a": "1"}
+        put(store, 0, values)
+        loaded = in_reactor(store.load)
+        values["b"] = "2"
+        put(store, 1, {"a": "3"})
+
+        assert Loaded(revision=1, values=pmap({"a": "1"})) == loaded
+
+    def test_put_and_deleted_at_once(self, store: Store) -> None:
+        """
+        A key that one commit both deletes and puts has what was put.
+        """
+        put(store, 0, {"a": "1"})
+        in_reactor(lambda: store.commit(1, {"a": "2"}, {"a"}))
+
+        assert pmap({"a": "2"}) == in_reactor(store.load).values
+
+    def test_large_commit(self, store: Store) -> None:
+        """
+        Many records and large ones are committed as one.
+        """
+        values = {f"dataset/{number}": f"{number}" * 1000 for number in range(500)} | {"large": "x" * 5_000_000}
+        put(store, 0, values)
+
+        assert Loaded(revision=1, values=pmap(values)) == in_reactor(store.load)
+
+    @pytest.mark.parametrize("values", [{"a": "\ud800"}, {"\ud800": "a"}], ids=["text", "key"])
+    def test_no_text(self, store: Store, values: dict[str, str]) -> None:
+        """
+        What is no Unicode text is refused, and nothing is changed: it could never be read again.
+        """
+        before = in_reactor(filled(store, 2).load)
+
+        with pytest.raises(ValueError, match="surrogates not allowed"):
+            put(store, 2, {"b": "1", **values})
+
+        assert before == in_reactor(store.load)
+        assert 3 == put(store, 2, {"b": "1"})
+
+    def test_commit_whose_caller_has_gone(self, store: Store) -> None:
+        """
+        A commit whose caller waits no longer is done or not, never by half, and the next one is told.
+        """
+
+        async def give_up() -> None:
+            deferred = Deferred.fromCoroutine(store.commit(0, {"a": "1", "b": "1"}, frozenset()))
+            deferred.addErrback(lambda _: None)
+            deferred.cancel()
+            await deferred
+
+        in_reactor(give_up)
+        loaded = in_reactor(store.load)
+
+        assert (loaded.revision, dict(loaded.values)) in ((0, {}), (1, {"a": "1", "b": "1"}))
+        assert loaded.revision + 1 == put(store, loaded.revision, {"a": "2"})
+
+
+KEYS = st.sampled_from(["node/1", "dataset/1", "dataset/2", "ownership/1", "container/é"])
+COMMITS = st.lists(
+    st.tuples(
+        st.dictionaries(KEYS, st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=4),
+        st.frozensets(KEYS, max_size=3),
+        st.integers(-2, 2),
+    ),
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize("make", [memory, sqlite], ids=["memory", "sqlite"])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(commits=COMMITS)
+def test_like_a_dictionary(
+    tmp_path_factory: pytest.TempPathFactory,
+    make: Callable[[Path], Coroutine[Any, Any, Store]],
+    commits: list[tuple[dict[str, str], frozenset[str], int]],
+) -> None:
+    """
+    After any commits, some of which are made for another revision and refused, a store has what a dictionary would
+    have, and its history leads there.
+    """
+    store = in_reactor(lambda: make(tmp_path_factory.mktemp("store")))
+    expected: dict[str, str] = {}
+    revision = 0
+    states = {0: expected}
+    for puts, deletes, off in commits:
+        if off in {-1, 1}:
+            with pytest.raises(RevisionConflict):
+                in_reactor(lambda p=puts, d=deletes, r=revision + off: store.commit(r, p, d))
+            continue
+        in_reactor(lambda p=puts, d=deletes, r=revision: store.commit(r, p, d))
+        revision += 1
+        expected = {**{key: text for key, text in expected.items() if key not in deletes}, **puts}
+        states[revision] = expected
+    loaded = in_reactor(store.load)
+    first = max(0, revision - HISTORY_COMMITS)
+    replayed = dict(states[first])
+    for commit in in_reactor(lambda: store.commits_after(first)):
+        replayed = {**{key: text for key, text in replayed.items() if key not in commit.deletes}, **commit.puts}
+    in_reactor(store.close)
+
+    assert (revision, expected, expected) == (loaded.revision, dict(loaded.values), replayed)

@@ -167,6 +167,12 @@ class RestCluster:
         in_reactor(reported)
         self.until(lambda: node_id in self.service.state.nodes)
 
+    def assigned(self, node_id: NodeId) -> NodeAssignment | None:
+        """
+        What a node was told last.
+        """
+        return self._sessions[node_id].assigned
+
     def leave(self, node_id: NodeId) -> None:
         """
         A node's session ends.

@@ -106,6 +106,29 @@ def test_nodes(ctl: Ctl) -> None:
     )
 
 
+def test_status(ctl: Ctl) -> None:
+    """
+    The status says how the control service does, and that it makes no backups.
+    """
+    ended = ctl.run("status")
+    lines = ended.out.splitlines()
+
+    assert (ended.status, lines[1:3]) == (Exit.DONE, ["nodes: 2 of 2 connected", "store: ok"])
+    assert lines[0].endswith(f"revision {ctl.cluster.service.state.revision}")
+    assert "--backup-to" in lines[3]
+
+
+def test_status_of_a_store_in_trouble(ctl: Ctl) -> None:
+    """
+    A store that can't be written is told, by the exit status too.
+    """
+    ctl.cluster.service.store_error = ReportedError(code="StoreFull", text="no room", at_seconds=1.0)
+    ended = ctl.run("status")
+
+    assert (ended.status, ended.out.splitlines()[2]) == (Exit.FAILED, "store: no room (StoreFull)")
+    assert json.loads(ctl.run("status", "--json").out) == ctl.cluster.get("/v2/status").body
+
+
 def test_lists_as_json(ctl: Ctl) -> None:
     """
     With --json a list is what the service answers.

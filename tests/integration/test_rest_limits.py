@@ -19,6 +19,7 @@ from pyrsistent import PVector
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
+from flocker_control import codec
 from flocker_control.commands import Command, CreateDataset, PutNode
 from flocker_control.http.request import DISCARDED_BYTES, REQUEST_SECONDS
 from flocker_control.memory_store import MemoryStore
@@ -28,7 +29,7 @@ from flocker_py.identity import UserIdentity
 from flocker_py.model import DatasetId
 from flocker_py.testing.certificates import ClusterCertificates, install, make_cluster
 from flocker_py.testing.reactor_thread import in_reactor
-from tests.integration.rest import REACTOR, A, RestCluster, rest_cluster
+from tests.integration.rest import REACTOR, A, B, RestCluster, rest_cluster
 
 CREATE = CreateDataset(dataset_id=DatasetId(UUID(int=7)), primary=A)
 DATASETS = "/v1/configuration/datasets"
@@ -92,6 +93,26 @@ class FullStore(MemoryStore):
         Refused.
         """
         raise StoreFull("/data/store.sqlite: database or disk is full")
+
+
+class DoubtfulStore(MemoryStore):
+    """
+    A store of which one commit is durable, and seems to have failed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.doubtful = False
+
+    async def commit(self, revision: int, puts: Mapping[str, str], deletes: Set[str]) -> int:
+        """
+        Done; but whoever waits may be told that it isn't.
+        """
+        after = await super().commit(revision, puts, deletes)
+        if self.doubtful:
+            self.doubtful = False
+            raise StoreFull("/data/store.sqlite: disk I/O error")
+        return after
 
 
 class GatedStore(MemoryStore):
@@ -386,6 +407,68 @@ class TestStoreTrouble:
 
         assert (503, "StoreFull", []) == (reply.status, reply.body["code"], listed)
         assert "make room" in reply.body["description"]
+
+    def test_status(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
+        """
+        Why the last change could not be made durable can be asked for.
+        """
+        with rest_cluster(tmp_path, store=FullStore(), certificates=certificates) as cluster:
+            before = cluster.get("/v2/status").body
+            cluster.post(DATASETS, {"primary": str(A)})
+            after = cluster.get("/v2/status").body
+
+        assert (None, None) == (before["store_error"], before["backups"])
+        assert "StoreFull" == after["store_error"]["code"]
+
+    def test_commit_in_doubt(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
+        """
+        What was committed though it seemed to have failed is taken over with the next change, and nodes hear of both.
+        """
+        store = DoubtfulStore()
+        with rest_cluster(tmp_path, store=store, certificates=certificates) as cluster:
+            cluster.report(A)
+            cluster.until(lambda: A in cluster.service.state.nodes)
+            store.doubtful = True
+            statuses = [cluster.post(DATASETS, {"primary": str(A)}).status for _ in range(2)]
+            cluster.until(lambda: (told := cluster.assigned(A)) is not None and len(told.datasets) == 2)
+            stored = codec.loaded_state(in_reactor(store.load))
+
+            assert ([503, 201], stored) == (statuses, cluster.service.state)
+
+    def test_condition_on_a_commit_in_doubt(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
+        """
+        A change that is meant for one revision is refused if there was a later commit, in doubt though it was.
+        """
+        store = DoubtfulStore()
+        with rest_cluster(tmp_path, store=store, certificates=certificates) as cluster:
+            cluster.report(A)
+            document = {
+                "version": 2,
+                "cluster": {"name": "test"},
+                "nodes": {"alpha": {"uuid": str(A)}},
+                "volumes": {"pg": {}},
+                "apps": {"db": {"node": "alpha", "command": "serve", "mounts": [{"volume": "pg"}]}},
+            }
+            asked = {"deployment": document, "revision": cluster.service.state.revision}
+            store.doubtful = True
+            statuses = [cluster.post(DATASETS, {"primary": str(A)}).status]
+            statuses += [cluster.post("/v2/apply", asked).status for _ in range(2)]
+
+            assert [503, 409, 409] == statuses
+
+    def test_news_after_a_commit_in_doubt(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
+        """
+        News from a node, which nobody would send again, is recorded all the same.
+        """
+        store = DoubtfulStore()
+        with rest_cluster(tmp_path, store=store, certificates=certificates) as cluster:
+            store.doubtful = True
+            cluster.report(A)
+            cluster.report(B)
+            cluster.until(lambda: {A, B} == set(cluster.service.state.nodes))
+            stored = codec.loaded_state(in_reactor(store.load))
+
+            assert stored == cluster.service.state
 
     def test_mistake(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
         """

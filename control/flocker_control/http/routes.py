@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pyrsistent import PMap, pmap
 
+from flocker_control.backup_schedule import BackupReport
 from flocker_control.http.answers import Answer
 from flocker_control.http.request import HttpRequest
 from flocker_control.service import ControlService
@@ -23,13 +24,23 @@ class Api:
 
     :param new_id: a random UUID at each call.
     :param mount_root: below which datasets are mounted on their nodes.
+    :param backups: how it goes with the backups; None: none are made.
     """
 
-    def __init__(self, service: ControlService, *, clock: Clock, new_id: Callable[[], UUID], mount_root: str) -> None:
+    def __init__(
+        self,
+        service: ControlService,
+        *,
+        clock: Clock,
+        new_id: Callable[[], UUID],
+        mount_root: str,
+        backups: Callable[[], BackupReport | None] = lambda: None,
+    ) -> None:
         self.service = service
         self.clock = clock
         self.new_id = new_id
         self.mount_root = mount_root.rstrip("/")
+        self.backups = backups
 
 
 class Call:

@@ -105,6 +105,29 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "failures": array(ref("Failure")),
         }
     ),
+    "Trouble": closed({"code": TEXT, "text": TEXT, "at_seconds": _SECONDS}),
+    "Backups": closed(
+        {
+            "directory": TEXT,
+            "every_seconds": number("between backups, if something has changed"),
+            "keep": integer(1, description="how many stay"),
+            "newest": nullable(
+                closed({"name": TEXT, "revision": COUNT, "taken_at_seconds": _SECONDS}, description="that is whole")
+            ),
+            "error": nullable(ref("Trouble")),
+        }
+    ),
+    "Status": closed(
+        {
+            "version": TEXT,
+            "revision": COUNT,
+            "nodes_known": COUNT,
+            "nodes_connected": COUNT,
+            "store_error": nullable(ref("Trouble")),
+            "backups": nullable(ref("Backups")),
+        },
+        description="store_error: why the last change could not be made durable; backups: null if none are made",
+    ),
     "Nodes": closed({"revision": COUNT, "nodes": array(ref("Node"))}),
     "Group": closed(
         {"container": nullable(TEXT), "datasets": array(closed({"dataset_id": UUID_TEXT, "name": nullable(TEXT)}))},

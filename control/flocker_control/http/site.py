@@ -10,7 +10,7 @@ OPTIONS                                   204 and ``Allow``
 body of more than 1 MiB                   413, ``BodyTooLarge``
 body that isn't JSON, or not as it ought  400
 revision that isn't the present one       409, ``RevisionConflict``
-store without room                        503, ``StoreFull``
+store that can't be written               503, ``StoreFull`` or another
 anything we didn't think of               500, with an ``incident``
 ========================================  =========================
 """
@@ -29,6 +29,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from flocker_control.backup_schedule import BackupReport
 from flocker_control.http.answers import Answer, RequestRefused
 from flocker_control.http.events import EVENT_ROUTES
 from flocker_control.http.openapi import document
@@ -45,6 +46,7 @@ from flocker_control.http.v2_deployments import DEPLOYMENT_ROUTES
 from flocker_control.http.v2_failover import FAILOVER_ROUTES
 from flocker_control.http.v2_moves import MOVE_ROUTES
 from flocker_control.http.v2_nodes import NODE_ROUTES
+from flocker_control.http.v2_status import STATUS_ROUTES
 from flocker_control.http.validation import Schemas
 from flocker_control.service import ControlService
 from flocker_py.clock import Clock
@@ -68,6 +70,7 @@ ROUTES: tuple[Route, ...] = (
     *FAILOVER_ROUTES,
     *DEPLOYMENT_ROUTES,
     *EVENT_ROUTES,
+    *STATUS_ROUTES,
     route("GET", "/v2/openapi.json", openapi, {200: "OpenAPI"}, summary="This document"),
 )
 
@@ -78,6 +81,7 @@ def api_site(
     clock: Clock,
     uuid4: Callable[[], UUID],
     mount_root: str = "/flocker",
+    backups: Callable[[], BackupReport | None] = lambda: None,
     validate_answers: bool = False,
 ) -> Site:
     """
@@ -86,9 +90,10 @@ def api_site(
     :param clock: of time limits and heartbeats.
     :param uuid4: a random UUID at each call.
     :param mount_root: below which nodes mount datasets.
+    :param backups: how it goes with the backups of the store; None: none are made.
     :param validate_answers: hold every answer against its schema; one that doesn't fit becomes a 500. For tests.
     """
-    api = Api(service, clock=clock, new_id=uuid4, mount_root=mount_root)
+    api = Api(service, clock=clock, new_id=uuid4, mount_root=mount_root, backups=backups)
     app: Any = Klein()
     for each in ROUTES:
         app.route(each.path, methods=[each.method], endpoint=each.name, strict_slashes=True)(
