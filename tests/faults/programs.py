@@ -35,8 +35,8 @@ def agent() -> None:
 
     arrivals = Arrivals(Path(os.environ[FOLDER_VARIABLE]))
     incoming = _Kinds()
-    _wrapped(program, "opened_storage", lambda opened: lambda *a: _Storage(opened(*a), arrivals, incoming))
-    _wrapped(program, "opened_runtime", lambda opened: lambda *a: _Runtime(opened(*a), arrivals))
+    _wrapped(program, "opened_storage", lambda opened: lambda *a, **k: _Storage(opened(*a, **k), arrivals, incoming))
+    _wrapped(program, "opened_runtime", lambda opened: lambda *a, **k: _Runtime(opened(*a, **k), arrivals))
     _wrapped(program, "remember", lambda remember: _Remember(remember, arrivals))
     _wrap_sending(arrivals, SendSession, OutgoingStream, Progress)
     _wrap_receiving(arrivals, incoming, Reception)
@@ -104,52 +104,55 @@ class _Storage(_Around):
         self._incoming = incoming
         self._taken: dict[object, str] = {}
 
-    def _around(self, name: str, dataset_id: object, before: str, after: str, *args: Any, **kwargs: Any) -> Any:
+    # What is passed on is the protocol's affair: here only what the names of points depend on is looked at.
+
+    def _around(self, name: str, before: str, after: str, dataset_id: object, *args: Any, **kwargs: Any) -> Any:
         self._at(before, dataset_id)
         result = getattr(self._inner, name)(dataset_id, *args, **kwargs)
         self._at(after, dataset_id)
         return result
 
-    def create(self, dataset_id: object, **kwargs: Any) -> Any:
-        return self._around("create", dataset_id, "creating", "created", **kwargs)
+    def create(self, *args: Any, **kwargs: Any) -> Any:
+        return self._around("create", "creating", "created", *args, **kwargs)
 
-    def destroy(self, dataset_id: object) -> None:
-        self._around("destroy", dataset_id, "removing", "removed")
+    def destroy(self, *args: Any, **kwargs: Any) -> Any:
+        return self._around("destroy", "removing", "removed", *args, **kwargs)
 
-    def set_role(self, dataset_id: object, *, role: Any, epoch: int) -> None:
-        before, after = self._ROLES[role.value]
-        self._around("set_role", dataset_id, before, after, role=role, epoch=epoch)
+    def set_role(self, *args: Any, **kwargs: Any) -> Any:
+        return self._around("set_role", *self._ROLES[kwargs["role"].value], *args, **kwargs)
 
-    def mount(self, dataset_id: object) -> Any:
-        return self._around("mount", dataset_id, "mounting", "mounted")
+    def mount(self, *args: Any, **kwargs: Any) -> Any:
+        return self._around("mount", "mounting", "mounted", *args, **kwargs)
 
-    def unmount(self, dataset_id: object) -> None:
-        self._around("unmount", dataset_id, "unmounting", "unmounted")
+    def unmount(self, *args: Any, **kwargs: Any) -> Any:
+        return self._around("unmount", "unmounting", "unmounted", *args, **kwargs)
 
-    def snapshot(self, dataset_id: object, name: str) -> Any:
+    def snapshot(self, dataset_id: object, name: str, *args: Any, **kwargs: Any) -> Any:
         final = name.startswith("final-")
         self._taken[dataset_id] = "final.held" if final else "snapshot.held"
-        before, after = ("final.taking", "final.taken") if final else ("snapshot.before", "snapshot.taken")
-        return self._around("snapshot", dataset_id, before, after, name)
+        points = ("final.taking", "final.taken") if final else ("snapshot.before", "snapshot.taken")
+        return self._around("snapshot", *points, dataset_id, name, *args, **kwargs)
 
-    def hold(self, dataset_id: object, guids: Any, tag: str) -> None:
-        self._inner.hold(dataset_id, guids, tag)
+    def hold(self, dataset_id: object, *args: Any, **kwargs: Any) -> Any:
+        result = self._inner.hold(dataset_id, *args, **kwargs)
         if dataset_id in self._taken:
             self._at(self._taken.pop(dataset_id), dataset_id)
+        return result
 
-    def release(self, dataset_id: object, guids: Any, tag: str) -> None:
-        self._around("release", dataset_id, "cleaning", "cleaned.released", guids, tag)
+    def release(self, *args: Any, **kwargs: Any) -> Any:
+        return self._around("release", "cleaning", "cleaned.released", *args, **kwargs)
 
-    def destroy_snapshots(self, dataset_id: object, guids: Any) -> None:
-        self._inner.destroy_snapshots(dataset_id, guids)
+    def destroy_snapshots(self, dataset_id: object, *args: Any, **kwargs: Any) -> Any:
+        result = self._inner.destroy_snapshots(dataset_id, *args, **kwargs)
         self._at("cleaned.destroyed", dataset_id)
+        return result
 
-    def abort_receive(self, dataset_id: object) -> None:
-        self._around("abort_receive", dataset_id, "aborting", "receive-aborted")
+    def abort_receive(self, *args: Any, **kwargs: Any) -> Any:
+        return self._around("abort_receive", "aborting", "receive-aborted", *args, **kwargs)
 
-    def receive(self, dataset_id: object, stream: int) -> Any:
+    def receive(self, dataset_id: object, *args: Any, **kwargs: Any) -> Any:
         kind = self._incoming.get(dataset_id)
-        return self._around("receive", dataset_id, f"{kind}.accepted", f"{kind}.received", stream)
+        return self._around("receive", f"{kind}.accepted", f"{kind}.received", dataset_id, *args, **kwargs)
 
 
 class _Runtime(_Around):
@@ -157,19 +160,22 @@ class _Runtime(_Around):
     A runtime with points before and after what it changes.
     """
 
-    def start(self, container: Any, paths: Any) -> None:
+    def start(self, *args: Any, **kwargs: Any) -> Any:
         self._at("container.starting")
-        self._inner.start(container, paths)
+        result = self._inner.start(*args, **kwargs)
         self._at("container.started")
+        return result
 
-    def stop(self, name: Any, *, grace_seconds: float) -> None:
+    def stop(self, *args: Any, **kwargs: Any) -> Any:
         self._at("container.stopping")
-        self._inner.stop(name, grace_seconds=grace_seconds)
+        result = self._inner.stop(*args, **kwargs)
         self._at("container.stopped")
+        return result
 
-    def remove(self, name: Any) -> None:
-        self._inner.remove(name)
+    def remove(self, *args: Any, **kwargs: Any) -> Any:
+        result = self._inner.remove(*args, **kwargs)
         self._at("container.removed")
+        return result
 
 
 class _Remember:
@@ -182,12 +188,12 @@ class _Remember:
         self._at = arrivals.at
         self._roles: dict[object, str] = {}
 
-    def __call__(self, path: Path, assignment: Any, *args: Any) -> None:
+    def __call__(self, path: Path, assignment: Any, *args: Any, **kwargs: Any) -> None:
         before, self._roles = self._roles, {d: type(a).__name__.lower() for d, a in assignment.datasets.items()}
         news = {d: role for d, role in self._roles.items() if before.get(d) != role}
         for dataset_id, role in news.items():
             self._at(f"remembering.{role}", dataset_id)
-        self._remember(path, assignment, *args)
+        self._remember(path, assignment, *args, **kwargs)
         for dataset_id, role in news.items():
             self._at(f"remembered.{role}", dataset_id)
 
