@@ -108,7 +108,7 @@ def _swallow_a_failed_receive() -> list[Patch]:
             found = disk._node.pool.state.datasets.get(dataset_id)
             if found is None or found.partial is None:
                 raise
-            made = found.set(whole=True, partial=None).with_snapshot(found.partial.to_guid, "move-x-1")
+            made = found.set(whole=True, partial=None).with_snapshot(found.partial.to_guid, "move-x-1", 0.0)
             _put(disk, made)
             return disk.dataset(dataset_id).snapshots[-1]
 
@@ -141,7 +141,7 @@ def _announce_before_persist() -> list[Patch]:
     async def commit(self: Any, changes: Any) -> None:
         before = self.state
         self.state = changed(self.state, changes, revision=self.state.revision)
-        self._reassign({r.dataset_id for r in changes.puts.values() if isinstance(r, Ownership)}, ())
+        self._reassign({r.dataset_id for r in changes.puts.values() if isinstance(r, Ownership)}, (), ())
         self.state = before
         await real(self, changes)
 
@@ -468,7 +468,10 @@ def caught(bug: Bug) -> tuple[int | None, str, float]:
 
 
 def _caught_by_name(name: str) -> tuple[str, tuple[int | None, str, float]]:
-    return name, caught(next(bug for bug in BUGS if bug.name == name))
+    try:
+        return name, caught(next(bug for bug in BUGS if bug.name == name))
+    except Exception as error:  # noqa: BLE001  # a bug that can no longer be planted as it is written was not found
+        return name, (None, f"{type(error).__name__}: {error}", 0.0)
 
 
 def run_catalogue(*, workers: int, only: str | None = None) -> int:
@@ -483,7 +486,7 @@ def run_catalogue(*, workers: int, only: str | None = None) -> int:
     spawn = multiprocessing.get_context("spawn")
     by_name = {bug.name: bug for bug in bugs}
     with spawn.Pool(workers, prepared) as pool:
-        for name, (after, rule, seconds) in pool.imap(_caught_by_name, by_name):
+        for name, (after, rule, seconds) in pool.imap_unordered(_caught_by_name, by_name):
             bug = by_name[name]
             shown = "NOT FOUND" if after is None else str(after)
             click.echo(f"{name:<26}{shown:>12}{bug.within:>8}  {rule:<28}{seconds:>6.1f} s  {bug.breaks}")
