@@ -9,8 +9,18 @@ from uuid import UUID
 import pytest
 from pyrsistent import pvector
 
-from flocker_admin.listings import aligned, container_lines, dataset_lines, drained_lines, move_lines, node_lines
+from flocker_admin.listings import (
+    aligned,
+    container_lines,
+    dataset_lines,
+    drained_lines,
+    move_lines,
+    node_lines,
+    status_lines,
+)
 from flocker_admin.views import (
+    BackupsView,
+    BackupView,
     ContainerView,
     DatasetView,
     DrainedView,
@@ -21,6 +31,8 @@ from flocker_admin.views import (
     NamedDatasetView,
     NodeView,
     PlacedView,
+    StatusView,
+    TroubleView,
     UnplacedView,
     node_names,
 )
@@ -226,3 +238,37 @@ def test_no_moves() -> None:
     No move is said in words.
     """
     assert move_lines([], NAMES, {}) == ["No move is under way."]
+
+
+TROUBLE = TroubleView(code="StoreFull", text="no room in /data", at_seconds=0.0)
+NEWEST = BackupView(name="store-r7", revision=7, taken_at_seconds=0.0)
+BACKUPS = BackupsView(directory="/backups", every_seconds=3600.0, keep=3)
+STATUSES = {
+    "no backups": (StatusView(version="1", revision=7, nodes_known=2, nodes_connected=1), "backups: none are made"),
+    "none yet": (
+        StatusView(version="1", revision=7, nodes_known=2, nodes_connected=2, backups=BACKUPS),
+        "newest backup: none yet",
+    ),
+    "newest": (
+        StatusView(version="1", revision=7, nodes_known=2, nodes_connected=2, backups=BACKUPS.set(newest=NEWEST)),
+        "newest backup: store-r7, revision 7, of 1970-01-01 00:00:00 UTC",
+    ),
+    "failed backup": (
+        StatusView(version="1", revision=7, nodes_known=2, nodes_connected=2, backups=BACKUPS.set(error=TROUBLE)),
+        "last backup failed: no room in /data (StoreFull)",
+    ),
+    "full store": (
+        StatusView(version="1", revision=7, nodes_known=2, nodes_connected=2, store_error=TROUBLE),
+        "store: no room in /data (StoreFull)",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", STATUSES)
+def test_status(what: str) -> None:
+    """
+    Who asks how the control service does is told of nodes, store and backups, trouble included.
+    """
+    status, line = STATUSES[what]
+
+    assert any(told.startswith(line) for told in status_lines(status))
