@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
-from pyrsistent import PClass, PMap, PVector, field, pmap_field, pvector_field
+from pyrsistent import CheckedPMap, PClass, PMap, PVector, field, pmap, pmap_field, pvector, pvector_field
 from pyrsistent._field_common import PFIELD_NO_FACTORY, PFIELD_NO_INITIAL, PFIELD_NO_INVARIANT
 
 type_or_types = type | tuple[type, ...]
 _REQUIRED: Any = object()
+_EMPTY_MAPS: tuple[type, ...] = (type(pmap()), dict)
+_EMPTY_SEQUENCES: tuple[type, ...] = (type(pvector()), tuple, list)
 
 
 def value(
@@ -75,7 +77,8 @@ def sequence(item_type: type_or_types, *, default: Iterable[Any]) -> Any:
 class _Slot(NamedTuple):
     """
     One field of a class of records, looked up once. ``make`` and ``holds`` are None where they have nothing to do;
-    ``own_make``: there is nothing to make of a value that has the field's type already.
+    ``own_make``: there is nothing to make of a value that has the field's type already, and an empty one of the types
+    ``empties`` makes the default.
     """
 
     name: str
@@ -84,6 +87,7 @@ class _Slot(NamedTuple):
     types: tuple[type, ...]
     make: Callable[[Any], Any] | None
     own_make: bool
+    empties: tuple[type, ...]
     default: Any
     holds: Callable[[Any], tuple[bool, Any]] | None
 
@@ -107,7 +111,11 @@ def _slots(kind: Any) -> tuple[_Slot, ...] | None:
         member = kind.__dict__[name]
         # ``create`` of a checked type leaves what is of that type as it is.
         own_make = getattr(make, "__name__", "") == "create" and getattr(make, "__self__", None) in types
-        result.append(_Slot(name, member.__get__, member.__set__, types, make, own_make, default, holds))
+        empties: tuple[type, ...] = ()
+        if own_make and default is not _REQUIRED and not default:
+            empties = _EMPTY_MAPS if isinstance(default, CheckedPMap) else _EMPTY_SEQUENCES
+        slot = _Slot(name, member.__get__, member.__set__, types, make, own_make, empties, default, holds)
+        result.append(slot)
     return tuple(result)
 
 
@@ -155,12 +163,12 @@ class Record(PClass):
             return None
         result = object.__new__(cls)
         used = 0
-        for name, read, write, types, make, own_make, default, holds in slots:
+        for name, read, write, types, make, own_make, empties, default, holds in slots:
             if name in given:
                 used += 1
                 candidate = given[name]
                 if make is not None and not (own_make and isinstance(candidate, types)):
-                    candidate = make(candidate)
+                    candidate = default if type(candidate) in empties and not candidate else make(candidate)
                 if not isinstance(candidate, types) or not (holds is None or holds(candidate)[0]):
                     return None
             elif before is not None:

@@ -28,13 +28,22 @@ class Ledger:
     :ivar acknowledged: all records that applications may count on.
     :ivar unanswered: a record that was written, perhaps; whoever wrote it died before it knew.
     :ivar epoch: the highest under which a record was acknowledged.
-    :ivar given_up: how much of it an operator has given up, knowingly.
+    :ivar given_up: what an operator knowingly went on without. It is to be kept all the same, aside.
     """
 
     def __init__(self) -> None:
         self.acknowledged = b""
         self.unanswered = b""
         self.epoch = 0
+        self.given_up: list[bytes] = []
+
+    def go_on_from(self, content: bytes) -> None:
+        """
+        An operator goes on from a copy that may be older.
+        """
+        if not self.holds(content):
+            self.given_up.append(self.acknowledged)
+        self.acknowledged, self.unanswered = content, b""
 
     def holds(self, content: bytes) -> bool:
         """

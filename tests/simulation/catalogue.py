@@ -17,23 +17,23 @@ import click
 from pyrsistent import pmap
 
 import flocker_agent.perform as performing
-from flocker_agent import dataset_work, loop, plan
+from flocker_agent import loop, plan
 from flocker_agent.changes import (
     CreateDataset,
+    DestroyDataset,
     Nothing,
     RemoveCopy,
     TakeDataset,
     TakeFinalSnapshot,
     UnmountDataset,
 )
-from flocker_agent.storage.memory import MemoryStorage
 from flocker_agent.transfer import send
 from flocker_control import ownership, service, situation, slices
 from flocker_control.situation import Situation
 from flocker_control.state import changed
-from flocker_py.assignment import Keep, Own, Receive, Release, Remove
+from flocker_py.assignment import Keep, Own, Receive, Release, Remove, Stash
 from flocker_py.model import MovePhase, Ownership
-from flocker_py.storage import Role, SendPlan, StreamCut
+from flocker_py.storage import Role, StreamCut
 from tests.simulation import node, transfer
 from tests.simulation.chance import Schedule
 from tests.simulation.schedule import bury, run
@@ -121,18 +121,11 @@ def _put(disk: Any, kept: Any) -> None:
 
 
 def _forced_receive() -> list[Patch]:
-    from flocker_agent.storage import memory
+    # What differs from the owner's is no more in the way: it is thrown away, to be received anew.
+    def stash(asked: Stash, local: Any) -> Any:
+        return Nothing() if local.stored is None else DestroyDataset(dataset_id=asked.dataset_id)
 
-    def admit(*_: Any) -> None:
-        return None
-
-    def unready(self: Any, dataset_id: Any, epoch: int, move_id: Any, peer: Any) -> Any:
-        from flocker_agent.transfer.admission import Admitted
-
-        self._view.receiving.add(dataset_id)
-        return Admitted()
-
-    return [(memory, "admit", admit), (dataset_work.DatasetWork, "admit", unready)]
+    return [(plan, "_stash", stash)]
 
 
 def _announce_before_persist() -> list[Patch]:
@@ -174,46 +167,6 @@ def _release_not_durable() -> list[Patch]:
         return real(asked, local)
 
     return [(plan, "_release", release)]
-
-
-def _resume_of_another_snapshot() -> list[Patch]:
-    from flocker_agent.storage import memory
-
-    def resume_position(send_plan: SendPlan, data_bytes: int, key: int = 0) -> int | None:
-        import base64
-        import json
-
-        if send_plan.resume_token is None:
-            return None
-        position = json.loads(base64.urlsafe_b64decode(send_plan.resume_token))["position"]
-        return min(int(position), data_bytes)
-
-    real_send = MemoryStorage.send
-
-    def ignoring_checksums(frames: Any, arrived: bytearray) -> bytes:
-        import zlib
-
-        real_read(frames, arrived)
-        return zlib.crc32(bytes(arrived)).to_bytes(4)
-
-    real_read = MemoryStorage._read_data
-    real_admit = memory.admit
-
-    def admit(dataset_id: Any, present: Any, kept: Any, opening: Any, written: Any) -> None:
-        real_admit(
-            dataset_id,
-            present,
-            None if opening.resume_position is not None else kept,
-            opening.set(resume_position=None),
-            written,
-        )
-
-    return [
-        (memory, "resume_position", resume_position),
-        (memory, "admit", admit),
-        (MemoryStorage, "_read_data", staticmethod(ignoring_checksums)),
-        (MemoryStorage, "send", real_send),
-    ]
 
 
 def _settle_before_the_target_runs() -> list[Patch]:
@@ -363,27 +316,31 @@ def _stale_source_after_the_last_round() -> list[Patch]:
     ]
 
 
-def _replica_is_thrown_away_whatever_it_is() -> list[Patch]:
-    def discard(self: Any) -> None:
-        stored = self._look()
-        if stored is not None:
-            self._storage.destroy(self._dataset_id)
+def _destroy_instead_of_stash() -> list[Patch]:
+    def stash(storage: Any, change: Any, _: float) -> None:
+        storage.destroy(change.dataset_id)
 
-    def receive(asked: Any, local: Any) -> Any:
-        # What was laid down here once need not become a replica first.
-        return Nothing()
+    return [(performing, "_stash", stash)]
 
-    def admit(self: Any, dataset_id: Any, epoch: int, move_id: Any, peer: Any) -> Any:
-        from flocker_agent.transfer.admission import Admitted
 
-        self._view.receiving.add(dataset_id)
-        return Admitted()
+def _failover_keeps_the_epoch() -> list[Patch]:
+    real = ownership._deposed
+    return [(ownership, "_deposed", lambda s, target, guid: real(s, target, guid).set(epoch=s.ownership.epoch))]
 
-    return [
-        (transfer.SimulatedReception, "_discard", discard),
-        (plan, "_receive", receive),
-        (dataset_work.DatasetWork, "admit", admit),
-    ]
+
+def _failover_forgets_the_deposed() -> list[Patch]:
+    real = ownership._deposed
+    return [(ownership, "_deposed", lambda s, target, guid: real(s, target, guid).set(deposed=pmap()))]
+
+
+def _old_assignment_after_a_boot() -> list[Patch]:
+    real = node.SimulatedNode.start
+
+    def start(self: Any) -> None:
+        self._remembered_boot = self.boots
+        real(self)
+
+    return [(node.SimulatedNode, "start", start)]
 
 
 def _failed_commit_is_taken_for_done() -> list[Patch]:
@@ -403,12 +360,11 @@ BUGS = (
     Bug("create-not-seen", "what is not seen is made, empty", 40, _create_because_not_seen),
     Bug("remembered-may-create", "an old assignment may still create", 400, _remembered_may_create),
     Bug("swallow-receive", "a stream that was cut is taken for whole", 400, _swallow_a_failed_receive),
-    Bug("forced-receive", "whatever is there is received into", 400, _forced_receive),
+    Bug("forced-receive", "a copy that differs is thrown away, and received anew", 400, _forced_receive),
     Bug("announce-first", "nodes are told before it is durable", 40, _announce_before_persist),
     Bug("lost-session-is-absence", "a node without a session has nothing", 100, _lost_session_is_absence),
-    Bug("unknown-is-absence", "a pool that can't be read is empty", 400, _unknown_storage_is_absence),
+    Bug("unknown-is-absence", "a pool that can't be read is empty", 800, _unknown_storage_is_absence),
     Bug("release-not-durable", "the final snapshot comes before the record of it", 60, _release_not_durable),
-    Bug("resume-any-token", "a resume token of another snapshot is gone on with", 400, _resume_of_another_snapshot),
     Bug("settle-early", "the old copy goes before the target has mounted", 100, _settle_before_the_target_runs),
     Bug("settle-unproven", "the move ends before its application runs", 100, _settle_before_the_application_runs),
     Bug("cancel-committed", "a move is aborted after its commit", 400, _cancel_after_commit),
@@ -429,7 +385,10 @@ BUGS = (
     Bug("runs-elsewhere", "a container starts while it runs elsewhere", 400, _run_where_it_is_wanted),
     Bug("last-round-is-final", "the last round counts as the final snapshot", 100, _stale_source_after_the_last_round),
     Bug("failover-by-silence", "an owner without a session loses its datasets", 60, _forget_the_owner_after_failure),
-    Bug("discard-anything", "a target throws away what it once owned", 400, _replica_is_thrown_away_whatever_it_is),
+    Bug("destroy-not-stash", "what an operator went on without is destroyed", 150, _destroy_instead_of_stash),
+    Bug("failover-keeps-epoch", "a failover doesn't raise the epoch", 150, _failover_keeps_the_epoch),
+    Bug("failover-forgets", "the owner that was given up is forgotten", 400, _failover_forgets_the_deposed),
+    Bug("acts-after-boot", "an assignment is gone by after a boot", 300, _old_assignment_after_a_boot),
     Bug("commit-failed-done", "a commit that failed is taken for done", 400, _failed_commit_is_taken_for_done),
 )
 

@@ -83,6 +83,9 @@ class Chance:
         strength = (0.3, 1.0, 1.0, 2.5)[int(self.draw("strength") * 4)]
         self._likely = {kind: likely * strength for kind, likely in FAULTS.items() if self.draw(f"has {kind}") < 0.6}
 
+        # Whatever else is left out, something can go wrong at every step.
+        self._likely.setdefault("kill", 0.3 * FAULTS["kill"])
+
     def draw(self, name: str) -> float:
         """
         A number from 0 up to 1, by its name.

@@ -5,8 +5,10 @@ What schedules went through: how many steps, which faults in which phase of a mo
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from flocker_py.model import Ownership
+if TYPE_CHECKING:
+    from flocker_py.model import Ownership
 
 PHASES = ("none", "copying", "releasing", "final", "taking")
 
@@ -31,6 +33,12 @@ class Figures:
             self.moves[f"reached {now.move.phase.value}"] += 1
         if now.last_move is not None and now.last_move != was.last_move:
             self.moves[f"ended {now.last_move.outcome.value}"] += 1
+        if now.move is not None and now.move.failover and was.owner != now.owner:
+            self.moves["failed over"] += 1
+        if now.move is not None and now.move.returns and (was.move is None or not was.move.returns):
+            self.moves["went back"] += 1
+        if was.deposed and len(now.deposed) < len(was.deposed):
+            self.moves["put aside on a deposed node"] += 1
         if now.destroyed and not was.destroyed:
             self.moves["datasets deleted"] += 1
 

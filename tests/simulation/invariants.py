@@ -16,7 +16,7 @@ from pyrsistent import pmap, pvector
 from flocker_agent.storage.memory_pool import KeptDataset, PoolState
 from flocker_control import codec
 from flocker_control.store import Commit
-from flocker_py.assignment import Destroy, NodeAssignment, Own, Receive, Release, Remove
+from flocker_py.assignment import Destroy, NodeAssignment, Own, Receive, Release, Remove, Stash
 from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveOutcome, MovePhase, NodeId, Ownership
 from flocker_py.storage import Role
 from tests.simulation.application import FILE, Application, records, usable
@@ -84,7 +84,8 @@ class Checker:
             if was is is_:
                 continue
             if is_ is None and was is not None:
-                self._gone(node, was)
+                if not any(kept.dataset_id == dataset_id for kept in after.stashes.values()):
+                    self._gone(node, was)
             elif is_ is not None:
                 if was is None:
                     self._came(node, is_)
@@ -158,12 +159,8 @@ class Checker:
                     f" {records(self._world.ledger(dataset_id).acknowledged)} records",
                     dataset_id,
                 )
-        elif was.role is Role.OWNER:
-            for application in self.running.values():
-                if application.node is node and any(m.dataset_id == dataset_id for m in application.container.mounts):
-                    self._breaks(
-                        "laid down in use", f"{node.name}, while {application.container.name} runs", dataset_id
-                    )
+        elif was.role is Role.OWNER and self._used(node, dataset_id):
+            self._breaks("laid down in use", f"{node.name}, while an application runs with it", dataset_id)
 
     def _final_snapshot(self, node: SimulatedNode, now: KeptDataset, content: bytes) -> None:
         dataset_id = now.dataset_id
@@ -176,7 +173,9 @@ class Checker:
         dataset_id = now.dataset_id
         for other in self._world.nodes.values():
             kept = other.pool.state.datasets.get(dataset_id)
-            if other is not node and kept is not None and kept.mounted:
+            # What was fenced may still be mounted where the agent is dead; nothing that could write to it runs there.
+            fenced = self._by_failover(dataset_id) and not self._used(other, dataset_id)
+            if other is not node and kept is not None and kept.mounted and not fenced:
                 self._breaks("two writers", f"can be written on {other.name} and on {node.name}", dataset_id)
         if now.role is not Role.OWNER:
             self._breaks("two writers", f"{node.name} mounts what is {now.role.value}", dataset_id)
@@ -184,6 +183,16 @@ class Checker:
         if own is not None and own.owner != node.node_id and own.epoch > now.epoch:
             self._breaks("old epoch", f"{node.name} mounts it under epoch {now.epoch}", dataset_id)
         self._served[dataset_id] = max(now.epoch, self._served.get(dataset_id, 0))
+
+    def _by_failover(self, dataset_id: DatasetId) -> bool:
+        own = self.ownerships.get(dataset_id)
+        return own is not None and bool(own.deposed)
+
+    def _used(self, node: SimulatedNode, dataset_id: DatasetId) -> bool:
+        return any(
+            application.node is node and any(m.dataset_id == dataset_id for m in application.container.mounts)
+            for application in self.running.values()
+        )
 
     def _is_deleted(self, dataset_id: DatasetId) -> bool:
         dataset = self.datasets.get(dataset_id)
@@ -199,8 +208,14 @@ class Checker:
         return result
 
     def _is_somewhere(self, dataset_id: DatasetId) -> None:
-        acknowledged = self._world.ledger(dataset_id).acknowledged
-        if not acknowledged or self._is_deleted(dataset_id):
+        ledger = self._world.ledger(dataset_id)
+        acknowledged = ledger.acknowledged
+        if self._is_deleted(dataset_id):
+            return
+        for given_up in ledger.given_up:
+            if not any(content.startswith(given_up) for content in self._contents(dataset_id)):
+                self._breaks("stash", f"{records(given_up)} records that were given up are nowhere", dataset_id)
+        if not acknowledged:
             return
         if not any(content.startswith(acknowledged) for content in self._contents(dataset_id)):
             self._breaks("last copy", f"{records(acknowledged)} acknowledged records are nowhere any more", dataset_id)
@@ -256,8 +271,13 @@ class Checker:
         for node_id in was.handed_over:
             kept = self._world.nodes[node_id].pool.state.datasets.get(dataset_id)
             forgotten = node_id not in now.handed_over and now.owner != node_id and not now.destroyed
-            if forgotten and kept is not None and kept.role is not Role.REPLICA:
+            if forgotten and node_id not in now.deposed and kept is not None and kept.role is not Role.REPLICA:
                 self._breaks("settled too early", f"{self._world.nodes[node_id].name} has its copy", dataset_id)
+        for node_id in was.deposed:
+            kept = self._world.nodes[node_id].pool.state.datasets.get(dataset_id)
+            forgotten = node_id not in now.deposed and now.owner != node_id and not now.destroyed
+            if forgotten and kept is not None and kept.role is not Role.REPLICA:
+                self._breaks("stash", f"{self._world.nodes[node_id].name} has not put it aside", dataset_id)
         if now.destroyed and not was.destroyed and was.created:
             for node in self._world.nodes.values():
                 kept = node.pool.state.datasets.get(dataset_id)
@@ -270,6 +290,9 @@ class Checker:
         dataset_id, move = now.dataset_id, was.move
         if now.epoch <= was.epoch:
             self._breaks("epoch", "another owner under the same epoch", dataset_id)
+        if _is_failover(was, now):
+            self._failed_over(now)
+            return
         if not was.created:
             if dataset_id in self._born:
                 self._breaks("birth", "given to another node, after it was made", dataset_id)
@@ -285,6 +308,16 @@ class Checker:
         elif not self._world.ledger(dataset_id).holds(target.snapshots[-1].content.get(FILE, b"")):
             self._breaks("lost write", "the target lacks acknowledged records at the commit", dataset_id)
 
+    def _failed_over(self, now: Ownership) -> None:
+        dataset_id = now.dataset_id
+        guid = None if now.move is None else now.move.final_guid
+        kept = self._world.nodes[now.owner].pool.state.datasets.get(dataset_id)
+        found = [] if kept is None else [snapshot for snapshot in kept.snapshots if snapshot.guid == guid]
+        if not found:
+            self._breaks("failover", "to a node that has no such snapshot", dataset_id)
+            return
+        self._world.ledger(dataset_id).go_on_from(found[0].content.get(FILE, b""))
+
     def _move_ended(self, was: Ownership, now: Ownership) -> None:
         dataset_id, move, ended = now.dataset_id, was.move, now.last_move
         before = was.last_move
@@ -295,7 +328,7 @@ class Checker:
             self._breaks("phases", "a move was forgotten", dataset_id)
             return
         if ended.outcome is not MoveOutcome.DONE:
-            if now.move is not None and now.move.returns and now.owner == was.owner:
+            if (now.move is not None and now.move.returns and now.owner == was.owner) or _is_failover(was, now):
                 return
             if move.phase is MovePhase.TAKING:
                 self._breaks("cancelled after the commit", f"the move was {ended.outcome.value}", dataset_id)
@@ -337,7 +370,7 @@ class Checker:
                     fits = fits and move is not None and move.phase in (MovePhase.RELEASING, MovePhase.FINAL)
                 case Receive():
                     fits = move is not None and move.target == node.node_id and move.move_id == asked.move_id
-                case Remove():
+                case Remove() | Stash():
                     fits = own.owner != node.node_id
                 case Destroy():
                     fits = dataset.deleted
@@ -386,12 +419,17 @@ class Checker:
             self._world.tell(f"{application.container.name} ends on {node.name}")
 
 
+def _is_failover(was: Ownership, now: Ownership) -> bool:
+    move = now.move
+    return move is not None and move.failover and (was.move is None or was.move.move_id != move.move_id)
+
+
 def _weight(own: Ownership) -> float:
     """
     How much more often than usual things go wrong: where a fault is likeliest to find something.
     """
     if own.move is None:
-        return 0.4
+        return 2.0 if own.handed_over or own.deposed else 0.4
     return 0.8 if own.move.phase is MovePhase.COPYING else 3.0
 
 

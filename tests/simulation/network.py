@@ -39,7 +39,7 @@ class Network:
         world, chance = self._world, self._world.chance
         names = ["control", *(node.name for node in world.nodes.values())]
         away = [name for name in names if chance.draw(f"{fault} {name}") < 0.35] or [chance.pick(fault, names)]
-        seconds = chance.pick(f"{fault} seconds", (0.5, 5.0, 15.0, 40.0, 90.0))
+        seconds = chance.pick(f"{fault} seconds", (0.5, 5.0, 15.0, 30.0, 45.0))
         direction = chance.pick(f"{fault} direction", ("both", "both", "in", "out"))
         until = world.scheduler.now + seconds
         for one in away:
@@ -51,6 +51,17 @@ class Network:
                 if direction != "out":
                     self._until[other, one] = max(until, self._until.get((other, one), 0.0))
         world.tell(f"the network parts: {', '.join(away)} ({direction}) for {seconds:g} s")
+        for connection in sorted(self.connections, key=lambda c: c.number):
+            connection.expect_silence()
+
+    def isolate(self, name: str, seconds: float) -> None:
+        """
+        Let one host reach nobody for a while.
+        """
+        world = self._world
+        for other in ["control", *(node.name for node in world.nodes.values())]:
+            self._until[name, other] = self._until[other, name] = world.scheduler.now + seconds
+        world.tell(f"the network parts: {name} is alone for {seconds:g} s")
         for connection in sorted(self.connections, key=lambda c: c.number):
             connection.expect_silence()
 

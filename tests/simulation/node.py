@@ -19,6 +19,7 @@ from flocker_agent.remembered import trusted
 from flocker_agent.runtime.memory import MemoryHost, MemoryProgram, MemoryRuntime
 from flocker_agent.storage.memory import MemoryPool, MemoryStorage
 from flocker_py.assignment import NodeAssignment
+from flocker_py.leases import CLOCK_DRIFT
 from flocker_py.model import Container, DatasetId, NodeId
 from flocker_py.observed import NodeObservation, SendProgress
 from tests.simulation.application import Application
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from tests.simulation.session import SimulatedSession
     from tests.simulation.world import World
 
+SUPERVISORS_SECONDS = 4.0
+"""From the end of a lease until what is bound to it has ended, at most: a look each second, and the grace period."""
 SECONDS = (0.001, 0.01)
 """What a call of the storage or the runtime takes, usually."""
 
@@ -55,11 +58,19 @@ class SimulatedNode:
         self.boots = 1
         self.pool = MemoryPool()
         self.disk = MemoryStorage(self.pool, new_guid=world.new_guid, now_seconds=lambda: world.scheduler.now)
-        self.host = MemoryHost(self._program)
-        self._clock_rate = world.chance.pick(f"{self.name} rate", (1.0, 1.0, 0.99, 1.01))
+        self.host = MemoryHost(self._program, boottime_seconds=self.boottime_seconds)
+        self._clock_rate = world.chance.pick(f"{self.name} rate", (1.0, 1.0, 1 - CLOCK_DRIFT, 1 + CLOCK_DRIFT))
         self._clock_offset_seconds = world.chance.pick(f"{self.name} offset", (0.0, 0.0, -600.0, 7200.0))
         self._to_remember: NodeAssignment | None = None
         self._remembering = False
+        self._remembered_boot = 0
+        self._forgetful = False
+
+    def boottime_seconds(self) -> float:
+        """
+        The clock that leases are counted by.
+        """
+        return self._clock_rate * self.world.scheduler.now + 1e5
 
     def _program(self, container: Container, paths: Mapping[DatasetId, Path]) -> MemoryProgram:
         return Application(self, container, paths)
@@ -84,7 +95,7 @@ class SimulatedNode:
                 container_fields=MemoryRuntime(self.host).capabilities.reported_fields(),
             ),
             storage=cast(Any, AgentsDisk(self)),
-            runtime=MemoryRuntime(self.host),
+            runtime=LeasingRuntime(self),
             transfers=self,
             clock=SkewedClock(
                 self.world.scheduler, life, offset_seconds=self._clock_offset_seconds, rate=self._clock_rate
@@ -92,18 +103,20 @@ class SimulatedNode:
             blocking=SimulatedBlocking(self),
             locks=Locks(),
             publish=lambda _: self._publish(life),
+            boottime_seconds=self.boottime_seconds,
         )
-        if self.remembered is not None:
+        if self.remembered is not None and self._remembered_boot == self.boots:
             self.agent.assign(trusted(self.remembered))
         self.agent.start()
         self.attempts = 0
         self._connect_soon()
 
-    def crash(self, *, power: bool = False) -> None:
+    def crash(self, *, power: bool = False, away_seconds: tuple[float, float] = (0.1, 8.0)) -> None:
         """
         kill -9 of the agent; containers go on.
 
         :param power: the host loses its power, so that nobody is told.
+        :param away_seconds: it is started again after so many, at least and at most.
         """
         if self.agent is None:
             return
@@ -122,15 +135,18 @@ class SimulatedNode:
                 end.close()
         self.session = None
         name = world.chance.numbered(f"{self.name} is away")
-        seconds = world.chance.seconds(name, 5.0 if power else 0.1, 60.0 if power else 10.0)
+        seconds = world.chance.seconds(name, *away_seconds)
         world.scheduler.put(seconds, f"{self.name} starts", world.always, self.start)
 
-    def reboot(self) -> None:
+    def reboot(self, away_seconds: tuple[float, float] = (5.0, 30.0)) -> None:
         """
         The host loses its power, and comes back.
         """
-        self.crash(power=True)
+        self.crash(power=True, away_seconds=away_seconds)
+        if self.agent is None:
+            self.world.tell(f"{self.name} is switched off")
         self.boots += 1
+        self.host.lease_ends_at_seconds = 0.0
         for life in self.host._lives.values():
             if life.program is not None:
                 life.program.killed()
@@ -190,14 +206,15 @@ class SimulatedNode:
 
     def _remember(self) -> None:
         assignment, self._to_remember = self._to_remember, None
-        if assignment is None:
-            self._remembering = False
-            return
         if self.world.chance.happens("not-remembered", self.name):
-            self.world.tell(f"{self.name} can't write down what is asked of it")
+            self.world.tell(f"{self.name} can't write down what is asked of it any more")
+            self._forgetful = True
+        if not self._forgetful or not self.world.chance.faults_on:
+            self.remembered, self._remembered_boot = assignment, self.boots
+        if self._to_remember is None:
+            self._remembering = False
         else:
-            self.remembered = assignment
-        self._remember_soon()
+            self._remember_soon()
 
     # -- transfers -------------------------------------------------------------------------------------------------
 
@@ -228,8 +245,30 @@ class SimulatedNode:
         label = f"{self.name} {label}"
         seconds = world.chance.seconds(world.chance.numbered(label), least, most)
         if late := world.chance.happens("slow-call", label):
-            seconds += world.chance.pick(late, (0.5, 3.0, 12.0, 40.0))
+            seconds += world.chance.pick(late, (0.5, 3.0, 8.0, 20.0))
         world.scheduler.put(seconds, label, self.life, act)
+
+
+class LeasingRuntime(MemoryRuntime):
+    """
+    A runtime whose supervisors look at the lease by themselves, soon after it has ended.
+    """
+
+    def __init__(self, node: SimulatedNode) -> None:
+        super().__init__(node.host)
+        self._node = node
+
+    def renew_lease(self, ends_at_seconds: float) -> None:
+        """
+        See ``flocker_py.runtime.Runtime``.
+        """
+        super().renew_lease(ends_at_seconds)
+        node, world = self._node, self._node.world
+        late = world.chance.seconds(world.chance.numbered(f"{node.name} supervisors"), 0.1, SUPERVISORS_SECONDS)
+        seconds = max(0.0, ends_at_seconds - node.boottime_seconds()) * 1.001 + late
+        world.scheduler.put(
+            seconds, f"{node.name} supervisors look at the lease", world.always, node.host.look_at_lease, timer=True
+        )
 
 
 class SimulatedBlocking:

@@ -9,16 +9,19 @@ from uuid import UUID
 
 from pyrsistent import pmap, pvector
 
+from flocker_control import failover
 from flocker_control.commands import (
     CancelMove,
     ChangePrimary,
     Command,
     CreateDataset,
     DeleteDataset,
+    DrainNode,
     PutContainer,
     RemoveContainer,
     ResizeDataset,
     StartMove,
+    UndrainNode,
 )
 from flocker_control.state import State
 from flocker_py.model import (
@@ -26,8 +29,10 @@ from flocker_py.model import (
     ContainerName,
     DatasetId,
     Mount,
+    MoveId,
     NodeId,
     OverrunPolicy,
+    PartitionPolicy,
     RestartName,
     RestartPolicy,
 )
@@ -59,6 +64,7 @@ class Operators:
         self._made: list[DatasetId] = []
         self._asked = 0
         self._granted = 0
+        self._calamitous = world.fencing or world.chance.draw("calamitous") < 0.3
         self._started = False
 
     def first_wishes(self) -> None:
@@ -81,7 +87,11 @@ class Operators:
         self._asked += 1
         name = f"wish {self._asked}"
         control = self._world.control.service
-        if control is None or not self.begin() or self._granted >= MOST_WISHES:
+        if control is None or not self.begin():
+            return
+        if self._calamitous and self._disaster(control.state):
+            return
+        if self._granted >= MOST_WISHES:
             return
         if not self._world.chance.wished(name, 0.04 if self._granted else 0.2):
             return
@@ -108,6 +118,8 @@ class Operators:
         moves = sorted((o.move.move_id for o in state.ownerships.values() if o.move is not None), key=lambda m: m.int)
         kind = chance.draw(f"{name} what")
         which = f"{name} which"
+        if kind < 0.02:
+            return UndrainNode(node_id=target) if state.nodes[target].draining else DrainNode(node_id=target)
         if kind < 0.62 and datasets:
             return StartMove(dataset_id=chance.pick(which, datasets).dataset_id, target=target)
         if kind < 0.67 and containers:
@@ -131,6 +143,84 @@ class Operators:
         self._create(dataset_id_of(number), target)
         return None
 
+    def _disaster(self, state: State) -> bool:
+        """
+        Perhaps the owner of something that has a copy elsewhere is gone, for longer than it takes to notice. Somebody
+        looks after it, again and again.
+        """
+        world = self._world
+        copied = [
+            own
+            for own in state.ownerships.values()
+            if own.created
+            and own.owner in world.nodes
+            and (own.leased_epoch == own.epoch or not self._is_fenced(own.dataset_id, state))
+            and any(
+                node.node_id != own.owner
+                and (kept := node.pool.state.datasets.get(own.dataset_id)) is not None
+                and kept.snapshots
+                for node in world.nodes.values()
+            )
+        ]
+        name = f"disaster {self._asked}"
+        if not copied or not world.chance.wished(name, 0.12):
+            return False
+        self._calamitous = False
+        own = world.chance.pick(name, sorted(copied, key=lambda o: str(o.dataset_id)))
+        node = world.nodes[own.owner]
+        if self._is_fenced(own.dataset_id, state):
+            world.network.isolate(node.name, 80.0)
+            if world.chance.draw(f"{name} control") < 0.5:
+                # Whoever starts anew knows of no lease.
+                world.control.crash()
+        else:
+            node.reboot((50.0, 90.0))
+        for seconds in (3.0, 9.0, 15.0, 21.0, 24.0, 27.0, 36.0, 45.0, 60.0):
+            world.scheduler.put(
+                seconds, "an operator looks", world.always, lambda: self._fail_over(own.dataset_id), timer=True
+            )
+        return True
+
+    @staticmethod
+    def _is_fenced(dataset_id: DatasetId, state: State) -> bool:
+        # Only what containers use ends with the lease.
+        used = any(m.dataset_id == dataset_id for c in state.containers.values() for m in c.mounts)
+        return used and state.datasets[dataset_id].on_partition is PartitionPolicy.FENCE
+
+    def _fail_over(self, dataset_id: DatasetId) -> None:
+        world, service = self._world, self._world.control.service
+        if service is None or service.state.datasets[dataset_id].deleted:
+            return
+        state = service.state
+        group = failover.group(state, state.datasets[dataset_id])
+        owners = {state.ownerships[member.dataset_id].owner for member in group}
+        guids = {}
+        for target, seen in service.nodes.items():
+            copies = [seen.datasets.get(member.dataset_id) for member in group]
+            if target not in owners and all(copy is not None and copy.newest_guid is not None for copy in copies):
+                guids = {copy.dataset_id: copy.newest_guid for copy in copies if copy is not None}
+                break
+        if not guids or any(owner in service.nodes for owner in owners):
+            return
+        fenced = all(self._is_fenced(member.dataset_id, state) for member in group)
+        if not fenced:
+            # The operator's word is true: who is said to be dead has been switched off.
+            for node in (world.nodes[owner] for owner in owners):
+                if node.agent is not None:
+                    return
+            for owner in owners:
+                world.nodes[owner].reboot()
+        self._submit(
+            failover.Failover(
+                dataset_id=dataset_id,
+                target=target,
+                guids=pmap(guids),
+                owner_is_dead=not fenced,
+                move_id=MoveId(service._new_id()),
+                at_seconds=service._now_seconds(),
+            )
+        )
+
     def _container_again(self, name: str, state: State, target: NodeId) -> Command | None:
         used = {m.dataset_id for c in state.containers.values() for m in c.mounts}
         free = [d for d in state.datasets.values() if not d.deleted and d.dataset_id not in used]
@@ -149,7 +239,8 @@ class Operators:
     def _create(self, dataset_id: DatasetId, primary: NodeId) -> None:
         self._made.append(dataset_id)
         policy = self._world.chance.pick(f"overrun {dataset_id}", (OverrunPolicy.CUT_OVER, OverrunPolicy.GIVE_UP))
-        self._submit(CreateDataset(dataset_id=dataset_id, primary=primary, on_overrun=policy))
+        partition = PartitionPolicy.FENCE if self._world.fencing else PartitionPolicy.KEEP
+        self._submit(CreateDataset(dataset_id=dataset_id, primary=primary, on_overrun=policy, on_partition=partition))
 
     def _container(self, name: str, node_id: NodeId, numbers: tuple[int, ...], version: str) -> Container:
         return Container(

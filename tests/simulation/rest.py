@@ -19,7 +19,7 @@ def not_at_rest(world: World) -> list[tuple[str, str]]:
     What isn't as it should be: each with the name of the dataset or container.
     """
     for dataset_id, ownership in world.checker.ownerships.items():
-        if ownership.move is not None or ownership.handed_over:
+        if ownership.move is not None or ownership.handed_over or ownership.deposed:
             return [(world.called(dataset_id), f"is on the move: {ownership}")]
     service = world.control.service
     if service is None:
@@ -41,8 +41,11 @@ def not_at_rest(world: World) -> list[tuple[str, str]]:
             complaints.append((called, f"is on {holders}"))
     for node in world.nodes.values():
         for dataset_id, kept in node.pool.state.datasets.items():
-            if kept.snapshots or kept.partial is not None or kept.role is not Role.OWNER or not kept.mounted:
-                left = [f"{s.name} {s.guid}" for s in kept.snapshots]
+            recorded = world.checker.ownerships.get(dataset_id)
+            # What another node put aside can be brought up to date from the snapshot that both have.
+            bases = set() if recorded is None else set(recorded.bases.values())
+            left = [f"{s.name} {s.guid}" for s in kept.snapshots if s.guid not in bases]
+            if left or kept.partial is not None or kept.role is not Role.OWNER or not kept.mounted:
                 complaints.append(
                     (world.called(dataset_id), f"on {node.name} is {kept.role.value}, with left-overs {left}")
                 )

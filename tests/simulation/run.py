@@ -8,16 +8,20 @@ Run schedules: many on all cores, or one again.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from types import FrameType
 
 import click
+
+from tests.simulation.figures import Figures
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_PER_SCHEDULE = 120
@@ -44,12 +48,11 @@ def _too_slow(_number: int, _frame: FrameType | None) -> None:
     raise TooSlow
 
 
-def run_chunk(seeds: range) -> tuple[object, list[tuple[int, str, str]]]:
+def run_chunk(seeds: range) -> tuple[Figures, list[tuple[int, str, str]]]:
     """
     Run some schedules: their figures, and the seeds that failed, each with the rule and the reason.
     """
     from tests.simulation.chance import Schedule
-    from tests.simulation.figures import Figures
     from tests.simulation.schedule import bury, run
 
     signal.signal(signal.SIGVTALRM, _too_slow)
@@ -95,22 +98,34 @@ def chunks(ranges: list[range]) -> Iterator[range]:
             yield range(start, min(start + CHUNK, seeds.stop))
 
 
+def finished(
+    pool: ProcessPoolExecutor, work: Iterator[range], *, at_once: int
+) -> Iterator[tuple[Figures, list[tuple[int, str, str]]]]:
+    """
+    What pieces of work lead to, as they are done.
+
+    :raises BrokenProcessPool: a worker was killed.
+    """
+    under_way = {pool.submit(run_chunk, seeds) for seeds in itertools.islice(work, at_once)}
+    while under_way:
+        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+        for future in done:
+            under_way |= {pool.submit(run_chunk, seeds) for seeds in itertools.islice(work, 1)}
+            yield future.result()
+
+
 def run_all(ranges: list[range], *, workers: int, most_failures: int) -> int:
     """
     Run all schedules with these seeds, and tell how it goes. Answers with the exit status.
     """
-    from tests.simulation.figures import Figures
-
     total = sum(len(seeds) for seeds in ranges)
     done = 0
     figures = Figures()
     failures: list[tuple[int, str, str]] = []
     began = told_at = time.monotonic()
-    spawn = multiprocessing.get_context("spawn")
     # A worker is replaced now and then, so that no schedule depends on how many came before it.
-    with spawn.Pool(workers, prepared, maxtasksperchild=200) as pool:
-        for more, failed in pool.imap_unordered(run_chunk, chunks(ranges)):
-            assert isinstance(more, Figures)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), prepared, max_tasks_per_child=100) as pool:
+        for more, failed in finished(pool, chunks(ranges), at_once=3 * workers):
             figures.add(more)
             done += more.counts["schedules"] + sum(rule in ("hangs", "simulation") for _, rule, _ in failed)
             for seed, rule, reason in failed:
@@ -127,7 +142,6 @@ def run_all(ranges: list[range], *, workers: int, most_failures: int) -> int:
                 )
             if len(failures) >= most_failures:
                 click.echo(f"stopped after {len(failures)} failures")
-                pool.terminate()
                 break
     click.echo("\n" + figures.table())
     seconds = time.monotonic() - began

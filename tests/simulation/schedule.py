@@ -74,7 +74,7 @@ def _go_through(world: World, schedule: Schedule) -> None:
     last = world.steps + schedule.steps
     while world.steps < last or (schedule.keep is None and world.chance.opportunities < LEAST_OPPORTUNITIES):
         world.operators.ask()
-        if world.step() is None:
+        if world.step() is None or world.steps > MOST_STEPS:
             break
     world.chance.faults_on = False
     world.network.heal()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flocker_control.agents import AgentSession
 from flocker_py import messages, wire
 from flocker_py.assignment import NodeAssignment
+from flocker_py.leases import ends_at_seconds, renewal_seconds
 from flocker_py.link import SILENCE_SECONDS, Refused
 from flocker_py.messages import AssignmentUpdate, NodeReport
 from flocker_py.observed import NodeObservation
@@ -61,10 +62,31 @@ class SimulatedSession:
 
     def _reported(self, node: NodeObservation) -> None:
         self._reporting = False
-        if self._told is None:
+        first, self._told = self._told is None, node
+        if first:
             self._node.attempts = 0
-        self._told = node
+            if self._world.fencing:
+                self._renew()
         self.report()
+
+    def _renew(self) -> None:
+        sent_at_seconds = self._node.boottime_seconds()
+        self.agents_end.send("renew", lambda: self._grant(sent_at_seconds))
+
+    def _renewed(self, sent_at_seconds: float, lease_seconds: float) -> None:
+        agent, world = self._node.agent, self._world
+        if agent is None:
+            return
+        if lease_seconds > 0:
+            agent.renewed(ends_at_seconds(sent_at_seconds, lease_seconds))
+        wait_seconds = sent_at_seconds + renewal_seconds(lease_seconds) - self._node.boottime_seconds()
+
+        def again() -> None:
+            if self.agents_end.open:
+                self._renew()
+
+        label = f"{self._node.name} renews its lease"
+        world.scheduler.put(max(0.001, wait_seconds), label, self._node.life, again, timer=True)
 
     def _take(self, said: str | AssignmentUpdate, wanted: NodeAssignment) -> None:
         update = wire.from_text(AssignmentUpdate, said) if isinstance(said, str) else said
@@ -98,6 +120,15 @@ class SimulatedSession:
         else:
             service.node_reported(self, self._heard)
         self.controls_end.send("heard", lambda: self._reported(told))
+
+    def _grant(self, sent_at_seconds: float) -> None:
+        # As ``AgentSession.renew`` does.
+        service = self._control.service
+        if service is None:
+            return
+        up_to_date = self._wanted is not None and messages.update_of(self._assigned, self._wanted) is None
+        lease_seconds = service.renew(self, self._node.node_id, heard=self._assigned is not None, up_to_date=up_to_date)
+        self.controls_end.send("lease", lambda: self._renewed(sent_at_seconds, lease_seconds))
 
     def assign(self, assignment: NodeAssignment) -> None:
         """

@@ -50,6 +50,7 @@ class World:
         self.checker = Checker(self)
         self.always = Life("the world")
         self.story: list[tuple[int, float, str | tuple[str, object]]] = []
+        self.fencing = self.chance.draw("fencing") < 0.2
         self.spelled_out = self.chance.draw("spelled out") < 0.1
         self.broken: Broken | None = None
         self.buried: list[Any] = []
