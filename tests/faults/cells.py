@@ -12,7 +12,12 @@ from typing import NamedTuple
 from tests.faults.points import CONTROL, POINTS, SOURCE, TARGET, Point
 
 WHICH_VARIABLE = "FLOCKER_FAULTS"
-"""``all`` cells; ``some`` (default): each single victim at every point, and one pair, another one every day."""
+"""
+``all`` cells; ``some`` (default): each single victim at every point, and one pair, another one every day; ``few``: one
+cell at every fourth point, other ones every day.
+"""
+
+_FEW = 4
 
 DAY_VARIABLE = "FLOCKER_FAULTS_DAY"
 """The number of the day that chooses the pairs; so that a choice can be had again."""
@@ -48,7 +53,15 @@ def chosen(points: Iterable[Point] = POINTS) -> list[Cell]:
     """
     The cells that the environment asks for.
     """
-    everything = os.environ.get(WHICH_VARIABLE, "some") == "all"
+    which = os.environ.get(WHICH_VARIABLE, "some")
+    if which == "few":
+        columns = (*SINGLES, *PAIRS)
+        return [
+            Cell(point, columns[(number + day()) // _FEW % len(columns)])
+            for number, point in enumerate(points)
+            if (number + day()) % _FEW == 0
+        ]
+    everything = which == "all"
     cells = []
     for number, point in enumerate(points):
         pairs = PAIRS if everything else (PAIRS[(number + day()) % len(PAIRS)],)

@@ -33,6 +33,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    show_table(terminalreporter, again="make test-faults CELL=")
+
+
+def show_table(terminalreporter: pytest.TerminalReporter, *, again: str) -> None:
+    """
+    Print the table of the cells that were run, and write it to a file.
+
+    :param again: the command that runs a cell, before the cell's name.
+    """
     results: dict[str, str] = {}
     for report in terminalreporter.stats.get("passed", []):
         for name, text in getattr(report, "user_properties", ()):
@@ -50,7 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     failed = [name for name, result in results.items() if result == "FAILED"]
     terminalreporter.write_line(f"{len(results)} cells, {len(failed)} failed")
     for name in failed:
-        terminalreporter.write_line(f"  again: make test-faults CELL={name}")
+        terminalreporter.write_line(f"  again: {again}{name}")
     path = Path(os.environ.get(TABLE_VARIABLE, "build/faults/matrix.txt"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n")
