@@ -29,7 +29,7 @@ test-zfs: $(VENV)/.tests ## Tests on a real ZFS kernel; ARGS="-k resume" chooses
 	@scripts/in-zfs $(BIN)/python -m pytest tests/zfs $(ARGS)
 
 test-faults: $(VENV)/.tests ## Kill every program at every point of a move; CELL=POINT:VICTIMS for one
-	@CELL="$(CELL)" scripts/test-faults $(ARGS)
+	@CELL="$(CELL)" BACKEND="$(BACKEND)" scripts/test-faults $(ARGS)
 
 fuzz: $(VENV)/.tests ## Coverage-guided fuzzing, for as long as you like: ARGS="control-link --seconds 3600"
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check -q -e '.[fuzz]'

@@ -14,10 +14,10 @@ from tests.faults.points import CONTROL, POINTS, SOURCE, TARGET, Point
 WHICH_VARIABLE = "FLOCKER_FAULTS"
 """
 ``all`` cells; ``some`` (default): each single victim at every point, and one pair, another one every day; ``few``: one
-cell at every fourth point, other ones every day.
+cell at every sixth point, other ones every day.
 """
 
-_FEW = 4
+_FEW = 6
 
 DAY_VARIABLE = "FLOCKER_FAULTS_DAY"
 """The number of the day that chooses the pairs; so that a choice can be had again."""
