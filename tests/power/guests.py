@@ -166,13 +166,14 @@ class Guest:
         """
         if self._harness is None:
             return
-        harness, self._harness = psutil.Process(self._harness.pid), None
-        processes = harness.children(recursive=True)
+        harness, self._harness = self._harness, None
+        processes = psutil.Process(harness.pid).children(recursive=True)
         for group in {os.getpgid(process.pid) for process in processes if _lives(process)} - {harness.pid}:
             os.killpg(group, signal.SIGKILL)
         harness.kill()
+        harness.wait()
         deadline = time.monotonic() + 10
-        while any(map(_lives, [harness, *processes])):
+        while any(map(_lives, processes)):
             if time.monotonic() > deadline:
                 raise GuestFailed(f"the guest with {self.hosts} can't be killed")
             time.sleep(0.01)
