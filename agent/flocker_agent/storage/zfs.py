@@ -61,6 +61,8 @@ class ZfsStorage:
         self._pool = ZfsPool(ZfsCore(), pool)
         self._core = self._pool.core
         self._mount_root = mount_root
+        # Datasets whose intent log is known to be empty, since they were unmounted here, or made here.
+        self._settled: set[DatasetId] = set()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -109,6 +111,7 @@ class ZfsStorage:
         self._pool.ensure_parent()
         name = zfs_names.dataset_name(self._pool.name, dataset_id)
         self._core.call("lzc_create", name.encode(), props=properties, doing=f"creating {name}")
+        self._settled.add(dataset_id)
         return self.dataset(dataset_id)
 
     def destroy(self, dataset_id: DatasetId) -> None:
@@ -132,6 +135,7 @@ class ZfsStorage:
                 self._pool.change(entry.name, marks)
         else:
             zfs_mounting.check_unmounted(entry)
+            self._settle(dataset_id, entry)
             self._pool.change(entry.name, marks if entry.read_only else {"readonly": "", **marks})
         self._check_role(dataset_id, role, epoch)
 
@@ -169,6 +173,7 @@ class ZfsStorage:
         As promised by ``Storage``.
         """
         path = self._mount_root / str(dataset_id)
+        self._settled.discard(dataset_id)
         zfs_mounting.mount_owned(self._pool.entry(dataset_id, whole=True), path)
         return path
 
@@ -176,7 +181,27 @@ class ZfsStorage:
         """
         As promised by ``Storage``.
         """
-        zfs_mounting.unmount(self._pool.entry(dataset_id), self._mount_root / str(dataset_id))
+        entry = self._pool.entry(dataset_id)
+        was_mounted = bool(zfs_mounts.mounts_of(entry.name))
+        zfs_mounting.unmount(entry, self._mount_root / str(dataset_id))
+        if was_mounted:
+            self._settled.add(dataset_id)
+
+    def _settle(self, dataset_id: DatasetId, entry: DatasetEntry) -> None:
+        """
+        See that an owner's unmounted dataset has in it what applications have synced.
+
+        After a power cut that is in its intent log, which the kernel replays when it mounts the dataset, and only then:
+        a snapshot taken before lacks it. What is no owner's was settled when it was laid
+        down.
+
+        :param entry: with its settings.
+        :raises KeyUnavailable: it is encrypted and its key is not loaded.
+        """
+        if entry.role is Role.OWNER and dataset_id not in self._settled and not zfs_mounts.mounts_of(entry.name):
+            # At its usual place: if this process is killed in between, it is found there, and unmounted.
+            zfs_mounting.mount_owned(entry, self._mount_root / str(dataset_id))
+            self.unmount(dataset_id)
 
     def written_since_snapshot(self, dataset_id: DatasetId) -> bool:
         """
@@ -186,6 +211,9 @@ class ZfsStorage:
         if entry.inconsistent or not entry.snapshots:
             return True
         mounted = bool(zfs_mounts.mounts_of(entry.name))
+        if not mounted:
+            self._settle(dataset_id, self._pool.entry(dataset_id, whole=True))
+            entry = self._pool.entry(dataset_id, snapshots=True)
         if self._synced(dataset_id, entry).written_bytes == 0:
             return False
         return mounted or zfs_difference.differs(
@@ -208,6 +236,7 @@ class ZfsStorage:
         """
         short = zfs_names.OURS + zfs_names.checked_label(name)
         entry = self._pool.entry(dataset_id, whole=True)
+        self._settle(dataset_id, entry)
         full = f"{entry.name}@{short}"
         self._core.call("lzc_snapshot", [full.encode()], doing=f"taking snapshot {full}")
         taken = self._pool.entry_of(entry.name, snapshot=full)
@@ -340,6 +369,7 @@ class ZfsStorage:
         name = zfs_names.stash_label(dataset_id, label)
         entry = self._pool.entry(dataset_id, whole=True)
         zfs_mounting.check_unmounted(entry)
+        self._settle(dataset_id, entry)
         self._pool.ensure_stash_parent()
         target = f"{zfs_names.stash_parent_name(self._pool.name)}/{name}"
         if self._pool.entry_of(target) is not None:
