@@ -27,6 +27,7 @@ from typing import Any
 
 import pytest
 
+from flocker_control.refusals import RefusalCode
 from tests.cluster import ApiError, Cluster, Ledger
 from tests.faults.arming import Armed, arm, go_on
 from tests.faults.cells import Cell
@@ -66,6 +67,16 @@ class Answer:
         """
         self._thread.join()
         assert self.status is not None, f"no answer to {self._request}"
+
+    @property
+    def came_too_late(self) -> bool:
+        """
+        Whether a cancellation was refused since its move was committed, or is done.
+        """
+        if self.status != RefusalCode.MOVE_ENDED.status:
+            return False
+        committed = self.body["code"] == RefusalCode.MOVE_COMMITTED.text
+        return committed or (self.body["code"] == RefusalCode.MOVE_ENDED.text and ": done" in self.body["description"])
 
     def _ask(self) -> None:
         def answered() -> bool:
@@ -123,12 +134,19 @@ class Matrix:
             cluster.kill(name)
         if arriving not in victims:
             go_on(cluster, arriving)
-        if held is not None:
-            held.let_go()
         for name in victims:
             cluster.start(name)
-        asked.wait()
-        self.check(target if held is None else source, outcome="done" if held is None else "cancelled")
+        if held is None:
+            asked.wait()
+            self.check(target, outcome="done")
+        else:
+            # Before the cancellation is answered, the source must not get on: a cancellation that was never durable
+            # may rightly come too late when its client asks again.
+            asked.wait()
+            held.let_go()
+            # Where the source itself was killed nothing holds it, and the answer says which of the two came first.
+            late = source in victims and asked.came_too_late
+            self.check(target if late else source, outcome="done" if late else "cancelled")
         return time.monotonic() - began
 
     def programs(self) -> dict[str, str]:
