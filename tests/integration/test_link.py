@@ -207,12 +207,16 @@ REFUSED: dict[str, tuple[Callable[[UUID], dict[str, bytes]], str]] = {
     "JSON nested without end": (lambda _: greeting("[" * 1_000_000), "nested too deeply"),
     "half a character": (lambda _: greeting(b"\xc3"), "can't be unpacked"),
     "what is not packed": (
-        lambda _: {"version": b"1", "task": b"", "report.0": b"plain"},
+        lambda _: {"version": str(LINK_VERSION).encode(), "task": b"", "report.0": b"plain"},
         "a message that can't be unpacked",
     ),
-    "nothing": (lambda _: {"version": b"1", "task": b""}, "cut short"),
+    "nothing": (lambda _: {"version": str(LINK_VERSION).encode(), "task": b""}, "cut short"),
     "what is cut short": (
-        lambda _: {"version": b"1", "task": b"", "report.0": zlib.compress(whole().encode())[:-9]},
+        lambda _: {
+            "version": str(LINK_VERSION).encode(),
+            "task": b"",
+            "report.0": zlib.compress(whole().encode())[:-9],
+        },
         "cut short",
     ),
     "what unpacks to more than the limit": (

@@ -18,10 +18,11 @@ from tests.integration.test_cluster import addresses, checked, ledger_runs, runn
 PICKY = """
 import os, sys, time
 # Writes like the ledger, but only for as long as a file with the node's name isn't there.
-refused = sys.argv[3]
+refused, program = sys.argv[-2:]
+del sys.argv[-2:]
 if any(os.path.exists(os.path.join(refused, name)) and name in os.getcwd().split(os.sep) for name in ("n1", "n2")):
     sys.exit(3)
-exec(compile(open(sys.argv[4]).read(), sys.argv[4], "exec"))
+exec(compile(open(program).read(), program, "exec"))
 """
 STUBBORN = """
 import signal
