@@ -108,7 +108,12 @@ class ProcessFolder:
         if self.held():
             yield None
             return
-        lock = os.open(self._path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            lock = os.open(self._path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            # Whoever held it until now has removed the folder.
+            yield None
+            return
         try:
             try:
                 fcntl.fcntl(lock, fcntl.F_OFD_SETLK, _WHOLE_FILE)
