@@ -186,7 +186,7 @@ def lines(s: Situation) -> list[str]:
     )
     made = "" if own.created else " It has not been made yet."
     result.append(f"Node {node_name(s, own.owner)} owns it under epoch {own.epoch}.{made}")
-    for node_id, node in sorted(s.nodes.items(), key=str):
+    for node_id, node in sorted(s.nodes.items(), key=lambda item: str(item[0])):
         seen = node.datasets.get(s.dataset.dataset_id)
         if seen is None:
             continue

@@ -97,18 +97,16 @@ def _settle(world: World) -> None:
     """
     deadline = world.scheduler.now + LONGEST_SETTLING_SECONDS
     most_steps = world.steps + MOST_STEPS
-    complaints: list[tuple[str, str]] = [("the cluster", "has not come to rest")]
     while world.scheduler.now < deadline and world.steps < most_steps:
         if not world.operators.begin():
             world.step()
             continue
-        if not world.scheduler.at_work():
-            complaints = not_at_rest(world)
-            if not complaints:
-                for application in world.checker.running.values():
-                    application.write()
-                return
+        if not world.scheduler.at_work() and next(not_at_rest(world), None) is None:
+            for application in world.checker.running.values():
+                application.write()
+            return
         world.step()
+    complaints = [*not_at_rest(world)] or [("the cluster", "has not come to rest")]
     about = tuple(name for name, _ in complaints)
     text = "; ".join(f"{name} {text}" for name, text in complaints)
     world.breaks(Broken("stuck", logs.readable(text), about))

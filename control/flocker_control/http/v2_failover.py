@@ -125,7 +125,7 @@ async def unclaimed(api: Api, _call: Call) -> Answer:
     """
     state = api.service.state
     found: dict[DatasetId, list[View]] = {}
-    for node_id, node in sorted(api.service.nodes.items(), key=str):
+    for node_id, node in sorted(api.service.nodes.items(), key=lambda item: str(item[0])):
         for dataset_id, seen in node.datasets.items():
             if dataset_id not in state.datasets:
                 heard = last_heard(seen)
@@ -187,7 +187,7 @@ async def stashes(api: Api, _call: Call) -> Answer:
     service = api.service
     views = [
         stash_view(service.state, node, stash)
-        for _, node in sorted(service.nodes.items(), key=str)
+        for _, node in sorted(service.nodes.items(), key=lambda item: str(item[0]))
         for _, stash in sorted(node.stashes.items())
     ]
     unknown = [n for n in service.state.nodes if n not in service.nodes or not service.nodes[n].storage_known]
