@@ -139,4 +139,10 @@ def loss_text(s: Situation, heard: LastHeard) -> str:
     known = "how much is missing is not known"
     if lost.at_least_bytes is not None:
         known = f"at least {bytes_text(lost.at_least_bytes)} are missing"
+    if heard.role is Role.RELEASED:
+        # It is taken up as it was laid down, not as its newest snapshot has it.
+        return (
+            f"{known}; what was written elsewhere after {since} is not in it, what was written there before it was"
+            " laid down is"
+        )
     return f"{known}; what was written after {since} is not in it"

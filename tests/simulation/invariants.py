@@ -313,10 +313,12 @@ class Checker:
         guid = None if now.move is None else now.move.final_guid
         kept = self._world.nodes[now.owner].pool.state.datasets.get(dataset_id)
         found = [] if kept is None else [snapshot for snapshot in kept.snapshots if snapshot.guid == guid]
-        if not found:
+        if kept is None or not found:
             self._breaks("failover", "to a node that has no such snapshot", dataset_id)
             return
-        self._world.ledger(dataset_id).go_on_from(found[0].content.get(FILE, b""))
+        # A former owner takes its copy up as it laid it down, with what was written there after its last snapshot.
+        content = kept.content if kept.role is Role.RELEASED else found[0].content
+        self._world.ledger(dataset_id).go_on_from(content.get(FILE, b""))
 
     def _move_ended(self, was: Ownership, now: Ownership) -> None:
         dataset_id, move, ended = now.dataset_id, was.move, now.last_move

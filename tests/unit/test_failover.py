@@ -957,6 +957,15 @@ class TestKnown:
         assert loss(s, SHOWN).at_least_bytes is None
         assert "written after the snapshot is not in it" in loss_text(s, LastHeard(role=Role.REPLICA, epoch=0))
 
+    def test_former_owner_goes_on_as_it_was_laid_down(self) -> None:
+        """
+        What a former owner wrote after its newest snapshot is taken up with it, and whoever chooses it is told so.
+        """
+        text = loss_text(situation(ownership(), BETA), LastHeard(role=Role.RELEASED, epoch=1, newest_at_seconds=60.0))
+
+        assert "what was written elsewhere after 1970-01-01 00:01:00 UTC is not in it" in text
+        assert "what was written there before it was laid down is" in text
+
     def test_since(self) -> None:
         """
         Since when a node is away is told, or since when at least.
