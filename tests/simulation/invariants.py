@@ -262,6 +262,8 @@ class Checker:
             self._breaks("birth", "the store forgets that it was made", dataset_id)
         if now.owner != was.owner:
             self._owner_changed(was, now)
+        elif _has_caught_up(was, now):
+            self._failed_over(now)
         if was.move is not None and (now.move is None or now.move.move_id != was.move.move_id):
             self._move_ended(was, now)
         elif ORDER.index(None if now.move is None else now.move.phase) < ORDER.index(
@@ -424,6 +426,16 @@ class Checker:
 def _is_failover(was: Ownership, now: Ownership) -> bool:
     move = now.move
     return move is not None and move.failover and (was.move is None or was.move.move_id != move.move_id)
+
+
+def _has_caught_up(was: Ownership, now: Ownership) -> bool:
+    """
+    Whether a failover goes on from more than was promoted, which had come in before its target was told.
+    """
+    before, move = was.move, now.move
+    if before is None or move is None or move.move_id != before.move_id:
+        return False
+    return move.failover and move.final_guid != before.final_guid
 
 
 def _weight(own: Ownership) -> float:
