@@ -21,4 +21,4 @@ def be_impatient() -> None:
     agents_link.LONGEST_DELAY_SECONDS, agents_link.CONNECT_SECONDS = 1.0, 3.0
     standstill.LONGEST_SECONDS = 5.0
     # The name under which the agent makes its limits.
-    vars(transfers)["TransferLimits"] = partial(TransferLimits, silence_seconds=3.0, handshake_seconds=3.0)
+    setattr(transfers, "TransferLimits", partial(TransferLimits, silence_seconds=3.0, handshake_seconds=3.0))  # noqa: B010

@@ -147,6 +147,10 @@ class _Connection:
     def over(self) -> bool:
         return all(flow.end_passed and (flow.ended or not self.draining) for flow in self.flows)
 
+    @property
+    def failed(self) -> bool:
+        return self.silent or self.draining
+
     def fail(self, failing: Failing) -> None:
         match failing:
             case Failing.SILENT:
@@ -355,7 +359,7 @@ class Relay:
             due, data = flow.underway.popleft()
             flow.underway_bytes -= len(data)
             rest = self._given(connection, flow, data)
-            if connection.silent or connection.draining:
+            if connection.failed:
                 return
             if rest:
                 flow.underway.appendleft((due, rest))

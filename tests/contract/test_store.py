@@ -5,6 +5,7 @@ What every store promises.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -292,9 +293,9 @@ def test_like_a_dictionary(
     for puts, deletes, off in commits:
         if off in {-1, 1}:
             with pytest.raises(RevisionConflict):
-                in_reactor(lambda p=puts, d=deletes, r=revision + off: store.commit(r, p, d))
+                in_reactor(partial(store.commit, revision + off, puts, deletes))
             continue
-        in_reactor(lambda p=puts, d=deletes, r=revision: store.commit(r, p, d))
+        in_reactor(partial(store.commit, revision, puts, deletes))
         revision += 1
         expected = {**{key: text for key, text in expected.items() if key not in deletes}, **puts}
         states[revision] = expected

@@ -23,7 +23,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FOLDER_VARIABLE = "FLOCKER_TEST_FAULTS"
 STOP, HOLD = "stop", "hold"
@@ -71,7 +71,7 @@ class Arrivals:
             while not path.with_suffix(".go").exists():
                 time.sleep(_POLL_SECONDS)
 
-    async def at_async(self, reactor: object, point: str, dataset_id: object = None) -> None:
+    async def at_async(self, reactor: Any, point: str, dataset_id: object = None) -> None:
         """
         The same for a coroutine: the reactor runs on while it is held.
         """

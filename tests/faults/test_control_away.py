@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,8 +94,7 @@ def test_control_away_for_long(tmp_path: Path) -> None:
         cluster.start(CONTROL)
         for number, ledger in enumerate(ledgers):
             dataset = cluster.settled(f"v{number}", "n2")
-            count = len(ledger.acknowledged())
-            cluster.wait(lambda ledger=ledger, count=count: len(ledger.acknowledged()) > count)
+            cluster.wait(all_go_on([ledger]))
             ledger.check(Path(dataset["path"]))
         owned = [path.name for path in (tmp_path / "n2" / "pool" / "datasets").iterdir()]
 
@@ -115,5 +115,12 @@ def let_go_and_wait(cluster: Cluster, held: list[Armed], serving: list[Ledger]) 
         armed.let_go()
     until = time.monotonic() + LONGER_THAN_TIME_OUTS_SECONDS
     while time.monotonic() < until:
-        counts = [len(ledger.acknowledged()) for ledger in serving]
-        cluster.wait(lambda counts=counts: all(len(s.acknowledged()) > c for s, c in zip(serving, counts, strict=True)))
+        cluster.wait(all_go_on(serving))
+
+
+def all_go_on(ledgers: list[Ledger]) -> Callable[[], bool]:
+    """
+    Whether each ledger acknowledged something since.
+    """
+    counts = [len(ledger.acknowledged()) for ledger in ledgers]
+    return lambda: all(len(ledger.acknowledged()) > count for ledger, count in zip(ledgers, counts, strict=True))

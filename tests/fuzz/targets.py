@@ -297,7 +297,7 @@ def control_link_target(data: bytes) -> None:
     def session() -> tuple[AgentSession, Wire]:
         made = AgentSession(cast(Any, clock), service)
         transport = Wire(made, NodeIdentity(node_id=NODE_ID))
-        made.makeConnection(cast(Any, transport))
+        made.makeConnection(cast(Any, transport))  # type: ignore[no-untyped-call]
         return made, transport
 
     with Complaints() as complaints:
@@ -345,7 +345,7 @@ def agent_link_target(data: bytes) -> None:
     def session() -> tuple[ControlSession, Wire]:
         made = ControlSession(cast(Any, clock), cast(Any, agent), lambda: None)
         transport = Wire(made, ControlIdentity())
-        made.makeConnection(cast(Any, transport))
+        made.makeConnection(cast(Any, transport))  # type: ignore[no-untyped-call]
         return made, transport
 
     whole = wire.to_text(AssignmentUpdate(node_id=NODE_ID, revision=1, whole=True)).encode()

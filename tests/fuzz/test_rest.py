@@ -13,6 +13,7 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
+from pyrsistent import pvector
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -67,7 +68,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, certificates: ClusterCerti
             for dataset_id in (KNOWN, USED):
                 await running.service.submit(CreateDataset(dataset_id=dataset_id, primary=A))
             container = Container(
-                name=ContainerName("db"), node_id=A, command=["true"], mounts=[Mount(dataset_id=USED)]
+                name=ContainerName("db"), node_id=A, command=pvector(["true"]), mounts=pvector([Mount(dataset_id=USED)])
             )
             await running.service.submit(PutContainer(container=container))
 

@@ -148,7 +148,7 @@ def in_reactor(coroutine: Any) -> Any:
     """
     Run a coroutine in this process's own reactor.
     """
-    reactor: Any = twisted.internet.epollreactor.EPollReactor()
+    reactor: Any = twisted.internet.epollreactor.EPollReactor()  # type: ignore[no-untyped-call]
     found: list[Any] = []
 
     def done(result: Any) -> None:

@@ -685,9 +685,11 @@ class TestRevoke:
         The list is what every tool takes for one, signed by the authority.
         """
         flocker_ca("revoke", alice, "-i", folder)
-        command = [openssl, "crl", "-in", folder / "cluster.crl", "-CAfile", folder / "cluster.crt", "-noout"]
+        crl, crt = str(folder / "cluster.crl"), str(folder / "cluster.crt")
 
-        result = subprocess.run(command, check=False, capture_output=True, text=True)
+        result = subprocess.run(
+            [openssl, "crl", "-in", crl, "-CAfile", crt, "-noout"], check=False, capture_output=True, text=True
+        )
 
         assert (result.returncode, result.stderr.strip()) == (0, "verify OK")
 

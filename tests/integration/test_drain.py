@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.cluster import ApiError, Cluster, Ledger
-from tests.integration.test_cluster import addresses, checked
+from tests.integration.loopback import addresses
+from tests.integration.test_cluster import checked
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster, Ledger
-from tests.integration.test_cluster import addresses, checked, ledger_runs, running_again
+from tests.integration.loopback import addresses
+from tests.integration.test_cluster import checked, ledger_runs, running_again
 
 PICKY = """
 import os, sys, time

@@ -11,11 +11,13 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from pyrsistent import pmap, pvector
 from twisted.internet import reactor
 from twisted.internet.task import Clock
 
@@ -77,7 +79,7 @@ def read(data: Path) -> Loaded:
 
 def commit(store: SQLiteStore, *numbers: int) -> None:
     for number in numbers:
-        in_reactor(lambda n=number: store.commit(n - 1, {"a": str(n), "b": str(n)}, frozenset()))
+        in_reactor(partial(store.commit, number - 1, {"a": str(number), "b": str(number)}, frozenset()))
 
 
 @pytest.fixture
@@ -439,17 +441,17 @@ def golden_state(revision: int) -> State:
         name=ContainerName("db"),
         node_id=node,
         image="postgres:16",
-        command=["postgres", "-c", "fsync=on"],
-        environment={"PGDATA": "/data/é"},
-        mounts=[Mount(dataset_id=dataset, path="/data")],
-        ports=[Port(internal=5432, external=15432, protocol="udp")],
-        links=[Link(alias="cache", local_port=80, remote_port=8080)],
+        command=pvector(["postgres", "-c", "fsync=on"]),
+        environment=pmap({"PGDATA": "/data/é"}),
+        mounts=pvector([Mount(dataset_id=dataset, path="/data")]),
+        ports=pvector([Port(internal=5432, external=15432, protocol="udp")]),
+        links=pvector([Link(alias="cache", local_port=80, remote_port=8080)]),
         restart=RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=3),
         memory_bytes=2**30,
         cpu_shares=512,
         swappiness=10,
         stop_grace_seconds=2.5,
-        labels={"tier": "data"},
+        labels=pmap({"tier": "data"}),
     )
     ownership = Ownership(
         dataset_id=dataset,
@@ -479,30 +481,34 @@ def golden_state(revision: int) -> State:
             sent_bytes=123_456_789,
             downtime_seconds=0.75,
         ),
-        handed_over={other: Guid(42)},
+        handed_over=pmap({other: Guid(42)}),
         refused_primary=other,
         destroyed=True,
     )
     return State(
         revision=revision,
-        nodes={
-            node: Node(node_id=node, name="n1", address="2001:db8::1", labels={"rack": "a"}),
-            other: Node(node_id=other),
-        },
-        datasets={
-            dataset: Dataset(
-                dataset_id=dataset,
-                primary=node,
-                name="postgres",
-                maximum_size_bytes=2**34,
-                metadata={"name": "pg"},
-                deleted=True,
-                max_downtime_seconds=0.25,
-                on_overrun=OverrunPolicy.CUT_OVER,
-            )
-        },
-        ownerships={dataset: ownership},
-        containers={container.name: container},
+        nodes=pmap(
+            {
+                node: Node(node_id=node, name="n1", address="2001:db8::1", labels=pmap({"rack": "a"})),
+                other: Node(node_id=other),
+            }
+        ),
+        datasets=pmap(
+            {
+                dataset: Dataset(
+                    dataset_id=dataset,
+                    primary=node,
+                    name="postgres",
+                    maximum_size_bytes=2**34,
+                    metadata=pmap({"name": "pg"}),
+                    deleted=True,
+                    max_downtime_seconds=0.25,
+                    on_overrun=OverrunPolicy.CUT_OVER,
+                )
+            }
+        ),
+        ownerships=pmap({dataset: ownership}),
+        containers=pmap({container.name: container}),
     )
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,8 @@ class Prepared:
                     # Closing brings all that is in the log into the file.
                     in_reactor(store.close)
                     store = opened(data)
-                in_reactor(
-                    lambda s=store, r=revision: s.commit(r, values(r + 1), {f"dataset/{r % 7}"} - {*values(r + 1)})
-                )
+                puts = values(revision + 1)
+                in_reactor(partial(store.commit, revision, puts, {f"dataset/{revision % 7}"} - {*puts}))
             self.expected[state] = contents(store)
             if log_from == COMMITS:
                 in_reactor(store.close)

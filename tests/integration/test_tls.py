@@ -28,7 +28,14 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from flocker_py.credentials import Credential, CredentialUnusable, load_credential
-from flocker_py.identity import CertificateRefused, ControlIdentity, NodeIdentity, UserIdentity, identity_text
+from flocker_py.identity import (
+    CertificateRefused,
+    ControlIdentity,
+    Identity,
+    NodeIdentity,
+    UserIdentity,
+    identity_text,
+)
 from flocker_py.issuing import KeyedCertificate, issued
 from flocker_py.model import NodeId
 from flocker_py.revocations import revocations_path
@@ -332,7 +339,10 @@ class TestAgentsPort:
         assert "PROTOCOL_VERSION" in str(refusal(agents_port[0], context).reason)
 
 
-REVOKING_PORTS = {"users": (api_server_options, ALICE), "agents": (agents_server_options, SOMEBODY)}
+REVOKING_PORTS: dict[str, tuple[Callable[[Credential], ServerOptions], Identity]] = {
+    "users": (api_server_options, ALICE),
+    "agents": (agents_server_options, SOMEBODY),
+}
 BAD_LISTS = {"rubbish": "no revocation list", "of another authority": "not signed by the authority"}
 
 

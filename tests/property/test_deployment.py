@@ -66,7 +66,7 @@ DOCUMENT: dict[str, Any] = {
     },
 }
 
-likely_values = st.sampled_from(
+likely_values: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, 1, 2, 2**40, -1, 0.5, "", "n1", "n2", "pg", "old", "1G", "2s", "/", "80:80", "a b", [], {}, ["a"]]
 )
 

@@ -31,6 +31,7 @@ from flocker_agent.transfer import send
 from flocker_control import ownership, service, situation, slices
 from flocker_control.situation import Situation
 from flocker_control.state import changed
+from flocker_control.store import StoreError
 from flocker_py.assignment import Keep, Own, Receive, Release, Remove, Stash
 from flocker_py.model import MovePhase, Ownership
 from flocker_py.storage import Role, StreamCut
@@ -347,7 +348,7 @@ def _failed_commit_is_taken_for_done() -> list[Patch]:
     async def commit(self: Any, changes: Any) -> None:
         try:
             await real(self, changes)
-        except service.StoreError:
+        except StoreError:
             self.state = changed(self.state, changes, revision=self.state.revision)
 
     real = service.ControlService._commit

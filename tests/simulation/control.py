@@ -99,7 +99,7 @@ class SimulatedControl:
         world.commands += 1
 
         def failed(failure: Failure) -> None:
-            failure.trap(CommandRefused, StoreError)
+            failure.trap(CommandRefused, StoreError)  # type: ignore[no-untyped-call]
             world.tell(f"refused: {failure.getErrorMessage()}")
 
         Deferred.fromCoroutine(self.service.submit(command)).addErrback(failed).addErrback(world.unexpected)

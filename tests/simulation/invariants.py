@@ -325,7 +325,7 @@ class Checker:
     def _move_ended(self, was: Ownership, now: Ownership) -> None:
         dataset_id, move, ended = now.dataset_id, was.move, now.last_move
         before = was.last_move
-        if move is not None and move.returns and None not in (before, ended) and ended.move_id == before.move_id:
+        if before is not None and ended is not None and ended.move_id == before.move_id and move and move.returns:
             # The way back is told as part of the move that it ends.
             return
         if move is None or ended is None or ended.move_id != move.move_id:

@@ -28,6 +28,7 @@ from flocker_py.model import (
     Container,
     ContainerName,
     DatasetId,
+    Guid,
     Mount,
     MoveId,
     NodeId,
@@ -194,13 +195,15 @@ class Operators:
         state = service.state
         group = failover.group(state, state.datasets[dataset_id])
         owners = {state.ownerships[member.dataset_id].owner for member in group}
-        guids = {}
-        for target, seen in service.nodes.items():
+        target: NodeId | None = None
+        guids: dict[DatasetId, Guid] = {}
+        for node_id, seen in service.nodes.items():
             copies = [seen.datasets.get(member.dataset_id) for member in group]
-            if target not in owners and all(copy is not None and copy.newest_guid is not None for copy in copies):
-                guids = {copy.dataset_id: copy.newest_guid for copy in copies if copy is not None}
+            newest = {c.dataset_id: c.newest_guid for c in copies if c is not None and c.newest_guid is not None}
+            if node_id not in owners and len(newest) == len(group):
+                target, guids = node_id, newest
                 break
-        if not guids or any(owner in service.nodes for owner in owners):
+        if target is None or any(owner in service.nodes for owner in owners):
             return
         fenced = all(self._is_fenced(member.dataset_id, state) for member in group)
         if not fenced:

@@ -402,13 +402,21 @@ class SimulatedReception:
         """
         The sender can't use what is here in part.
         """
-        self._step("aborts what came in part", lambda: (self._abort_partial(), self._say_state())[1])
+        self._step("aborts what came in part", self._without_partial)
 
     def discard(self) -> None:
         """
         The sender can't use what is here.
         """
-        self._step("discards its replica", lambda: (self._discard(), self._say_state())[1])
+        self._step("discards its replica", self._without_replica)
+
+    def _without_partial(self) -> None:
+        self._abort_partial()
+        self._say_state()
+
+    def _without_replica(self) -> None:
+        self._discard()
+        self._say_state()
 
     def stream(self, stream: bytes, needless_before: Guid | None) -> None:
         """

@@ -124,8 +124,8 @@ class World:
         """
         An exception that nobody has caught.
         """
-        if self.broken is None and not failure.check(Broken):
-            self.broken = Broken("exception", f"{failure.type.__name__}: {failure.getErrorMessage()}")
+        if self.broken is None and not isinstance(failure.value, Broken):
+            self.broken = Broken("exception", f"{type(failure.value).__name__}: {failure.getErrorMessage()}")
             self.tell(failure.getTraceback())
 
     def new_guid(self) -> int:
