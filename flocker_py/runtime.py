@@ -127,8 +127,10 @@ class Runtime(Protocol):
 
         :param paths: where on this host each mounted dataset is.
         :param leased: bound to the lease from its first moment on.
-        :raises ContainerRefused: as ``check``; or another definition runs under that name (stop it first).
-        :raises ContainerStartFailed: the program could not be executed; nothing runs.
+        :raises ContainerRefused: as ``check``; or another definition runs under that name (stop it first); or it is to
+            be bound to the lease, and this runtime can't do that.
+        :raises ContainerStartFailed: the program could not be executed, or what it is to be bound to has ended; nothing
+            runs.
         """
         ...
 
@@ -141,8 +143,9 @@ class Runtime(Protocol):
 
     def renew_lease(self, ends_at_seconds: float) -> None:
         """
-        From now on, the lease ends then. A container that is bound to it ends at that time, by itself: it is asked,
-        gets ``FENCE_GRACE_SECONDS``, and is killed. Its policy doesn't start it again, and it is seen as ``stopped``.
+        From now on, the lease ends then, unless it was said before to end later. A container that is bound to it ends
+        at that time, by itself: it is asked, gets ``FENCE_GRACE_SECONDS``, and is killed. Its policy doesn't start it
+        again, and it is seen as ``stopped``.
 
         :raises ContainerRuntimeError: it could not be written down; what was said before holds.
         """

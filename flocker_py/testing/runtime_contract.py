@@ -6,34 +6,21 @@ The contract of a container runtime, as tests. For a runtime of your own:
         def make_host(self, tmp_path_factory: pytest.TempPathFactory) -> MakeHost:
             return lambda: MyHost(tmp_path_factory.mktemp("host"))
 
-``MyHost`` has what ``HostUnderTest`` asks for.
+``MyHost`` has what ``flocker_py.testing.runtime_hosts.HostUnderTest`` asks for. If containers can be bound to the lease
+of their node, the class is also a ``flocker_py.testing.runtime_contract_leases.LeaseContract``.
 """
 
 from __future__ import annotations
 
-import enum
 import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from pyrsistent import pmap, pvector
 
-from flocker_py.model import (
-    Container,
-    ContainerName,
-    DatasetId,
-    Link,
-    Mount,
-    NodeId,
-    Port,
-    RestartName,
-    RestartPolicy,
-)
+from flocker_py.model import ContainerName, DatasetId, Link, Mount, Port, RestartName, RestartPolicy
 from flocker_py.observed import ContainerPhase
 from flocker_py.runtime import (
     ContainerMissing,
@@ -42,75 +29,21 @@ from flocker_py.runtime import (
     ContainerStillRunning,
     Runtime,
 )
+from flocker_py.testing.runtime_contract_leases import LeaseContract
+from flocker_py.testing.runtime_hosts import (
+    NAME,
+    PATIENT_SECONDS,
+    Behaviour,
+    HostUnderTest,
+    MakeHost,
+    RuntimeFixtures,
+    container,
+    eventually,
+    phase,
+    start,
+)
 
-DEADLINE_SECONDS = 30.0
-_POLL_SECONDS = 0.005
-# Long enough for any program to obey: only one that doesn't is killed.
-PATIENT_SECONDS = 20.0
-_NODE = NodeId(UUID(int=1))
 _DATASET = DatasetId(UUID(int=2))
-NAME = ContainerName("writer")
-
-
-class Behaviour(enum.Enum):
-    """
-    What an application does. All but MISSING run until they are told to end.
-    """
-
-    OBEDIENT = "ends when it is asked to"
-    STUBBORN = "ignores that it is asked to end"
-    MISSING = "can't be executed"
-
-
-class WatcherFailed(Exception):
-    """
-    A watcher of the contract raises this.
-    """
-
-
-class HostUnderTest(Protocol):
-    """
-    One host, and the applications that can be run on it.
-    """
-
-    def open(self) -> Runtime:
-        """
-        The runtime of this host, as after a start of the agent. Those opened before are not closed, as if killed.
-        """
-        ...
-
-    def application(self, name: ContainerName, behaviour: Behaviour) -> dict[str, Any]:
-        """
-        ``command``, and whatever else a ``Container`` needs to run an application that behaves so.
-        """
-        ...
-
-    def mount_paths(self) -> dict[DatasetId, Path]:
-        """
-        Two datasets or more, and where they are on this host.
-        """
-        ...
-
-    def starts(self, name: ContainerName) -> int:
-        """
-        How often the application has come to run, and to behave as it should, by its own account.
-        """
-        ...
-
-    def living(self, name: ContainerName) -> int:
-        """
-        How many copies of the application run now, by another account than the runtime's.
-        """
-        ...
-
-    def end(self, name: ContainerName, *, exit_status: int) -> None:
-        """
-        Let the application end by itself.
-        """
-        ...
-
-
-MakeHost = Callable[[], HostUnderTest]
 
 # A value for each field that a runtime may refuse, as a user might give it.
 _SAMPLES: dict[str, Any] = {
@@ -125,59 +58,16 @@ _SAMPLES: dict[str, Any] = {
 }
 
 
-def eventually(condition: Callable[[], bool]) -> None:
+class WatcherFailed(Exception):
     """
-    Wait until a condition holds, and fail if it doesn't within half a minute.
+    A watcher of the contract raises this.
     """
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that in time"
-        time.sleep(_POLL_SECONDS)
 
 
-class RuntimeContract:
+class RuntimeContract(RuntimeFixtures):
     """
     Everything that ``flocker_py.runtime.Runtime`` promises.
     """
-
-    @pytest.fixture
-    def make_host(self) -> MakeHost:
-        """
-        Makes hosts that know nothing of one another.
-        """
-        raise NotImplementedError
-
-    @pytest.fixture
-    def new_host(self, make_host: MakeHost) -> Iterator[MakeHost]:
-        """
-        As ``make_host``; what runs there when the test is over is ended.
-        """
-        hosts: list[HostUnderTest] = []
-
-        def made() -> HostUnderTest:
-            hosts.append(make_host())
-            return hosts[-1]
-
-        yield made
-        for host in hosts:
-            runtime = host.open()
-            for name in runtime.containers():
-                runtime.stop(name, grace_seconds=0)
-                runtime.remove(name)
-
-    @pytest.fixture
-    def host(self, new_host: MakeHost) -> HostUnderTest:
-        """
-        A host on which nothing ever ran.
-        """
-        return new_host()
-
-    @pytest.fixture
-    def runtime(self, host: HostUnderTest) -> Runtime:
-        """
-        The runtime of that host.
-        """
-        return host.open()
 
     # -- starting ----------------------------------------------------------------------------------------------------
 
@@ -349,6 +239,35 @@ class RuntimeContract:
             refused = "mounts" in str(refusal)
 
         assert refused == (not runtime.capabilities.mount_paths)
+
+    def test_leases(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Binding to the lease is refused exactly if the runtime says that it can't; one that can is held to it.
+        """
+        start(host, runtime)
+        runtime.renew_lease(host.boottime_seconds() + 3600)
+        try:
+            runtime.bind_to_lease(NAME, leased=True)
+            refused = False
+        except ContainerRefused:
+            refused = True
+
+        can = runtime.capabilities.leases
+        assert (can, not can, can) == (isinstance(self, LeaseContract), refused, runtime.containers()[NAME].leased)
+
+    def test_start_bound_to_the_lease(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        What is to be bound to the lease is not started by a runtime that can't do that.
+        """
+        runtime.renew_lease(host.boottime_seconds() + 3600)
+        try:
+            start(host, runtime, leased=True)
+            refused = False
+        except ContainerRefused:
+            refused = True
+
+        can = runtime.capabilities.leases
+        assert (not can, 1 if can else 0) == (refused, host.starts(NAME))
 
     @pytest.mark.parametrize(
         ("changes", "field"),
@@ -636,39 +555,6 @@ def mounts(runtime: Runtime, *datasets: DatasetId) -> Any:
         Mount(dataset_id=dataset_id, path=f"/data/{dataset_id}" if runtime.capabilities.mount_paths else None)
         for dataset_id in datasets
     )
-
-
-def container(
-    host: HostUnderTest,
-    *,
-    name: ContainerName = NAME,
-    behaviour: Behaviour = Behaviour.OBEDIENT,
-    **fields: Any,
-) -> Container:
-    """
-    A container that runs an application of the host.
-    """
-    return Container(name=name, node_id=_NODE, **host.application(name, behaviour), **fields)
-
-
-def start(
-    host: HostUnderTest, runtime: Runtime, *, behaviour: Behaviour = Behaviour.OBEDIENT, **fields: Any
-) -> Container:
-    """
-    Start an application and wait until it behaves as it should.
-    """
-    started = container(host, behaviour=behaviour, **fields)
-    before = host.starts(NAME)
-    runtime.start(started, host.mount_paths())
-    eventually(lambda: host.starts(NAME) == before + 1)
-    return started
-
-
-def phase(runtime: Runtime, name: ContainerName = NAME) -> ContainerPhase:
-    """
-    What a container is doing.
-    """
-    return runtime.containers()[name].phase
 
 
 def phases(runtime: Runtime) -> Any:

@@ -12,14 +12,18 @@ from uuid import UUID
 import pytest
 from pyrsistent import pvector
 
+from flocker_agent.runtime.memory import CAPABILITIES as MEMORY_CAPABILITIES
 from flocker_agent.runtime.memory import MemoryHost, MemoryRuntime
 from flocker_agent.runtime.process import ProcessRuntime
 from flocker_agent.runtime.process_spec import CAPABILITIES as PROCESS_CAPABILITIES
 from flocker_agent.runtime.process_spec import folder_name
 from flocker_agent.runtime.process_table import ZOMBIE, process_entry
+from flocker_py.boottime import boottime_seconds
 from flocker_py.model import Container, ContainerName, DatasetId
 from flocker_py.runtime import ContainerStartFailed, Runtime, RuntimeCapabilities
-from flocker_py.testing.runtime_contract import Behaviour, MakeHost, RuntimeContract
+from flocker_py.testing.runtime_contract import RuntimeContract
+from flocker_py.testing.runtime_contract_leases import LeaseContract
+from flocker_py.testing.runtime_hosts import Behaviour, MakeHost, eventually
 
 DATASETS = (DatasetId(UUID(int=11)), DatasetId(UUID(int=12)))
 
@@ -34,7 +38,8 @@ class MemoryApplications:
 
     def __init__(self, capabilities: RuntimeCapabilities | None) -> None:
         self._capabilities = capabilities
-        self._host = MemoryHost(self._program)
+        self._now_seconds = 1000.0
+        self._host = MemoryHost(self._program, boottime_seconds=self.boottime_seconds)
         self._starts: dict[ContainerName, int] = {}
 
     def open(self) -> Runtime:
@@ -56,6 +61,13 @@ class MemoryApplications:
 
     def end(self, name: ContainerName, *, exit_status: int) -> None:
         self._host.end(name, exit_status=exit_status)
+
+    def boottime_seconds(self) -> float:
+        return self._now_seconds
+
+    def let_pass(self, until_seconds: float) -> None:
+        self._now_seconds = max(self._now_seconds, until_seconds)
+        self._host.look_at_lease()
 
     def _program(self, container: Container, _: object) -> Program:
         behaviour = Behaviour[container.command[0]]
@@ -119,6 +131,12 @@ class ProcessApplications:
         os.write(pipe, f"{exit_status}\n".encode())
         os.close(pipe)
 
+    def boottime_seconds(self) -> float:
+        return boottime_seconds()
+
+    def let_pass(self, until_seconds: float) -> None:
+        eventually(lambda: boottime_seconds() >= until_seconds)
+
     def _own_folder(self, name: ContainerName) -> Path:
         return self._folder / f"application-{folder_name(name)}"
 
@@ -127,7 +145,7 @@ class ProcessApplications:
         return [int(line) for line in starts.read_text().splitlines()] if starts.exists() else []
 
 
-class TestMemoryRuntime(RuntimeContract):
+class TestMemoryRuntime(RuntimeContract, LeaseContract):
     """
     The runtime ``memory``.
     """
@@ -137,7 +155,7 @@ class TestMemoryRuntime(RuntimeContract):
         return lambda: MemoryApplications(None)
 
 
-class TestRestrictedMemoryRuntime(RuntimeContract):
+class TestRestrictedMemoryRuntime(RuntimeContract, LeaseContract):
     """
     The runtime ``memory`` when it pretends to be able to do no more than plain processes.
     """
@@ -147,7 +165,17 @@ class TestRestrictedMemoryRuntime(RuntimeContract):
         return lambda: MemoryApplications(PROCESS_CAPABILITIES)
 
 
-class TestProcessRuntime(RuntimeContract):
+class TestMemoryRuntimeWithoutLeases(RuntimeContract):
+    """
+    The runtime ``memory`` when it pretends not to know of leases.
+    """
+
+    @pytest.fixture
+    def make_host(self) -> MakeHost:
+        return lambda: MemoryApplications(MEMORY_CAPABILITIES.set(leases=False))
+
+
+class TestProcessRuntime(RuntimeContract, LeaseContract):
     """
     The runtime ``process``.
     """

@@ -25,7 +25,7 @@ from flocker_agent.runtime.process_table import ZOMBIE, process_entry, process_t
 from flocker_py.model import Container, ContainerName, DatasetId, Mount, NodeId, RestartName, RestartPolicy
 from flocker_py.observed import ContainerObservation, ContainerPhase
 from flocker_py.runtime import ContainerRefused, ContainerStartFailed, ContainerStillRunning
-from flocker_py.testing.runtime_contract import PATIENT_SECONDS, eventually
+from flocker_py.testing.runtime_hosts import PATIENT_SECONDS, eventually
 
 # Those that are killed in the midst of a call are forked from this process, whatever threads a test runner has.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

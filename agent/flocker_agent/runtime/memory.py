@@ -127,7 +127,8 @@ class MemoryHost:
 
     def end(self, name: ContainerName, *, exit_status: int) -> None:
         """
-        The application ends by itself. If its policy says so, it starts again at once.
+        The application ends by itself. If its policy says so, it starts again at once, unless it is bound to the lease,
+        and that has ended.
 
         :raises ContainerMissing: there is no such container, or it doesn't run.
         """
@@ -137,7 +138,11 @@ class MemoryHost:
         life.program.killed()
         self._ended(life, exit_status)
         policy = life.container.restart
-        if starts_again(policy.name.value, policy.maximum_retry_count, exit_status=exit_status, restarts=life.restarts):
+        if life.leased and self._lease_has_ended():
+            life.stopped = True
+        elif starts_again(
+            policy.name.value, policy.maximum_retry_count, exit_status=exit_status, restarts=life.restarts
+        ):
             life.restarts += 1
             try:
                 self._launch(life)
@@ -241,10 +246,14 @@ class MemoryRuntime:
         Start a container. One that runs as the same definition is left alone; a finished one is replaced.
 
         :param leased: it ends with the lease of this node.
-        :raises ContainerRefused: as ``check``; or another definition runs under that name.
-        :raises ContainerStartFailed: the factory of programs says so, or a dataset is not there; nothing of it is left.
+        :raises ContainerRefused: as ``check``; or another definition runs under that name; or it is to end with the
+            lease, and this was made not to be able to do that.
+        :raises ContainerStartFailed: the factory of programs says so, or a dataset is not there, or the lease it is to
+            end with has ended; nothing of it is left.
         """
         self.check(container)
+        if leased:
+            self._check_leases()
         missing = [str(mount.dataset_id) for mount in container.mounts if mount.dataset_id not in paths]
         if missing:
             raise ContainerStartFailed(f"Container {container.name!r}: not mounted on this host: {', '.join(missing)}")
@@ -271,21 +280,22 @@ class MemoryRuntime:
 
     def renew_lease(self, ends_at_seconds: float) -> None:
         """
-        From now on, the lease of this node ends then. See ``MemoryHost.look_at_lease`` for what passing time does.
+        From now on, the lease of this node ends then, unless it was said before to end later. See
+        ``MemoryHost.look_at_lease`` for what passing time does.
         """
-        self._host.lease_ends_at_seconds = ends_at_seconds
+        self._host.lease_ends_at_seconds = max(ends_at_seconds, self._host.lease_ends_at_seconds)
 
     def bind_to_lease(self, name: ContainerName, *, leased: bool) -> None:
         """
-        Bind a container to the lease, or unbind it.
+        Bind a container to the lease, or unbind it. Without effect on one that has ended.
 
         :raises ContainerMissing: there is none.
         :raises ContainerRefused: it was made not to be able to do that.
         """
         life = self._life(name)
-        if not self._capabilities.leases:
-            raise ContainerRefused(f"the runtime {self._capabilities.name!r} can't bind containers to the lease")
-        life.leased = leased
+        self._check_leases()
+        if life.program is not None:
+            life.leased = leased
 
     def fence(self, name: ContainerName) -> None:
         """
@@ -332,6 +342,10 @@ class MemoryRuntime:
 
         watchers.append(told)
         return end
+
+    def _check_leases(self) -> None:
+        if not self._capabilities.leases:
+            raise ContainerRefused(f"the runtime {self._capabilities.name!r} can't bind containers to the lease")
 
     def _life(self, name: ContainerName) -> _Life:
         life = self._host._lives.get(name)

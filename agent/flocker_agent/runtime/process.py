@@ -174,10 +174,13 @@ class ProcessRuntime:
 
     def renew_lease(self, ends_at_seconds: float) -> None:
         """
-        From now on, the lease of this node ends then.
+        From now on, the lease of this node ends then, unless it was said before to end later.
 
         :raises ContainerRuntimeError: it could not be written down; what was said before holds.
         """
+        if ends_at_seconds <= self.lease_ends_at_seconds():
+            # Supervisors look again only when the end that they know of has come.
+            return
         try:
             replace_text(str(self._lease), Lease(boot=boot_id(), ends_at_seconds=ends_at_seconds).to_text())
         except OSError as error:
