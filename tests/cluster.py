@@ -79,6 +79,8 @@ class Cluster:
     """
     :param folder: for everything it keeps.
     :param dataset: the ``dataset`` section of a node's agent.yml, by its name.
+    :param runtime: and its ``runtime`` section; None: the default one.
+    :param control_variables: what the control service has in its environment beyond what this process has.
     :param addresses: of control and nodes, by name; on loopback they are 127.0.0.x.
     :param namespaces: network namespace of control and nodes, by name; those that have none run on this host's network.
     :param fault_points: run programs that can be stopped at any fault point (``tests.faults``).
@@ -93,10 +95,13 @@ class Cluster:
         addresses: Mapping[str, str],
         namespaces: Mapping[str, str] | None = None,
         transfer: Mapping[str, Any] | None = None,
+        runtime: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
+        control_variables: Mapping[str, str] | None = None,
         fault_points: bool = False,
         impatient: bool = False,
     ) -> None:
         self.folder = folder
+        self._control_variables = dict(control_variables or {})
         self._fault_points = fault_points
         self._impatient = impatient
         self.addresses = dict(addresses)
@@ -111,9 +116,11 @@ class Cluster:
         self._control_certificates = certificates.control.certificate_path.parent
         self.certificates = certificates
         for name in names:
-            self._configure(name, dataset(name), dict(transfer or {}))
+            self._configure(name, dataset(name), dict(transfer or {}), runtime(name))
 
-    def _configure(self, name: str, dataset: Mapping[str, Any], transfer: dict[str, Any]) -> None:
+    def _configure(
+        self, name: str, dataset: Mapping[str, Any], transfer: dict[str, Any], runtime: Mapping[str, Any] | None
+    ) -> None:
         folder = self.folder / name
         folder.mkdir()
         install(folder, self.certificates.authority, NodeIdentity(node_id=NodeId(self.node_ids[name])))
@@ -124,6 +131,8 @@ class Cluster:
             "transfer": {"address": self.addresses[name], "port": TRANSFER_PORT, **transfer},
             "state_path": str(self.kept(name)),
         }
+        if runtime is not None:
+            settings["runtime"] = dict(runtime)
         (folder / "agent.yml").write_text(json.dumps(settings))
 
     def __enter__(self) -> Self:
@@ -191,10 +200,12 @@ class Cluster:
         """
         What a program has in its environment beyond what this one has.
         """
+        given = self._control_variables if name == CONTROL else {}
         if not self._fault_points and not self._impatient:
-            return {}
+            return given
         roots = ":".join(str(_ROOT / part) for part in (".", "control", "agent", "admin"))
-        return {"PYTHONPATH": roots} | ({"FLOCKER_TEST_FAULTS": str(self.faults(name))} if self._fault_points else {})
+        faults = {"FLOCKER_TEST_FAULTS": str(self.faults(name))} if self._fault_points else {}
+        return given | {"PYTHONPATH": roots} | faults
 
     def faults(self, name: str) -> Path:
         """

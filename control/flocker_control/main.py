@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -42,6 +43,9 @@ USERS_LIMIT, USERS_LIMIT_PER_ADDRESS = 512, 128
 """Connections to the REST API."""
 AGENTS_LIMIT, AGENTS_LIMIT_PER_ADDRESS = 2048, 128
 """Sessions with agents: several times what the largest cluster has, and a whole one behind one address."""
+
+VALIDATE_VARIABLE = "FLOCKER_VALIDATE_API_RESPONSES"
+"""Set to ``yes``, every answer of the REST API is held against its schema, as with Flocker: for tests of clients."""
 
 REFUSED = 1
 """Exit status: it did not start, for the reason on standard error."""
@@ -163,6 +167,7 @@ def main(
             uuid4=uuid4,
             mount_root=mount_root,
             backups=lambda: None if backups is None else backups.report,
+            validate_answers=os.environ.get(VALIDATE_VARIABLE) == "yes",
         )
         sessions = AgentSessions(reactor, service)
         users = counted(site, api_server_options(credential), USERS_LIMIT, USERS_LIMIT_PER_ADDRESS)

@@ -74,7 +74,8 @@ def states_view(state: State, nodes: PMap[NodeId, NodeObservation], mount_root: 
                 view["maximum_size"] = seen.maximum_size_bytes
             if is_manifest(seen, ownership.epoch):
                 view["primary"] = str(ownership.owner)
-                view["path"] = seen.path or f"{mount_root}/{dataset_id}"
+                # One constant per cluster, wherever a node that tries things out mounts it: clients never look.
+                view["path"] = f"{mount_root}/{dataset_id}"
         result.append(view)
     return result
 
