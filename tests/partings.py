@@ -53,7 +53,7 @@ def expected(phase: str, parting: Parting, source: str, target: str) -> tuple[st
     What the move says that it waits for, as a pattern (None: for nothing), and whether it may get to its end without
     being healed, since what it needed may have come through in time.
     """
-    away = "node {}, which has no connection to the control service"
+    away = "node {}, which has had no connection to the control service"
     match parting.between:
         case (one, _) if one == ALL:
             return away.format(target if phase in {"taking", "settling"} else f"({source}|{target})"), False

@@ -64,6 +64,7 @@ from flocker_py.assignment import (
 from flocker_py.model import Container, ContainerName, Guid, RestartName
 from flocker_py.observed import ContainerObservation, ContainerPhase
 from flocker_py.records import Record, mapping, sequence, value
+from flocker_py.sentences import listed
 from flocker_py.storage import Role, StoredDataset
 
 _NONE = type(None)
@@ -406,7 +407,7 @@ def _destroy(asked: Destroy, local: Local) -> Step:
 
 
 def _wait_for(users: PVector[ContainerName]) -> Nothing:
-    return Nothing(reason=f"container {', '.join(users)} to end, which uses it")
+    return Nothing(reason=f"{listed('container', users)}, which {'uses' if len(users) == 1 else 'use'} it, to end")
 
 
 def stash_step(
@@ -460,8 +461,7 @@ def container_step(
         return FenceContainer(name=seen.name)
     if seen is not None and left_alone:
         return Nothing(
-            reason=f"word of dataset {', '.join(map(str, left_alone))}, of which nothing is asked; until then it is"
-            " left as it is"
+            reason=f"word of {listed('dataset', left_alone)}, of which nothing is asked; until then it goes on as it is"
         )
     if seen is not None and (asked is None or (started_as is not None and not same(asked, started_as))):
         if seen.phase is ContainerPhase.EXITED:
@@ -478,7 +478,7 @@ def container_step(
     if leased and lease_over:
         return Nothing(reason=_LEASE)
     if unready:
-        return Nothing(reason=f"dataset {', '.join(map(str, unready))} to be mounted on its node")
+        return Nothing(reason=f"{listed('dataset', unready)} to be mounted on its node")
     return StartContainer(container=asked, leased=leased is True)
 
 

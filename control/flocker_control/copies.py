@@ -109,7 +109,7 @@ def snapshot_text(s: Situation, heard: LastHeard) -> str:
     """
     if heard.newest_guid is None:
         return "no snapshot"
-    text = f"snapshot {heard.newest_name or '(name not known)'} with GUID {heard.newest_guid}"
+    text = f"snapshot {heard.newest_name or '(of unknown name)'} with GUID {heard.newest_guid}"
     if heard.newest_at_seconds is None:
         return f"{text}, of unknown age"
     age_seconds = max(0, int(s.now_seconds - heard.newest_at_seconds))
@@ -136,8 +136,11 @@ def loss_text(s: Situation, heard: LastHeard) -> str:
     if lost.nothing:
         return "nothing is missing: the owner had stopped writing before this snapshot was taken"
     since = "the snapshot" if heard.newest_at_seconds is None else time_text(heard.newest_at_seconds)
-    known = "how much is missing is not known"
-    if lost.at_least_bytes is not None:
+    if lost.at_least_bytes is None:
+        known = "how much is missing is not known"
+    elif lost.at_least_bytes == 0:
+        known = "nothing is known to be missing"
+    else:
         known = f"at least {bytes_text(lost.at_least_bytes)} are missing"
     if heard.role is Role.RELEASED:
         # It is taken up as it was laid down, not as its newest snapshot has it.

@@ -13,6 +13,7 @@ from flocker_control.copies import is_candidate, known_copies, known_copy, loss_
 from flocker_control.situation import Situation, node_name
 from flocker_py.model import Move, MovePhase, NodeId
 from flocker_py.observed import HOST, SendVerdict
+from flocker_py.sentences import listed
 from flocker_py.storage import Role
 
 
@@ -30,6 +31,14 @@ class Status(enum.Enum):
     DELETED = "deleted"
     UNAVAILABLE = "unavailable"
     UNKNOWN = "unknown"
+
+
+_HAD = {
+    Role.OWNER: "it as its own under epoch",
+    Role.RELEASED: "it as laid down under epoch",
+    Role.REPLICA: "a replica of it from epoch",
+}
+"""What a node has, after "reports" or "had"."""
 
 
 def status(s: Situation) -> Status:
@@ -69,16 +78,16 @@ def waiting_for(s: Situation) -> str | None:
     ahead = facts.record_is_older(s)
     if ahead is not None:
         return (
-            f"node {node_name(s, ahead)} has seen a later epoch of this dataset than this control service knows of:"
-            " the control service's store is older than the cluster. Restore the newest copy of the store, or say"
-            f" which node has the dataset by `flockerctl adopt {s.dataset.name or s.dataset.dataset_id} --from NODE`;"
-            " until then nothing is done with this dataset"
+            "somebody to restore the newest copy of the control service's store, or to say which node has the dataset"
+            f" by `flockerctl adopt {s.dataset.name or s.dataset.dataset_id} --from NODE`: node {node_name(s, ahead)}"
+            " has seen a later epoch of this dataset than this control service knows of, so its store is older than the"
+            " cluster. Until then nothing is done with this dataset"
         )
     beside = facts.exists_already(s)
     if beside is not None and not s.ownership.destroyed:
         return (
-            f"somebody to say what node {node_name(s, beside)} has under this id, although by the control service's"
-            " record the dataset never was made: restore the newest copy of the store, or take it for the dataset by"
+            f"somebody to say what it is that node {node_name(s, beside)} has under this id: by the control service's"
+            " record the dataset was never made. Restore the newest copy of the store, or take it for the dataset by"
             f" `flockerctl adopt {s.dataset.name or s.dataset.dataset_id} --from {node_name(s, beside)}`, or delete the"
             " dataset here and use another id. Nothing is made beside it, and nothing of it is destroyed"
         )
@@ -93,7 +102,7 @@ def waiting_for(s: Situation) -> str | None:
     if owner not in s.known_nodes:
         return f"node {owner}, which has never been part of this cluster"
     if owner not in s.nodes:
-        return f"node {node_name(s, owner)}, which has no connection to the control service {since_text(s, owner)}"
+        return _connection_of(s, owner)
     failure = _failure(s, owner)
     if failure is not None:
         return f"node {node_name(s, owner)} to succeed: {failure}"
@@ -106,12 +115,16 @@ def _deletion_waits_for(s: Situation) -> str | None:
     holders = sorted(facts.holders(s), key=str)
     away = [node_name(s, n) for n in holders if n not in s.nodes]
     if away:
-        return f"node {', '.join(away)} to come back and destroy its copy"
+        return f"{listed('node', away)} to come back, and to destroy {'its copy' if len(away) == 1 else 'their copies'}"
     for node_id in holders:
         failure = _failure(s, node_id)
         if failure is not None:
             return f"node {node_name(s, node_id)} to succeed: {failure}"
     return _nodes_wait_for(s, holders)
+
+
+def _connection_of(s: Situation, node_id: NodeId) -> str:
+    return f"node {node_name(s, node_id)}, which has had no connection to the control service {since_text(s, node_id)}"
 
 
 def _failure(s: Situation, node_id: NodeId) -> str | None:
@@ -134,16 +147,16 @@ def _nodes_wait_for(s: Situation, node_ids: Iterable[NodeId]) -> str | None:
 def _move_waits_for(s: Situation, move: Move) -> str | None:
     first = facts.must_stop_first(s)
     if first:
-        names = ", ".join(node_name(s, n) for n in first)
-        return f"node {names}, which had the dataset and is connected, to stop and lay down what it has"
+        names = listed("node", (node_name(s, n) for n in first))
+        if len(first) == 1:
+            return f"{names}, which had the dataset and is connected, to stop its containers and lay it down"
+        return f"{names}, which had the dataset and are connected, to stop their containers and lay it down"
     needed = (move.source, move.target) if move.phase is not MovePhase.TAKING else (move.target,)
     for node_id in needed:
         if node_id not in s.known_nodes:
             return f"node {node_id}, which has never been part of this cluster"
         if node_id not in s.nodes:
-            return (
-                f"node {node_name(s, node_id)}, which has no connection to the control service {since_text(s, node_id)}"
-            )
+            return _connection_of(s, node_id)
     # Only then: what fails on one node is often no more than what follows from the other's absence.
     for node_id in needed:
         failure = _failure(s, node_id)
@@ -155,7 +168,7 @@ def _move_waits_for(s: Situation, move: Move) -> str | None:
     others = facts.companions_in_the_way(s)
     caught_up = progress is not None and progress.verdict is not SendVerdict.CATCHING_UP
     if move.phase is MovePhase.COPYING and caught_up and others:
-        return f"dataset {', '.join(map(str, others))}, which the same container uses, to catch up"
+        return f"{listed('dataset', others)}, which the same container uses, to catch up"
     return None
 
 
@@ -180,9 +193,7 @@ def lines(s: Situation) -> list[str]:
     if own.destroyed:
         return ["It was deleted, and no copy of it is left."]
     result.append(
-        f"It is wanted on node {node_name(s, s.dataset.primary)}."
-        if not s.dataset.deleted
-        else "It is wanted to be deleted."
+        f"It is wanted on node {node_name(s, s.dataset.primary)}." if not s.dataset.deleted else "It is to be deleted."
     )
     made = "" if own.created else " It has not been made yet."
     result.append(f"Node {node_name(s, own.owner)} owns it under epoch {own.epoch}.{made}")
@@ -190,27 +201,32 @@ def lines(s: Situation) -> list[str]:
         seen = node.datasets.get(s.dataset.dataset_id)
         if seen is None:
             continue
-        where = f", mounted at {seen.path}" if seen.mounted else ", not mounted"
+        mounted = "mounted" if seen.path is None else f"mounted at {seen.path}"
+        where = f", {mounted}" if seen.mounted else ", not mounted"
         writes = "" if seen.role is Role.OWNER else ", read-only"
-        result.append(
-            f"Node {node_name(s, node_id)} reports it as {seen.role.value} of epoch {seen.epoch}{where}{writes}."
-        )
+        result.append(f"Node {node_name(s, node_id)} reports {_HAD[seen.role]} {seen.epoch}{where}{writes}.")
     if move is not None:
-        result.append(
-            f"It is moving from node {node_name(s, move.source)} to node {node_name(s, move.target)}:"
-            f" {move.phase.value}."
-        )
+        result.append(f"It {_going(s, move)}, in the phase {move.phase.value}.")
     result += _copies_elsewhere(s)
     for node_id in sorted(own.deposed, key=str):
         result.append(
-            f"What node {node_name(s, node_id)} has of it, if it has any, may differ from what is served: when the node"
-            " is there and the owner serves, it is put aside."
+            f"What node {node_name(s, node_id)} has of it, if anything, may differ from what is served: it is put aside"
+            " as soon as that node is connected and the owner serves."
         )
     for node_id in sorted(own.handed_over, key=str):
         result.append(f"Node {node_name(s, node_id)} still has to remove its former copy.")
     waits = waiting_for(s)
     result.append(f"It waits for {waits.rstrip(chr(46))}." if waits else "Nothing is in its way.")
     return result
+
+
+def _going(s: Situation, move: Move) -> str:
+    source, target = (f"node {node_name(s, node_id)}" for node_id in (move.source, move.target))
+    if move.failover:
+        return f"is failed over from {source} to {target}"
+    if move.returns:
+        return f"goes back from {source} to {target}, since its application didn't start"
+    return f"is moving from {source} to {target}"
 
 
 def _copies_elsewhere(s: Situation) -> list[str]:
@@ -225,8 +241,8 @@ def _copies_elsewhere(s: Situation) -> list[str]:
         where, what = node_name(s, copy.node_id), snapshot_text(s, copy.heard)
         if not copy.connected:
             result.append(
-                f"Node {where} has had no connection {since_text(s, copy.node_id)}; then it had it as"
-                f" {copy.heard.role.value} of epoch {copy.heard.epoch}, with {what}."
+                f"Node {where} has had no connection {since_text(s, copy.node_id)}; then it had {_HAD[copy.heard.role]}"
+                f" {copy.heard.epoch}, with {what}."
             )
         elif unavailable and is_candidate(s, copy):
             result.append(

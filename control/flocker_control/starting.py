@@ -14,6 +14,7 @@ from __future__ import annotations
 from flocker_control.situation import Situation, has_run, is_proven, node_name, phase
 from flocker_py.model import Container, Move, MovePhase, NodeId, Ownership, RestartName, StartFailurePolicy
 from flocker_py.observed import ContainerObservation, ContainerPhase, NodeObservation
+from flocker_py.sentences import listed
 from flocker_py.storage import Role
 
 ATTEMPTS = 3
@@ -72,7 +73,7 @@ def _container_failure(node: NodeObservation, container: Container) -> tuple[str
     if seen is None:
         return None
     if ended and seen.exit_status != 0 and not _is_started_again(container, seen):
-        return container.name, f"it ended {_status_text(seen.exit_status)}"
+        return container.name, f"it {_end_text(seen.exit_status)}"
     if seen.restarts >= ATTEMPTS:
         return container.name, f"it ended, and was started again, {seen.restarts} times"
     return None
@@ -85,10 +86,10 @@ def _is_started_again(container: Container, seen: ContainerObservation) -> bool:
     return container.restart.name is RestartName.ALWAYS
 
 
-def _status_text(exit_status: int | None) -> str:
+def _end_text(exit_status: int | None) -> str:
     if exit_status is None:
-        return "in a way that nobody saw"
-    return f"by signal {-exit_status}" if exit_status < 0 else f"with status {exit_status}"
+        return "ended in a way that nobody saw"
+    return f"was ended by signal {-exit_status}" if exit_status < 0 else f"ended with status {exit_status}"
 
 
 def is_running(s: Situation) -> bool:
@@ -193,9 +194,9 @@ def in_the_way(s: Situation) -> str | None:
     if move.source not in s.nodes:
         return f"node {node_name(s, move.source)}, which holds the copy to go back to, to be connected"
     if not _holds_last_copy(s, move.source):
-        return f"node {node_name(s, move.source)}, whose copy is not as it was handed over"
+        return f"somebody to repair it, since the copy on node {node_name(s, move.source)} is not as it was handed over"
     others = [o.dataset_id for o in s.companions if not _went_back(o, move) and not _came_along(o, move)]
-    return f"dataset {', '.join(map(str, others))}, which can't go back with it" if others else None
+    return f"somebody to repair it, since {listed('dataset', others)} can't go back with it" if others else None
 
 
 def _holds_last_copy(s: Situation, node_id: NodeId) -> bool:
@@ -232,4 +233,4 @@ def waits_for(s: Situation) -> str | None:
         return f"somebody to repair it or move it elsewhere, since by its volume's on_start_failure it stays: {why}"
     if not must_be_proven(s):
         return f"somebody to repair it, since there is no copy to go back to: {why}"
-    return f"{in_the_way(s) or 'its way back'}: {why}"
+    return f"{in_the_way(s) or f'its way back to node {node_name(s, move.source)}'}: {why}"

@@ -488,7 +488,7 @@ def test_application_that_ignores_the_polite_signal(cluster: Cluster, volume: st
     cluster.settled(volume, "n2")
     running(cluster, "deaf", "n2")
 
-    assert waits == "container deaf to end, which uses it (on node n1)"
+    assert waits == "container deaf, which uses it, to end (on node n1)"
     assert f"It waits for {waits}." in lines
     assert len(runs(cluster, volume)) == 2
 

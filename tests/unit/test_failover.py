@@ -925,7 +925,7 @@ class TestKnown:
         assert known_copies(s) == ()
 
     LOSSES: ClassVar[dict[str, Any]] = {
-        "the last that was known": (copy_of(newest_guid=SHOWN), (0, False), "at least 0 B are missing; what was"),
+        "the last that was known": (copy_of(newest_guid=SHOWN), (0, False), "nothing is known to be missing; what was"),
         "laid down": (released(), (0, True), "nothing is missing"),
         "acknowledged": (copy_of(newest_guid=NEWER, sending=SENDING), (700, False), "at least 700 B are missing"),
         "something else acknowledged": (
@@ -979,7 +979,7 @@ class TestKnown:
         ("fields", "text"),
         [
             ({}, "no snapshot"),
-            ({"newest_guid": SHOWN}, "snapshot (name not known) with GUID 7, of unknown age"),
+            ({"newest_guid": SHOWN}, "snapshot (of unknown name) with GUID 7, of unknown age"),
             (
                 {"newest_guid": SHOWN, "newest_name": "m", "newest_at_seconds": 9_100.0},
                 "snapshot m with GUID 7, taken at 1970-01-01 02:31:40 UTC, 15 min ago",
@@ -1007,7 +1007,7 @@ class TestKnown:
         """
         story = " ".join(lines(situation(ownership(), BETA, absences=pmap({A: GONE}))))
 
-        assert "Node alpha has had no connection since 1970-01-01 02:30:00 UTC; then it had it as owner" in story
+        assert "Node alpha has had no connection since 1970-01-01 02:30:00 UTC; then it had it as its own" in story
         assert "go on from there by `flockerctl failover d1 --to beta`" in story
 
     def test_story_without_word_of_the_owner(self) -> None:

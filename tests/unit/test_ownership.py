@@ -4,6 +4,8 @@ The table of ownership: each row, and what keeps it from applying.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -1029,6 +1031,7 @@ class TestContainers:
 FAILED = pmap({str(DATASET): ReportedError(code="PoolFull", text="no room", at_seconds=1.0)})
 HOST_FAILED = pmap({HOST: ReportedError(code="PoolMissing", text="no pool", at_seconds=1.0)})
 WAITING = pmap({str(DATASET): "container db to end"})
+STORIES = Path(__file__).parent / "golden" / "stories.txt"
 
 EXPLAINED = {
     "ok": (Status.OK, None, situation(None, node(A, copy_of()))),
@@ -1038,10 +1041,10 @@ EXPLAINED = {
         None,
         situation(None, node(A, copy_of()), dataset={"maximum_size_bytes": 1 << 30}),
     ),
-    "owner away": (Status.UNAVAILABLE, "node a, which has no connection", situation()),
+    "owner away": (Status.UNAVAILABLE, "node a, which has had no connection", situation()),
     "owner away before it made the dataset": (
         Status.UNKNOWN,
-        "node a, which has no connection",
+        "node a, which has had no connection",
         situation(ownership(created=False)),
     ),
     "owner away, with word of it": (
@@ -1064,6 +1067,17 @@ EXPLAINED = {
         None,
         situation(ownership(owner=B, epoch=2, deposed=pmap({A: 1})), TAKEN, primary=B),
     ),
+    "failed over, and two others can't look at their pools": (
+        Status.WAITING,
+        f"nodes a and {C}, which had the dataset and are connected, to stop their containers",
+        situation(
+            FAILED_OVER.set(deposed=pmap({A: 1, C: 1})),
+            node(A, storage_known=False),
+            node(C, storage_known=False),
+            REPLICA,
+            primary=B,
+        ),
+    ),
     "owner never seen": (
         Status.UNKNOWN,
         "which has never been part of this cluster",
@@ -1079,7 +1093,7 @@ EXPLAINED = {
     "moving": (Status.MOVING, None, situation(COPYING, SENDING, node(B), primary=B)),
     "target away": (
         Status.WAITING,
-        "node b, which has no connection",
+        "node b, which has had no connection",
         situation(COPYING, SENDING, primary=B),
     ),
     "target never seen": (
@@ -1114,7 +1128,7 @@ EXPLAINED = {
     ),
     "container doesn't start, and goes back": (
         Status.WAITING,
-        "its way back: container db doesn't start on node b: it ended with status 1",
+        "its way back to node a: container db doesn't start on node b: it ended with status 1",
         APPLIES["its container ended with an error"][1],
     ),
     "container was killed, and goes back": (Status.WAITING, "by signal 9", APPLIES["its container was killed"][1]),
@@ -1125,12 +1139,12 @@ EXPLAINED = {
     ),
     "container doesn't start, and the source's copy was changed": (
         Status.WAITING,
-        "node a, whose copy is not as it was handed over",
+        "since the copy on node a is not as it was handed over",
         STAYS["its container can't be started, and the source's copy was changed"],
     ),
     "container doesn't start, and another dataset can't go back": (
         Status.WAITING,
-        f"dataset {OTHER}, which can't go back with it",
+        f"since dataset {OTHER} can't go back with it",
         STAYS["its container can't be started, and another dataset of it was there before"],
     ),
     "container starts nowhere": (
@@ -1140,7 +1154,7 @@ EXPLAINED = {
     ),
     "target away, which the source fails at": (
         Status.WAITING,
-        "node b, which has no connection",
+        "node b, which has had no connection",
         situation(COPYING, node(A, copy_of(), failures=FAILED), primary=B),
     ),
     "container doesn't start, and there is no other copy": (
@@ -1163,17 +1177,22 @@ EXPLAINED = {
         None,
         situation(TAKING, TAKEN, primary=B, containers=pvector([container(DATASET)])),
     ),
-    "old record": (Status.ERROR, "is older than the cluster", STAYS["a node has seen a later epoch"]),
+    "old record": (Status.ERROR, "so its store is older than the cluster", STAYS["a node has seen a later epoch"]),
     "exists already": (
         Status.ERROR,
-        "somebody to say what node b has under this id",
+        "somebody to say what it is that node b has under this id",
         STAYS["another node has what never was made"],
     ),
     "deleting": (Status.DELETING, None, situation(None, node(A, copy_of()), dataset={"deleted": True})),
     "deleting, owner away": (
         Status.DELETING,
-        "node a to come back and destroy its copy",
+        "node a to come back, and to destroy its copy",
         situation(dataset={"deleted": True}),
+    ),
+    "deleting, two nodes away": (
+        Status.DELETING,
+        "nodes a and b to come back, and to destroy their copies",
+        situation(ownership(handed_over=pmap({B: Guid(7)})), dataset={"deleted": True}),
     ),
     "deleting, which fails": (
         Status.DELETING,
@@ -1222,6 +1241,18 @@ def test_whole_story(case: str) -> None:
     assert all(line.endswith(".") for line in story)
 
 
+def test_stories_read_as_before() -> None:
+    """
+    What is told in each situation is as it was when somebody last read it. After a change that is meant, run
+    ``FLOCKER_REWRITE_GOLDEN=1 pytest tests/unit/test_ownership.py`` and read the difference aloud.
+    """
+    told = "".join(f"{case}:\n    " + "\n    ".join(lines(s)) + "\n\n" for case, (_, _, s) in EXPLAINED.items())
+    if os.environ.get("FLOCKER_REWRITE_GOLDEN") == "1":
+        STORIES.write_text(told)
+
+    assert told == STORIES.read_text()
+
+
 def test_nobody_is_in_the_way_without_a_move() -> None:
     """
     Companions matter to a move alone.
@@ -1237,8 +1268,8 @@ def test_story_of_a_move() -> None:
     """
     story = " ".join(lines(situation(TAKING, RELEASED, TAKEN, primary=B)))
 
-    assert "from node a to node b: taking" in story
-    assert "Node a reports it as released of epoch 1, not mounted, read-only." in story
+    assert "from node a to node b, in the phase taking" in story
+    assert "Node a reports it as laid down under epoch 1, not mounted, read-only." in story
     assert "Node a still has to remove its former copy." in story
 
 

@@ -70,7 +70,7 @@ CASES: dict[str, tuple[DatasetAssignment, Local, Step | type[Step]]] = {
     "a container runs": (
         ASIDE,
         Local(stored=stored(Role.OWNER, mounted_at="/x"), users=pvector([ContainerName("db")])),
-        Nothing(reason="container db to end, which uses it"),
+        Nothing(reason="container db, which uses it, to end"),
     ),
     "it is mounted": (
         ASIDE,
