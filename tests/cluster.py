@@ -24,6 +24,7 @@ from flocker_py.identity import NodeIdentity
 from flocker_py.model import NodeId
 from flocker_py.runtime import ContainerMissing
 from flocker_py.testing.certificates import install, make_cluster
+from tests.integration.tools import Ended, run_tool
 from tests.zfs.namespaces import enter
 
 DEADLINE_SECONDS = float(os.environ.get("FLOCKER_TEST_DEADLINE_SECONDS", "100"))
@@ -85,6 +86,7 @@ class Cluster:
     :param namespaces: network namespace of control and nodes, by name; those that have none run on this host's network.
     :param fault_points: run programs that can be stopped at any fault point (``tests.faults``).
     :param impatient: run programs that take the other side for dead sooner (``tests.impatience``).
+    :param lease_seconds: length of the nodes' leases; None: as by default.
     """
 
     def __init__(
@@ -99,9 +101,11 @@ class Cluster:
         control_variables: Mapping[str, str] | None = None,
         fault_points: bool = False,
         impatient: bool = False,
+        lease_seconds: float | None = None,
     ) -> None:
         self.folder = folder
         self._control_variables = dict(control_variables or {})
+        self._lease_seconds = lease_seconds
         self._fault_points = fault_points
         self._impatient = impatient
         self.addresses = dict(addresses)
@@ -188,6 +192,8 @@ class Cluster:
                 "--certificates", str(self._control_certificates),
                 "--address", self.addresses[CONTROL],
             ]  # fmt: skip
+            if self._lease_seconds is not None:
+                options += ["--lease-seconds", str(self._lease_seconds)]
         else:
             program = "flocker-agent"
             options = ["--agent-config", str(self.folder / name / "agent.yml")]
@@ -232,17 +238,19 @@ class Cluster:
         """
         Start control or an agent.
         """
-        # nsenter, since `ip netns exec` makes a mount namespace, too, in which nobody else would see what is mounted.
-        inside = ["nsenter", f"--net=/run/netns/{self._namespaces[name]}"] if name in self._namespaces else []
         with (self.folder / f"{name}.out").open("ab") as out:
             self._processes[name] = subprocess.Popen(
-                [*inside, *self.command(name)],
+                [*self._inside(name), *self.command(name)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
                 env={**os.environ, **self.variables(name)},
             )
+
+    def _inside(self, name: str) -> list[str]:
+        # nsenter, since `ip netns exec` makes a mount namespace, too, in which nobody else would see what is mounted.
+        return ["nsenter", f"--net=/run/netns/{self._namespaces[name]}"] if name in self._namespaces else []
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """
@@ -262,6 +270,16 @@ class Cluster:
         Of a running program.
         """
         return self._processes[name].pid
+
+    def ctl(self, *arguments: str) -> Ended:
+        """
+        Run ``flockerctl`` to its end, as a user on the host of the control service.
+        """
+        variables = {
+            "FLOCKER_CONTROL": f"{self.addresses[CONTROL]}:{API_PORT}",
+            "FLOCKER_CERTIFICATES": str(self._user.certificate_path.parent),
+        }
+        return run_tool("flockerctl", *arguments, folder=self.folder, variables=variables, inside=self._inside(CONTROL))
 
     # -- the REST API ----------------------------------------------------------------------------------------------
 

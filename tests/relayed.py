@@ -24,6 +24,7 @@ class RelayedCluster(NetworkedCluster):
     :param transfer: more of that section of agent.yml.
     :param patient: whether the programs wait as long as users' do before they take the other side for dead.
     :param bytes_per_second: from node to node, each way; None: as fast as it goes.
+    :param fault_points: as in ``Cluster``, as is ``lease_seconds``.
     :ivar links: the ways from each node to control.
     :ivar ports: the ways to each node's transfer port.
     """
@@ -36,6 +37,8 @@ class RelayedCluster(NetworkedCluster):
         transfer: Mapping[str, Any] | None = None,
         patient: bool = False,
         bytes_per_second: int | None = None,
+        fault_points: bool = False,
+        lease_seconds: float | None = None,
     ) -> None:
         self._undo = ExitStack()
         with ExitStack() as undo:
@@ -44,7 +47,15 @@ class RelayedCluster(NetworkedCluster):
                 name: undo.enter_context(Relay(addresses[name], TRANSFER_PORT, bytes_per_second=bytes_per_second))
                 for name in NODES
             }
-            super().__init__(folder, self._dataset, addresses=addresses, transfer=transfer, impatient=not patient)
+            super().__init__(
+                folder,
+                self._dataset,
+                addresses=addresses,
+                transfer=transfer,
+                impatient=not patient,
+                fault_points=fault_points,
+                lease_seconds=lease_seconds,
+            )
             self._undo = undo.pop_all()
         for name in NODES:
             self._divert(name)

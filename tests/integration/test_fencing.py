@@ -18,6 +18,8 @@ from flocker_py.leases import expires_at_seconds
 from flocker_py.model import ContainerName
 from flocker_py.observed import ContainerPhase
 from tests.cluster import CONTROL, Ledger
+from tests.fenced import LEASE_SECONDS as LONGER_LEASE_SECONDS
+from tests.fenced import SignedLedger, cut_off_and_failed_over
 from tests.integration.loopback import addresses
 from tests.relayed import RelayedCluster
 
@@ -29,12 +31,8 @@ class LeasedCluster(RelayedCluster):
     One whose leases are short.
     """
 
-    def command(self, name: str) -> list[str]:
-        """
-        As in ``RelayedCluster``.
-        """
-        options = ["--lease-seconds", str(LEASE_SECONDS)] if name == CONTROL else []
-        return [*super().command(name), *options]
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, addresses=addresses(CONTROL, "n1", "n2"), lease_seconds=LEASE_SECONDS)
 
     def node(self, name: str) -> Any:
         """
@@ -98,7 +96,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with LeasedCluster(tmp_path, addresses=addresses(CONTROL, "n1", "n2")) as cluster:
+    with LeasedCluster(tmp_path) as cluster:
         yield World(cluster, tmp_path)
 
 
@@ -178,3 +176,16 @@ def test_policy_is_changed_while_it_runs(world: World) -> None:
 
     cluster.start("n1")
     assert cluster.wait(lambda: cluster.container("fence-app"))["restarts"] == began
+
+
+@pytest.mark.timeout(300)
+def test_cut_off_and_failed_over(tmp_path: Path) -> None:
+    """
+    An owner that is cut off from everybody, and lives, has ended its application and unmounted before the dataset can
+    be failed over without anybody's word. Never do two write; what the copy had is there, and all else is put aside.
+    """
+    cluster = RelayedCluster(
+        tmp_path, addresses=addresses("n1", "n2"), fault_points=True, lease_seconds=LONGER_LEASE_SECONDS
+    )
+    with cluster:
+        cut_off_and_failed_over(cluster, SignedLedger(tmp_path))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from flocker_py.records import Record, value
@@ -37,12 +38,21 @@ class Ended(Record):
 class Tool:
     """
     A running tool.
+
+    :param inside: what it is started by, such as ``nsenter``.
     """
 
-    def __init__(self, program: str, *arguments: str, folder: Path, variables: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        program: str,
+        *arguments: str,
+        folder: Path,
+        variables: dict[str, str] | None = None,
+        inside: Sequence[str] = (),
+    ) -> None:
         environment = {name: text for name, text in os.environ.items() if not name.startswith("FLOCKER_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAMS[program], *arguments],
+            [*inside, sys.executable, "-c", _PROGRAMS[program], *arguments],
             cwd=folder,
             env={**environment, "PYTHONUNBUFFERED": "1", **(variables or {})},
             stdin=subprocess.DEVNULL,
@@ -109,8 +119,14 @@ class Tool:
             self._err.extend(lines)
 
 
-def run_tool(program: str, *arguments: str, folder: Path, variables: dict[str, str] | None = None) -> Ended:
+def run_tool(
+    program: str,
+    *arguments: str,
+    folder: Path,
+    variables: dict[str, str] | None = None,
+    inside: Sequence[str] = (),
+) -> Ended:
     """
     Run a tool to its end.
     """
-    return Tool(program, *arguments, folder=folder, variables=variables).ended()
+    return Tool(program, *arguments, folder=folder, variables=variables, inside=inside).ended()

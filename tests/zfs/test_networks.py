@@ -38,12 +38,21 @@ pytestmark = pytest.mark.timeout(400)
 class NamespacedCluster(NetworkedCluster):
     """
     Each node in a network namespace of its own, with a pool of its own.
+
+    :param fault_points: as in ``Cluster``, as is ``lease_seconds``.
     """
 
     # All of it shares one processor, which takes that long to see a phase and to part anything.
     phase_delay_seconds = 0.15
 
-    def __init__(self, folder: Path, addresses: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        addresses: Mapping[str, str],
+        *,
+        fault_points: bool = False,
+        lease_seconds: float | None = None,
+    ) -> None:
         self._pools = ExitStack()
         super().__init__(
             folder,
@@ -52,6 +61,8 @@ class NamespacedCluster(NetworkedCluster):
             namespaces={name: f"fp-{name}" for name in addresses},
             transfer={"maximum_rate": MAXIMUM_RATE},
             impatient=True,
+            fault_points=fault_points,
+            lease_seconds=lease_seconds,
         )
 
     def __enter__(self) -> Self:
