@@ -1,5 +1,5 @@
 """
-``flocker-deploy``: from ``cluster.yml`` to a cluster that is so.
+``flocker-deploy``: from ``cluster.yml``, or Flocker's two files, to a cluster that is so.
 
 The exit statuses are in ``flocker_admin.exits``.
 """
@@ -9,30 +9,34 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from pyrsistent import pvector
+from pyrsistent import PMap, PVector, pmap, pvector
 from twisted.internet.defer import CancelledError
 
 from flocker_admin.client import ControlClient, ControlUnreachable, DeploymentRefused, RevisionChanged
-from flocker_admin.connecting import ControlAddress, connection_options, user_credential
+from flocker_admin.connecting import ControlAddress, connection_options, control_address, user_credential
 from flocker_admin.convergence import finished_move_text
+from flocker_admin.convert import convert, file_text
 from flocker_admin.exits import HELP, Exit
 from flocker_admin.following import Look, follow, look
-from flocker_admin.manifest import ManifestDeployment, Mistake, deployment, mistake_text, mistakes
+from flocker_admin.manifest import ManifestDeployment, Mistake, Origin, deployment, in_order, mistakes, path_text
+from flocker_admin.mistakes_told import tell_mistakes
 from flocker_admin.reporting import Ending, MoveEnding, Report, report_for
 from flocker_admin.running import run, tell
+from flocker_admin.translation import translated
 from flocker_admin.views import AppliedView, DatasetView, MoveView, PlanView
 from flocker_py import __version__
 from flocker_py.credentials import Credential
+from flocker_py.deployed import API_PORT
 from flocker_py.deployment_schema import DEPLOYMENT_SCHEMA
 from flocker_py.errors import FlockerError
 from flocker_py.model import MoveId
-from flocker_py.records import Record, value
+from flocker_py.records import Record, mapping, sequence, value
 from flocker_py.units import DurationUnreadable, duration_seconds, duration_text
-from flocker_py.wire import json_text
 
 PLANS = 5
 """How often the plan is made again when the cluster has changed, but not in what concerns it."""
@@ -40,7 +44,15 @@ SETTLE_SECONDS = 1.0
 
 
 class _Options(Record):
+    """
+    :param again: the command line that watches again.
+    :param idle_nodes: addresses of nodes that must be there though nothing is wanted of them.
+    """
+
     file: str = value(str)
+    again: str = value(str)
+    idle_nodes: PMap[str, Origin] = mapping(str, Origin, default={})
+    warnings: PVector[str] = sequence(str, default=())
     credential: Credential = value(Credential)
     address: ControlAddress = value(ControlAddress)
     dry_run: bool = value(bool)
@@ -62,10 +74,27 @@ def _show_schema(context: click.Context, _parameter: click.Parameter, wanted: bo
         context.exit()
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]}, epilog=HELP)
+class _DeployOrConvert(click.Command):
+    """
+    A command that takes files, unless its first argument is ``convert``.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == [convert.name]:
+            return convert.make_context(f"{info_name} {convert.name}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command(cls=_DeployOrConvert, context_settings={"help_option_names": ["-h", "--help"]}, epilog=HELP)
 @click.version_option(__version__, prog_name="flocker-deploy")
-@click.argument("file", metavar="CLUSTER.YML", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.argument("files", metavar="CLUSTER.YML | CONTROL DEPLOYMENT.YML APPLICATION.YML", nargs=-1, required=True)
 @connection_options
+@click.option("--port", type=click.IntRange(1, 65535), help="With CONTROL: the port of its REST API.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 @click.option("--no-wait", is_flag=True, help="Don't wait until everything is as the file says.")
 @click.option(
@@ -88,8 +117,9 @@ def _show_schema(context: click.Context, _parameter: click.Parameter, wanted: bo
 def main(
     context: click.Context,
     *,
-    file: Path,
+    files: tuple[str, ...],
     control: ControlAddress | None,
+    port: int | None,
     certificates_directory: Path | None,
     user: str | None,
     cacert: Path | None,
@@ -104,10 +134,32 @@ def main(
     Make a cluster what CLUSTER.YML says: show what would change, change it, and follow it to the end.
 
     What the file doesn't name stays as it is. Doing it again when nothing is to be changed only watches.
+
+    Flocker's arguments do the same with its two files: the address of the control service, deployment.yml, and an
+    application.yml of Flocker, fig or Compose. flocker-deploy convert writes them as a CLUSTER.YML.
     """
-    read = deployment(_text(file))
+    match files:
+        case (file,):
+            if port is not None:
+                raise click.UsageError("--port belongs to CONTROL: write --control HOST:PORT.")
+            read = deployment(file_text(file))
+            warnings: Iterable[str] = ()
+            idle_nodes: Mapping[str, Origin] = {}
+        case (host, deployment_file, application_file):
+            if context.get_parameter_source("control") is click.core.ParameterSource.COMMANDLINE:
+                raise click.UsageError("Give CONTROL or --control, not both.")
+            control = _flockers_address(host, port)
+            both = translated(
+                deployment_file, file_text(deployment_file), application_file, file_text(application_file)
+            )
+            if isinstance(both, list):
+                sys.exit(tell_mistakes(application_file, both, as_json=as_json))
+            read = ManifestDeployment(manifest=both.manifest, deployment=both.deployment)
+            warnings, idle_nodes = both.warnings, both.idle_nodes
+        case _:
+            raise click.UsageError("Give CLUSTER.YML; or CONTROL DEPLOYMENT.YML APPLICATION.YML, as Flocker's did.")
     if isinstance(read, list):
-        sys.exit(_tell_mistakes(str(file), read, as_json=as_json))
+        sys.exit(tell_mistakes(files[-1], read, as_json=as_json))
     in_file = read.deployment.control
     address = control or (None if in_file is None else ControlAddress(host=in_file.host, port=in_file.api_port))
     if address is None:
@@ -118,7 +170,10 @@ def main(
     except FlockerError as error:
         sys.exit(tell(error, as_json=as_json))
     options = _Options(
-        file=str(file),
+        file=files[-1],
+        again=shlex.join(["flocker-deploy", *files]),
+        idle_nodes=pmap(idle_nodes),
+        warnings=pvector(warnings),
         credential=credential,
         address=address,
         dry_run=dry_run,
@@ -129,27 +184,50 @@ def main(
     sys.exit(run(lambda reactor: _deploy(reactor, options, read), as_json=as_json))
 
 
-def _text(file: Path) -> str:
-    try:
-        with click.open_file(str(file), encoding="utf-8", errors="surrogateescape") as stream:
-            return str(stream.read())
-    except OSError as error:
-        raise click.BadParameter(f"{file}: {error.strerror or error}", param_hint="CLUSTER.YML") from error
+def _flockers_address(host: str, port: int | None) -> ControlAddress:
+    address = control_address(host)
+    if port is None:
+        return address
+    if address.port not in (API_PORT, port):
+        raise click.UsageError(f"CONTROL says port {address.port}, and --port says {port}.")
+    return address.set(port=port)
 
 
 async def _deploy(reactor: Any, options: _Options, read: ManifestDeployment) -> int:
     client = ControlClient(reactor, options.credential, options.address.host, options.address.port)
     report = report_for(reactor.seconds, as_json=options.as_json)
     try:
-        return await _planned(reactor, client, report, options, read)
-    except DeploymentRefused as refusal:
-        found = mistakes(read.manifest, refusal.complaints)
-        if not found:
-            raise
-        return _tell_mistakes(options.file, found, as_json=options.as_json)
+        missing = await _missing_nodes(client, options.idle_nodes)
+        try:
+            if not missing:
+                for warning in options.warnings:
+                    report.note(f"Warning: {warning}")
+                return await _planned(reactor, client, report, options, read)
+            await client.plan(read.manifest.data)
+            found = missing
+        except DeploymentRefused as refusal:
+            found = in_order([*missing, *mistakes(read.manifest, refusal.complaints)])
+            if not found:
+                raise
+        return tell_mistakes(options.file, found, as_json=options.as_json)
     finally:
         report.close()
         await client.close()
+
+
+async def _missing_nodes(client: ControlClient, wanted: Mapping[str, Origin]) -> list[Mistake]:
+    """
+    A mistake for each address at which the cluster has no node.
+    """
+    if not wanted:
+        return []
+    present = {node.address for node in (await client.nodes()).nodes if not node.removed}
+    text = "no node of the cluster is at this address: start its agent, or leave it out"
+    return [
+        Mistake(position=at.position, path=path_text(at.pointer), text=text, file=at.file)
+        for address, at in sorted(wanted.items())
+        if address not in present
+    ]
 
 
 async def _planned(
@@ -170,7 +248,7 @@ async def _planned(
         try:
             report.applied(await _applied(client, read.manifest.data, plan))
         except CancelledError:
-            text = f"Interrupted while applying: it may have been done. To see, and to watch: {_again(options)}"
+            text = f"Interrupted while applying: it may have been done. To see, and to watch: {options.again}"
             report.end(Ending(outcome="interrupted", text=text, good=False))
             raise
     if not options.wait:
@@ -190,7 +268,7 @@ async def _planned(
     except CancelledError:
         text = (
             "Interrupted: no longer watching. The cluster goes on by itself; nothing is left half done. "
-            f"To watch again: {_again(options)}"
+            f"To watch again: {options.again}"
         )
         report.end(Ending(outcome="interrupted", text=text, good=False))
         raise
@@ -228,7 +306,7 @@ def _ended(report: Report, options: _Options, seen: Look | None, ended_before: l
     if seen is None:
         text = (
             f"Not done after {duration_text(options.timeout_seconds or 0.0)}; the cluster goes on by itself. "
-            f"To watch again: {_again(options)}. Why a volume waits: flockerctl explain VOLUME"
+            f"To watch again: {options.again}. Why a volume waits: flockerctl explain VOLUME"
         )
         report.end(Ending(outcome="timeout", text=text, good=False))
         return Exit.TIMEOUT
@@ -244,22 +322,3 @@ def _ended(report: Report, options: _Options, seen: Look | None, ended_before: l
 def _moved(seen: Look, dataset: DatasetView, move: MoveView) -> MoveEnding:
     name = dataset.name or str(dataset.dataset_id)
     return MoveEnding(name=name, text=f"Move of {finished_move_text(name, move, seen.node_names)}", move=move)
-
-
-def _again(options: _Options) -> str:
-    return f"flocker-deploy {shlex.quote(options.file)}"
-
-
-def _tell_mistakes(file: str, found: list[Mistake], *, as_json: bool) -> int:
-    if as_json:
-        listed = [
-            {"line": one.position.line, "column": one.position.column, "path": one.path, "text": one.text}
-            for one in found
-        ]
-        click.echo(json_text({"event": "mistakes", "file": file, "mistakes": listed, "exit_status": int(Exit.USAGE)}))
-        return Exit.USAGE
-    for one in found:
-        click.echo(mistake_text(file, one), err=True)
-    count = len(found)
-    click.echo(f"{count} {'mistake' if count == 1 else 'mistakes'}; nothing was changed.", err=True)
-    return Exit.USAGE

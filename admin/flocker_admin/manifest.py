@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pyrsistent import pmap
 
+from flocker_admin.unofficial import explained, is_unofficial
 from flocker_py.deployed import Deployment
 from flocker_py.deployment import parse
 from flocker_py.documents import Complaint, Pointer
 from flocker_py.records import Record, value
+
+T = TypeVar("T")
 
 SIZE_LIMIT_CHARACTERS = 1_000_000
 DEPTH_LIMIT = 32
@@ -59,11 +63,23 @@ class Mistake(Record):
     One mistake in a file.
 
     :param path: the names and numbers that lead to it, for people: ``apps.db.ports[0]``; empty for the whole file.
+    :param file: its name, where more than one was read; None: the one.
     """
 
     position: Position = value(Position)
     path: str = value(str, default="")
     text: str = value(str)
+    file: str | None = value((str, type(None)), default=None)
+
+
+class Origin(Record):
+    """
+    Where a value was read that is part of another document now.
+    """
+
+    file: str = value(str)
+    pointer: Pointer = value(tuple)
+    position: Position = value(Position)
 
 
 class Manifest(Record):
@@ -72,10 +88,12 @@ class Manifest(Record):
 
     :param data: the document as a JSON value.
     :param positions: where each value is, by pointer: that of its key, or of itself in a list.
+    :param origins: of a document that was made from other files: where its values come from, by pointer.
     """
 
     data: Any = value(object)
     positions: Mapping[Pointer, Position] = value(Mapping)
+    origins: Mapping[Pointer, Origin] = value(Mapping, default=pmap())
 
 
 class ManifestDeployment(Record):
@@ -123,9 +141,9 @@ def deployment(text: str) -> ManifestDeployment | list[Mistake]:
     read, found = _read(text)
     if read is None:
         return found
-    parsed = parse(read.data)
+    parsed = explained(read.data) if is_unofficial(read.data) else parse(read.data)
     if isinstance(parsed, list):
-        return _in_order([*found, *mistakes(read, parsed)])
+        return in_order([*found, *mistakes(read, parsed)])
     if found:
         return found
     return ManifestDeployment(manifest=read, deployment=parsed)
@@ -135,22 +153,32 @@ def mistakes(read: Manifest, complaints: list[Complaint]) -> list[Mistake]:
     """
     Complaints about a document with their positions in its file, in the order of its lines.
     """
-    found = [
-        Mistake(position=_position(read, complaint.pointer), path=path_text(complaint.pointer), text=complaint.text)
-        for complaint in complaints
-    ]
-    return _in_order(found)
+    return in_order([_mistake(read, complaint) for complaint in complaints])
 
 
-def _in_order(found: list[Mistake]) -> list[Mistake]:
-    return sorted(found, key=lambda mistake: (mistake.position.line, mistake.position.column))
+def _mistake(read: Manifest, complaint: Complaint) -> Mistake:
+    origin = nearest(read.origins, complaint.pointer)
+    if origin is not None:
+        path = path_text(origin.pointer)
+        return Mistake(position=origin.position, path=path, text=complaint.text, file=origin.file)
+    position = nearest(read.positions, complaint.pointer) or _BEGINNING
+    return Mistake(position=position, path=path_text(complaint.pointer), text=complaint.text)
+
+
+def in_order(found: Iterable[Mistake]) -> list[Mistake]:
+    """
+    Mistakes by file, line and column.
+    """
+    return sorted(found, key=lambda one: (one.file or "", one.position.line, one.position.column))
 
 
 def mistake_text(file: str, mistake: Mistake) -> str:
     """
     A mistake on one line, as compilers write it.
+
+    :param file: the name of the file, unless the mistake says another.
     """
-    where = f"{file}:{mistake.position.line}:{mistake.position.column}: "
+    where = f"{mistake.file or file}:{mistake.position.line}:{mistake.position.column}: "
     return f"{where}{mistake.path}: {mistake.text}" if mistake.path else f"{where}{mistake.text}"
 
 
@@ -170,11 +198,14 @@ def path_text(pointer: Pointer) -> str:
     return result
 
 
-def _position(read: Manifest, pointer: Pointer) -> Position:
-    # The server may point to what the file left out: then the nearest that is there.
-    while pointer and pointer not in read.positions:
+def nearest(places: Mapping[Pointer, T], pointer: Pointer) -> T | None:
+    """
+    What is known about a value, or else about the nearest that it is a part of: a complaint may be about what a file
+    left out.
+    """
+    while pointer and pointer not in places:
         pointer = pointer[:-1]
-    return read.positions.get(pointer, _BEGINNING)
+    return places.get(pointer)
 
 
 class _Unreadable(Exception):

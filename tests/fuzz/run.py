@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 FOLDER = Path(".fuzz")
-NAMES = ("wire", "frames", "manifest", "body", "pool", "control-link", "agent-link")
+NAMES = ("wire", "frames", "manifest", "flocker-files", "body", "pool", "control-link", "agent-link")
 MEMORY_MIB = 1024
 INPUT_SECONDS = 10
 

@@ -20,7 +20,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python import log as twisted_log
 
+from flocker_admin.cluster_text import cluster_text
 from flocker_admin.manifest import ManifestDeployment, deployment
+from flocker_admin.translation import Translation, translated
 from flocker_agent.link import ControlSession
 from flocker_agent.storage import resume_token
 from flocker_agent.storage.openings import parsed_opening
@@ -111,6 +113,20 @@ def manifest_target(data: bytes) -> None:
     for mistake in read:
         if not mistake.text or not 1 <= mistake.position.line <= lines + 1:
             raise AssertionError(f"a mistake at {mistake.position}: {mistake.text!r}")
+
+
+def flocker_files_target(data: bytes) -> None:
+    """
+    A deployment.yml and, after a NUL, an application.yml: a cluster.yml that means the same, or mistakes with places.
+    """
+    first, _, second = data.decode("utf-8", "replace").partition("\0")
+    read = translated("d.yml", first, "a.yml", second)
+    if isinstance(read, Translation):
+        again = deployment(cluster_text(read.manifest.data, read.notes))
+        if not isinstance(again, ManifestDeployment) or again.deployment != read.deployment:
+            raise AssertionError(f"what was read as {read.deployment!r} is written as something else")
+    elif not read or not all(mistake.text and mistake.file for mistake in read):
+        raise AssertionError(f"refused with {read}")
 
 
 def body_target(data: bytes) -> None:
@@ -393,6 +409,24 @@ def _manifests() -> Iterator[bytes]:
             yield part.split("```")[0].encode()
 
 
+def _flocker_files() -> Iterator[bytes]:
+    places = b"version: 1\nnodes: {192.0.2.1: [db], 192.0.2.2: []}\n\0"
+    yield places + (
+        b"version: 1\napplications:\n  db: {image: x, ports: [{internal: 1, external: 2}],"
+        b" links: [{local_port: 1, remote_port: 2, alias: a}], volume: {mountpoint: /x, maximum_size: 1.5G},"
+        b" environment: {A: b}, mem_limit: 9999999, restart_policy: {name: on-failure, maximum_retry_count: 3}}\n"
+    )
+    yield places + (
+        b"db: {image: x, ports: ['1:2'], links: ['web:w'], volumes: [/x], environment: [A=b]}\n"
+        b"web: {image: x, ports: ['3:4'], mem_limit: 9999999}\n"
+    )
+    yield places + (
+        b"services:\n  db: {image: x, command: a 'b', ports: ['1:2/udp', {target: 1, published: '2'}],"
+        b" volumes: ['v:/x'], environment: {A: $$}, restart: on-failure:3,"
+        b" deploy: {resources: {limits: {memory: 512mb}}}}\nvolumes: {v: {driver: flocker, driver_opts: {size: 1g}}}\n"
+    )
+
+
 def _prefixed(*ways: bytes) -> Callable[[], Iterator[bytes]]:
     def seeds() -> Iterator[bytes]:
         for way in ways:
@@ -414,6 +448,7 @@ TARGETS = {
     "wire": Target(wire_target, _golden),
     "frames": Target(frames_target, _frames),
     "manifest": Target(manifest_target, _manifests),
+    "flocker-files": Target(flocker_files_target, _flocker_files),
     "body": Target(body_target, _golden),
     "pool": Target(pool_target, _pool_seeds),
     "control-link": Target(control_link_target, _prefixed(b"g", b"r", b"h")),
