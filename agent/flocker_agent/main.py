@@ -23,14 +23,13 @@ from flocker_agent.holding import hold
 from flocker_agent.link import CONNECT_SECONDS, ControlLink
 from flocker_agent.locks import Locks
 from flocker_agent.loop import Agent
-from flocker_agent.remembered import remember, remembered
+from flocker_agent.memory import Memory
 from flocker_agent.runtime.runtimes import opened_runtime
 from flocker_agent.settings import Settings, SettingsRefused, read_settings
 from flocker_agent.storage.backends import opened_storage
 from flocker_agent.threads import Threads
 from flocker_agent.transfers import Transfers
 from flocker_py import __version__
-from flocker_py.assignment import NodeAssignment
 from flocker_py.boottime import boottime_seconds, keep_time_by_boottime
 from flocker_py.credentials import Credential, load_credential
 from flocker_py.errors import FlockerError, explanation
@@ -184,60 +183,3 @@ def _node(settings: Settings, node_id: NodeId, port: int, storage: str, runtime:
         runtime=runtime.name,
         container_fields=runtime.reported_fields(),
     )
-
-
-class Memory:
-    """
-    The agent, with a memory of what it was asked last, for the time when the control service is away.
-    """
-
-    def __init__(self, path: Path, node_id: NodeId, agent: Agent, threads: Threads) -> None:
-        self._path = path
-        self._node_id = node_id
-        self._agent = agent
-        self._threads = threads
-        self._latest: NodeAssignment | None = None
-        self._writing = False
-
-    @property
-    def node(self) -> NodeObservation:
-        """
-        The node as it is seen now.
-        """
-        return self._agent.node
-
-    def renewed(self, ends_at_seconds: float) -> None:
-        """
-        See ``Agent.renewed``.
-        """
-        self._agent.renewed(ends_at_seconds)
-
-    def recall(self) -> None:
-        """
-        Go by what was asked last, until something new is.
-        """
-        assignment = remembered(self._path, self._node_id, self.node.era)
-        if assignment is not None:
-            self._agent.assign(assignment)
-
-    def assign(self, assignment: NodeAssignment) -> None:
-        """
-        From now on, this is what is asked; and it is remembered, soon.
-        """
-        self._latest = assignment
-        self._agent.assign(assignment)
-        if not self._writing:
-            self._writing = True
-            Deferred.fromCoroutine(self._write())
-
-    async def _write(self) -> None:
-        try:
-            while self._latest is not None:
-                assignment, self._latest = self._latest, None
-                try:
-                    await self._threads.run(remember, self._path, assignment, self.node.era)
-                except OSError as error:
-                    log_message(message_type="flocker:agent:not-remembered", path=str(self._path), reason=str(error))
-        finally:
-            # Whatever it was that went wrong, the next assignment is written.
-            self._writing = False
