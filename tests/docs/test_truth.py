@@ -21,8 +21,10 @@ from flocker_agent.storage.backends import BACKENDS
 from flocker_py.deployment_schema import DEPLOYMENT_SCHEMA
 from tests.docs.blocks import ROOT, Fence, fences, pages
 from tests.docs.programs import own_programs
+from tests.simulation.catalogue import BUGS
 
 DOCS = ROOT / "docs"
+SIMULATION = ROOT / "tests" / "simulation"
 _TEST = re.compile(r"`((?:tests|flocker_py/testing)/[\w/]+\.py)::(\w+)(?:::(\w+))?`")
 _PATH = re.compile(
     r"`((?:flocker_py|control|agent|admin|tests|demo|docs|packaging|scripts|benchmarks)/[\w./-]+\.\w+)(?:::[\w:]+)?`"
@@ -168,6 +170,19 @@ def _is_there(path: Path, outer: str, inner: str | None) -> bool:
         if isinstance(node, ast.ClassDef) and node.name == outer:
             return any(isinstance(each, ast.FunctionDef) and each.name == inner for each in node.body)
     return False
+
+
+def test_rules_and_bugs_that_are_named() -> None:
+    """
+    The simulation has the rules and the deliberate bugs by which the invariants say that they are guarded.
+    """
+    told = " ".join(re.findall(r"^- Simulation: (.*(?:\n  .*)*)", (DOCS / "internals/invariants.md").read_text(), re.M))
+    source = "".join(path.read_text() for path in SIMULATION.glob("*.py"))
+    rules = set(re.findall(r'(?:_breaks|Broken)\(\s*"([a-z ]+)"', source))
+    named_rules, named_bugs = (set(re.findall(mark, told)) for mark in (r"\*([a-z ]+)\*", r"`([a-z-]+)`"))
+
+    assert (named_rules - rules, named_bugs - {bug.name for bug in BUGS}) == (set(), set())
+    assert (bool(named_rules), bool(named_bugs)) == (True, True)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda it: str(it.relative_to(ROOT)))
