@@ -24,6 +24,7 @@ from flocker_control.backup_schedule import BackupPlan, BackupSchedule
 from flocker_control.backups import way_back
 from flocker_control.connections import CountedConnections, raise_descriptor_limit
 from flocker_control.http.site import api_site
+from flocker_control.import_command import import_configuration
 from flocker_control.service import opened
 from flocker_control.sqlite_store import open_store
 from flocker_control.store import Store, StoreDamaged
@@ -218,4 +219,5 @@ def main(
 
 
 main.add_command(backup)
+main.add_command(import_configuration)
 main.add_command(restore)

@@ -15,7 +15,17 @@ from pathlib import Path
 import click
 
 FOLDER = Path(".fuzz")
-NAMES = ("wire", "frames", "manifest", "flocker-files", "body", "pool", "control-link", "agent-link")
+NAMES = (
+    "wire",
+    "frames",
+    "manifest",
+    "flocker-files",
+    "flocker-configuration",
+    "body",
+    "pool",
+    "control-link",
+    "agent-link",
+)
 MEMORY_MIB = 1024
 INPUT_SECONDS = 10
 

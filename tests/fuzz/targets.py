@@ -7,6 +7,7 @@ which must still work.
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
 import eliot
+from pyrsistent import pmap
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python import log as twisted_log
@@ -29,11 +31,15 @@ from flocker_agent.storage.openings import parsed_opening
 from flocker_agent.storage.zfs_stream_header import HEADER_BYTES as ZFS_HEADER_BYTES
 from flocker_agent.storage.zfs_stream_header import decoded as zfs_header
 from flocker_control.agents import AgentSession
+from flocker_control.codec import loaded_state, texts
+from flocker_control.flocker_configuration import ConfigurationUnreadable, old_configuration
 from flocker_control.http.answers import RequestRefused
 from flocker_control.http.body import parsed
+from flocker_control.importing import imported
 from flocker_control.memory_store import MemoryStore
 from flocker_control.service import ControlService, opened
-from flocker_control.state import KINDS
+from flocker_control.state import KINDS, State
+from flocker_control.store import Loaded
 from flocker_py import wire
 from flocker_py.assignment import NodeAssignment
 from flocker_py.identity import ControlIdentity, Identity, NodeIdentity
@@ -44,6 +50,7 @@ from flocker_py.observed import NodeObservation
 from flocker_py.storage import ResumeRefused, StorageError
 from flocker_py.streams import HEADER_BYTES, FrameKind, FrameRefused, frame, header, message
 from flocker_py.upgrade import FormatTooNew, FormatUnknown
+from tests.old_configurations import DATA, NODE_1, VERSIONS, everything
 
 GOLDEN = Path(__file__).parent.parent / "unit" / "golden"
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -127,6 +134,18 @@ def flocker_files_target(data: bytes) -> None:
             raise AssertionError(f"what was read as {read.deployment!r} is written as something else")
     elif not read or not all(mistake.text and mistake.file for mistake in read):
         raise AssertionError(f"refused with {read}")
+
+
+def flocker_configuration_target(data: bytes) -> None:
+    """
+    A current_configuration.json: records that could be stored, or a refusal.
+    """
+    try:
+        old = old_configuration(data.decode("utf-8", "replace"))
+    except ConfigurationUnreadable:
+        return
+    puts, _ = texts(imported(old, State()).changes)
+    loaded_state(Loaded(revision=1, values=pmap(puts)))
 
 
 def body_target(data: bytes) -> None:
@@ -427,6 +446,11 @@ def _flocker_files() -> Iterator[bytes]:
     )
 
 
+def _flocker_configurations() -> Iterator[bytes]:
+    for version in VERSIONS:
+        yield json.dumps(everything(version, leases=[(DATA, NODE_1, 5)], devices=[(DATA, "x")])).encode()
+
+
 def _prefixed(*ways: bytes) -> Callable[[], Iterator[bytes]]:
     def seeds() -> Iterator[bytes]:
         for way in ways:
@@ -449,6 +473,7 @@ TARGETS = {
     "frames": Target(frames_target, _frames),
     "manifest": Target(manifest_target, _manifests),
     "flocker-files": Target(flocker_files_target, _flocker_files),
+    "flocker-configuration": Target(flocker_configuration_target, _flocker_configurations),
     "body": Target(body_target, _golden),
     "pool": Target(pool_target, _pool_seeds),
     "control-link": Target(control_link_target, _prefixed(b"g", b"r", b"h")),
