@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
+from OpenSSL import crypto
 
 from flocker_admin import ca
 from flocker_admin.ca_command import main
@@ -40,6 +41,31 @@ def flocker_ca(*arguments: str | Path) -> Result:
     What one run of the command gave.
     """
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def ancestors_files(folder: Path) -> None:
+    """
+    An authority and a node's certificate as Flocker 1.x made them, by the same library.
+    """
+    made: dict[str, tuple[crypto.X509, crypto.PKey]] = {}
+    for file, name in (("cluster", "prod"), ("node", f"node-{NODE_ID}")):
+        key = crypto.PKey()
+        key.generate_key(crypto.TYPE_RSA, 2048)
+        certificate = crypto.X509()
+        certificate.set_version(0)
+        certificate.set_serial_number(len(made) + 1)
+        subject = certificate.get_subject()
+        subject.CN, subject.OU = name, str(uuid4())
+        certificate.gmtime_adj_notBefore(0)
+        certificate.gmtime_adj_notAfter(20 * 365 * 86400)
+        certificate.set_pubkey(key)
+        made[file] = (certificate, key)
+        issuer, issuer_key = made["cluster"]
+        certificate.set_issuer(issuer.get_subject())
+        certificate.sign(issuer_key, "sha256")
+        (folder / f"{file}.crt").write_bytes(crypto.dump_certificate(crypto.FILETYPE_PEM, certificate))
+        (folder / f"{file}.key").write_bytes(crypto.dump_privatekey(crypto.FILETYPE_PEM, key))
+        (folder / f"{file}.key").chmod(0o600)
 
 
 def listed(folder: Path) -> set[str]:
@@ -322,6 +348,39 @@ class TestRefusals:
 
         assert result.exit_code == 1
         assert "this key does not belong to" in result.stderr
+
+    # No other library of today still makes such certificates.
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("create-control-certificate", "ctl.example"),
+            ("create-node-certificate", NODE_ID),
+            ("create-api-certificate", "alice"),
+            ("renew", "node.crt"),
+            ("revoke", "node.crt"),
+            ("list",),
+        ],
+        ids=lambda it: it[0],
+    )
+    def test_a_folder_of_flocker_1(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+    ) -> None:
+        """
+        With the files that Flocker 1.x made, RSA and X.509 version 1, nothing is done, and the error says what to do.
+        """
+        ancestors_files(tmp_path)
+        monkeypatch.chdir(tmp_path)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+        result = flocker_ca(*arguments)
+
+        assert (result.exit_code, {path.name: path.read_bytes() for path in tmp_path.iterdir()}) == (1, before)
+        assert re.search(
+            r"cluster\.crt: It is an X\.509 version 1 certificate, as Flocker 1\.x made them.*Make a new cluster"
+            r" authority and new certificates with flocker-ca; node ids can be kept: flocker-ca create-node",
+            result.stderr,
+        )
 
     def test_an_authority_of_flocker_1(self, folder: Path) -> None:
         """
