@@ -102,8 +102,10 @@ class Cluster:
         fault_points: bool = False,
         impatient: bool = False,
         lease_seconds: float | None = None,
+        keep_stashes: str | None = None,
     ) -> None:
         self.folder = folder
+        self._keep_stashes = keep_stashes
         self._control_variables = dict(control_variables or {})
         self._lease_seconds = lease_seconds
         self._fault_points = fault_points
@@ -194,6 +196,8 @@ class Cluster:
             ]  # fmt: skip
             if self._lease_seconds is not None:
                 options += ["--lease-seconds", str(self._lease_seconds)]
+            if self._keep_stashes is not None:
+                options += ["--keep-stashes", self._keep_stashes]
         else:
             program = "flocker-agent"
             options = ["--agent-config", str(self.folder / name / "agent.yml")]

@@ -88,6 +88,13 @@ class PortUnavailable(FlockerError):
     help="How long a node serves volumes with on_partition: fence without hearing from this service.",
 )
 @click.option(
+    "--keep-stashes",
+    type=Duration(at_least="1h"),
+    default="30d",
+    show_default=True,
+    help="How long nodes keep what they put aside from now on, such as after a failover, unless somebody drops it.",
+)
+@click.option(
     "--backup-to",
     type=click.Path(path_type=Path, file_okay=False),
     default=None,
@@ -115,6 +122,7 @@ def main(
     agent_port: int,
     mount_root: str,
     lease_seconds: float,
+    keep_stashes: float,
     backup_to: Path | None,
     backup_every: float,
     backup_keep: int,
@@ -157,7 +165,14 @@ def main(
         return CountedConnections(secured, limit=limit, limit_per_address=limit_per_address, clock=reactor)
 
     async def serve(credential: Credential, store: Store) -> None:
-        service = await opened(store, clock=reactor, new_id=uuid4, now_seconds=time.time, lease_seconds=lease_seconds)
+        service = await opened(
+            store,
+            clock=reactor,
+            new_id=uuid4,
+            now_seconds=time.time,
+            lease_seconds=lease_seconds,
+            keep_stash_seconds=keep_stashes,
+        )
         backups: BackupSchedule | None = None
         if backup_to is not None:
             plan = BackupPlan(directory=backup_to, every_seconds=backup_every, keep=backup_keep)

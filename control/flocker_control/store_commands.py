@@ -30,10 +30,15 @@ data_path_option = click.option(
 
 class Duration(click.ParamType[float]):
     """
-    A duration of at least a second, as people write it.
+    A duration, as people write it.
+
+    :param at_least: the shortest that makes sense, in the same form.
     """
 
     name = "duration"
+
+    def __init__(self, *, at_least: str = "1s") -> None:
+        self._at_least = at_least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """
@@ -43,8 +48,8 @@ class Duration(click.ParamType[float]):
             seconds = duration_seconds(value)
         except DurationUnreadable as error:
             self.fail(explanation(error), param, ctx)
-        if seconds < 1:
-            self.fail("it must be at least 1s", param, ctx)
+        if seconds < duration_seconds(self._at_least):
+            self.fail(f"it must be at least {self._at_least}", param, ctx)
         return seconds
 
 

@@ -40,7 +40,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             "mount_root": str(tmp_path / name / "flocker"),
         }
 
-    with Cluster(tmp_path, dataset, addresses=addresses("n1", "n2")) as cluster:
+    with Cluster(tmp_path, dataset, addresses=addresses("n1", "n2"), keep_stashes="36h") as cluster:
         yield cluster
 
 
@@ -76,6 +76,8 @@ def test_owner_that_was_not_dead(cluster: Cluster, app: Stubborn) -> None:
     app.give_in()
     stash = cluster.wait(lambda: stash_on(cluster, "n1"))
     assert not alone.exists()
+    # As long as the service was told to have it kept.
+    assert stash["expires_at_seconds"] - stash["since_seconds"] == 36 * 3600
     path = readable(cluster, stash)
     kept = records(path)
     assert kept == list(range(1, len(kept) + 1))
