@@ -347,6 +347,22 @@ class TestState:
 
         assert None is client.state(dataset_id)
 
+    def test_node_that_is_gone(self, client: Client, cluster: Cluster) -> None:
+        """
+        While nobody knows whether a dataset can be used, it has neither primary nor path: what is v2's *unavailable*
+        is no manifest dataset. It is still wanted where it was, and is there again when its node is.
+        """
+        dataset_id = client.made("n3")
+        cluster.kill("n3")
+        gone = cluster.wait(lambda: (state := client.state(dataset_id)) and "primary" not in state and state)
+        status, wanted = cluster.dataset(dataset_id)["status"], client.wanted(dataset_id)
+        cluster.start("n3")
+        back = client.on(dataset_id, "n3")
+
+        assert ({"dataset_id": dataset_id}, "unavailable") == (gone, status)
+        assert wanted is not None
+        assert (client.node("n3"), f"/flocker/{dataset_id}") == (wanted["primary"], back["path"])
+
     def test_move(self, client: Client) -> None:
         """
         A dataset that moves is shown once, with one primary or none, and arrives.
