@@ -7,7 +7,9 @@ Whoever sets the time of day doesn't change it. It begins anew when the host boo
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 
 def boottime_seconds() -> float:
@@ -15,6 +17,13 @@ def boottime_seconds() -> float:
     Seconds since the host booted.
     """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def boot_id() -> UUID:
+    """
+    Names the run of the host, from its boot to the next (random(4)).
+    """
+    return UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
 
 
 def keep_time_by_boottime(reactor: Any) -> None:

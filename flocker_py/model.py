@@ -271,6 +271,7 @@ class Ownership(Record):
         then; it is put aside there, never removed.
     :param bases: nodes that hold a stash, or will, with the snapshot that the owner's history shares with theirs.
     :param from_stash: the owner has the data under this name, put aside; None: under the dataset's own.
+    :param destroyed_at_seconds: when that was, since the epoch of Unix; None: it wasn't, or nobody knows when.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -286,6 +287,35 @@ class Ownership(Record):
     deposed: PMap[NodeId, int] = mapping(UUID, int, default={})
     bases: PMap[NodeId, Guid] = mapping(UUID, int, default={})
     from_stash: str | None = value((str, _NONE), default=None)
+    destroyed_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+
+
+class KeptDataset(Record):
+    """
+    How a dataset is served until a lease on it ends, although it is wanted otherwise, or deleted, by now.
+    """
+
+    primary: NodeId = value(UUID)
+    maximum_size_bytes: int | None = value((int, _NONE), default=None)
+
+
+class DatasetLease(Record):
+    """
+    A user's word that a dataset is needed as it is: see ``flocker_control.dataset_leases``. No lease of a node.
+
+    :param node_id: for which it is held. Neither it nor the dataset has to exist.
+    :param left_seconds: of the lease, when it was last written down; None: it lasts until it is released.
+    :param counted_at_seconds: what the control service's clock showed then, which only goes forward.
+    :param boot_id: of the run of the host of which that clock is.
+    :param kept: None: nothing waits for the end of the lease.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    node_id: NodeId = value(UUID)
+    left_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    counted_at_seconds: float = value(_NUMBER, default=0.0)
+    boot_id: UUID = value(UUID)
+    kept: KeptDataset | None = value((KeptDataset, _NONE), default=None)
 
 
 class StashWish(Record):

@@ -20,7 +20,7 @@ from flocker_py.errors import FlockerError
 Document = dict[str, Any]
 Step = Callable[[Document], Document]
 
-FORMAT = 2
+FORMAT = 3
 """
 The format that this version writes.
 """
@@ -70,7 +70,12 @@ def _with_new_in_2(found: Any, kind: Any) -> Any:
     return result
 
 
-STEPS: Mapping[int, Step] = MappingProxyType({1: _to_2})
+def _to_3(document: Document) -> Document:
+    # Leases of datasets came with format 3, too: a program that knows none must not take a store that has some.
+    return {**document, "destroyed_at_seconds": None} if document.get("type") == "Ownership" else document
+
+
+STEPS: Mapping[int, Step] = MappingProxyType({1: _to_2, 2: _to_3})
 """
 Per older format, how to get from it to the next.
 """

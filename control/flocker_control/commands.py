@@ -13,6 +13,7 @@ swap a dataset or a port in one ``ApplyAll``.
 - A container asks for nothing that the runtime of its node can't do.
 - A dataset isn't sent where there is no room for it, as far as the nodes have told.
 - Nothing new is put on a node that is drained or was removed.
+- What is leased is neither moved nor resized nor deleted: see ``flocker_control.dataset_leases``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pyrsistent import PMap, PVector, pmap
 
 from flocker_control.absence import Absence
 from flocker_control.consistency import inconsistencies
+from flocker_control.dataset_leases import AcquireLease, LeaseRule, ReleaseLease, acquired, released, under_leases
 from flocker_control.failover import (
     NO_LEASES,
     Adopt,
@@ -51,6 +53,7 @@ from flocker_py.model import (
     ContainerName,
     Dataset,
     DatasetId,
+    DatasetLease,
     MoveId,
     MovePhase,
     Node,
@@ -235,6 +238,15 @@ class CancelMove(Record):
     move_id: MoveId = value(UUID)
 
 
+class UnderLease(Record):
+    """
+    Do something although datasets are leased: now, or when the leases end.
+    """
+
+    command: Command = value(Record)
+    rule: LeaseRule = value(LeaseRule)
+
+
 class ApplyAll(Record):
     """
     Do all of these, one after the other, or nothing.
@@ -266,6 +278,9 @@ Command = (
     | RestoreStash
     | MountStash
     | DropStash
+    | AcquireLease
+    | ReleaseLease
+    | UnderLease
     | ApplyAll
 )
 
@@ -285,9 +300,9 @@ def decide(
     changes = _applied(state, command, observed, leases)
     if isinstance(changes, Refusal):
         return changes
-    changes = _effective(state, changes)
+    changes, leased = under_leases(state, _effective(state, changes), _rule(command))
     after = changed(state, changes, revision=state.revision)
-    return next(inconsistencies(state, after, changes, observed), changes)
+    return next(iter((*leased, *inconsistencies(state, after, changes, observed))), changes)
 
 
 def refusals(state: State, command: Command, observed: PMap[NodeId, NodeObservation]) -> tuple[Refusal, ...]:
@@ -297,9 +312,20 @@ def refusals(state: State, command: Command, observed: PMap[NodeId, NodeObservat
     changes = _applied(state, command, observed)
     if isinstance(changes, Refusal):
         return (changes,)
-    changes = _effective(state, changes)
+    changes, leased = under_leases(state, _effective(state, changes), _rule(command))
     after = changed(state, changes, revision=state.revision)
-    return tuple(inconsistencies(state, after, changes, observed))
+    return (*leased, *inconsistencies(state, after, changes, observed))
+
+
+def _rule(command: Command) -> LeaseRule:
+    match command:
+        case UnderLease():
+            return command.rule
+        case Failover() | Adopt() | RestoreStash():
+            # By the operator's word that what was is no more.
+            return LeaseRule.FORCE
+        case _:
+            return LeaseRule.REFUSE
 
 
 def _effective(state: State, changes: Changes) -> Changes:
@@ -307,9 +333,11 @@ def _effective(state: State, changes: Changes) -> Changes:
     The changes without those that change nothing.
     """
     result = Changes().put(*(record for record in changes.puts.values() if _known(state, record) != record))
-    # Only containers are ever deleted: a dataset's id must never be used again, and a node may come back.
-    present = {key_of(container) for container in state.containers.values()} if changes.deletes else set()
-    return result.delete(*(changes.deletes & present))
+    # A dataset and a node are never deleted: the id must never be used again, and the node may come back.
+    records: tuple[Stored, ...] = (
+        (*state.containers.values(), *state.dataset_leases.values()) if changes.deletes else ()
+    )
+    return result.delete(*(changes.deletes & {key_of(record) for record in records}))
 
 
 def _known(state: State, record: Stored) -> Stored | None:
@@ -324,6 +352,8 @@ def _known(state: State, record: Stored) -> Stored | None:
             return state.containers.get(record.name)
         case StashWish():
             return state.stash_wishes.get(key_of(record))
+        case DatasetLease():
+            return state.dataset_leases.get(record.dataset_id)
         case Absence():
             return state.absences.get(record.node_id)
     assert_never(record)
@@ -383,6 +413,12 @@ def _applied(
             return restoring(state, command, observed, leases)
         case MountStash() | DropStash():
             return wishing(state, command, observed)
+        case AcquireLease():
+            return acquired(state, command)
+        case ReleaseLease():
+            return released(state, command)
+        case UnderLease():
+            return _applied(state, command.command, observed)
         case ApplyAll():
             return _all_applied(state, command, observed)
     assert_never(command)

@@ -11,7 +11,7 @@ from flocker_control import situation as facts
 from flocker_control import starting
 from flocker_control.copies import is_candidate, known_copies, known_copy, loss_text, since_text, snapshot_text
 from flocker_control.situation import Situation, node_name
-from flocker_py.model import Move, MovePhase, NodeId
+from flocker_py.model import Dataset, DatasetLease, Move, MovePhase, NodeId
 from flocker_py.observed import HOST, SendVerdict
 from flocker_py.sentences import listed
 from flocker_py.storage import Role
@@ -61,7 +61,7 @@ def status(s: Situation) -> Status:
         return Status.ERROR
     if not s.ownership.created:
         return Status.CREATING
-    if s.dataset.primary != s.ownership.owner:
+    if s.dataset.primary != s.ownership.owner or s.wanted is not None:
         return Status.WAITING
     return Status.OK if _is_as_wanted(s) else Status.WAITING
 
@@ -106,9 +106,26 @@ def waiting_for(s: Situation) -> str | None:
     failure = _failure(s, owner)
     if failure is not None:
         return f"node {node_name(s, owner)} to succeed: {failure}"
+    if s.wanted is not None and s.lease is not None:
+        return _lease_in_the_way(s, s.wanted, s.lease)
     if s.dataset.primary == s.ownership.refused_primary and s.ownership.last_move is not None:
         return f"somebody to ask for the move again: {s.ownership.last_move.reason}"
     return _nodes_wait_for(s, (owner,))
+
+
+def _lease_in_the_way(s: Situation, wanted: Dataset, lease: DatasetLease) -> str:
+    what = "resized"
+    if wanted.deleted:
+        what = "deleted"
+    elif wanted.primary != s.dataset.primary:
+        what = f"moved to node {node_name(s, wanted.primary)}"
+    return f"the end of its lease, to be {what}: {_lease_text(s, lease)}"
+
+
+def _lease_text(s: Situation, lease: DatasetLease) -> str:
+    left = s.lease_left_seconds
+    until = "until it is released" if left is None else f"for another {max(0.0, left):.0f} s, unless it is released"
+    return f"it is leased to node {node_name(s, lease.node_id)} {until}"
 
 
 def _deletion_waits_for(s: Situation) -> str | None:
@@ -192,8 +209,9 @@ def lines(s: Situation) -> list[str]:
     result = []
     if own.destroyed:
         return ["It was deleted, and no copy of it is left."]
+    wanted = s.dataset if s.wanted is None else s.wanted
     result.append(
-        f"It is wanted on node {node_name(s, s.dataset.primary)}." if not s.dataset.deleted else "It is to be deleted."
+        f"It is wanted on node {node_name(s, wanted.primary)}." if not wanted.deleted else "It is to be deleted."
     )
     made = "" if own.created else " It has not been made yet."
     result.append(f"Node {node_name(s, own.owner)} owns it under epoch {own.epoch}.{made}")
@@ -205,6 +223,8 @@ def lines(s: Situation) -> list[str]:
         where = f", {mounted}" if seen.mounted else ", not mounted"
         writes = "" if seen.role is Role.OWNER else ", read-only"
         result.append(f"Node {node_name(s, node_id)} reports {_HAD[seen.role]} {seen.epoch}{where}{writes}.")
+    if s.lease is not None:
+        result.append(f"I{_lease_text(s, s.lease)[1:]}.")
     if move is not None:
         result.append(f"It {_going(s, move)}, in the phase {move.phase.value}.")
     result += _copies_elsewhere(s)

@@ -30,7 +30,7 @@ from flocker_control.sqlite_store import open_store
 from flocker_control.store import Store, StoreDamaged
 from flocker_control.store_commands import Duration, backup, data_path_option, refuse_given_options, restore
 from flocker_py import __version__
-from flocker_py.boottime import keep_time_by_boottime
+from flocker_py.boottime import boot_id, keep_time_by_boottime
 from flocker_py.credentials import Credential, load_credential
 from flocker_py.errors import FlockerError, explanation
 from flocker_py.leases import DEFAULT_LEASE_SECONDS, LONGEST_LEASE_SECONDS, SHORTEST_LEASE_SECONDS
@@ -172,6 +172,7 @@ def main(
             now_seconds=time.time,
             lease_seconds=lease_seconds,
             keep_stash_seconds=keep_stashes,
+            boot_id=boot_id(),
         )
         backups: BackupSchedule | None = None
         if backup_to is not None:

@@ -225,7 +225,9 @@ def _leased(s: Situation) -> Ownership:
 
 
 def _destroyed(s: Situation) -> Ownership:
-    return s.ownership.set(destroyed=True, handed_over=pmap(), deposed=pmap(), bases=pmap())
+    return s.ownership.set(
+        destroyed=True, destroyed_at_seconds=s.now_seconds, handed_over=pmap(), deposed=pmap(), bases=pmap()
+    )
 
 
 def _releasing(s: Situation) -> Ownership:
@@ -273,7 +275,8 @@ def transition(s: Situation) -> tuple[str, Ownership] | None:
     if facts.record_is_older(s) is not None or s.ownership.destroyed:
         return None
     if facts.exists_already(s) is not None:
-        return ("withdrawn", s.ownership.set(destroyed=True)) if s.dataset.deleted else None
+        gone = s.ownership.set(destroyed=True, destroyed_at_seconds=s.now_seconds)
+        return ("withdrawn", gone) if s.dataset.deleted else None
     for name, guard, effect in TABLE:
         if guard(s):
             return name, effect(s)

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import enum
 from typing import Self
+from uuid import UUID
 
+from flocker_py.model import NodeId
 from flocker_py.records import Record, value
 
 
@@ -24,6 +26,9 @@ class RefusalCode(enum.Enum):
     DATASET_ID_IN_USE = ("DatasetIdInUse", 409)
     NAME_IN_USE = ("NameInUse", 409)
     DATASET_IN_USE = ("DatasetInUse", 409)
+    DATASET_LEASED = ("DatasetLeased", 409)
+    LEASE_HELD = ("LeaseHeld", 409)
+    LEASE_UNKNOWN = ("LeaseUnknown", 404)
     DATASET_ELSEWHERE = ("DatasetElsewhere", 409)
     NODE_DRAINING = ("NodeDraining", 409)
     NODE_REMOVED = ("NodeRemoved", 409)
@@ -66,11 +71,13 @@ class Refusal(Record):
 
     :param text: what is wrong, where, and what to do.
     :param about: the key of the record that can't be so; empty where it isn't one alone.
+    :param holder: the node for which the lease is held that is in the way; None: none is.
     """
 
     code: RefusalCode = value(RefusalCode)
     text: str = value(str)
     about: str = value(str, default="")
+    holder: NodeId | None = value((UUID, type(None)), default=None)
 
     @classmethod
     def of(cls, code: RefusalCode, text: str, about: str = "") -> Self:

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from flocker_control import codec, slices, standstill, starting
 from flocker_control.absence import Absence, absence
 from flocker_control.commands import Command, decide
+from flocker_control.dataset_leases import Moment, kept_up, left_seconds, look_again_seconds, served
 from flocker_control.leases import Leases
 from flocker_control.ownership import transition
 from flocker_control.refusals import Refusal
@@ -30,9 +31,24 @@ from flocker_py.assignment import DatasetAssignment, NodeAssignment
 from flocker_py.clock import Clock, Timer
 from flocker_py.errors import FlockerError, code, explanation
 from flocker_py.leases import DEFAULT_LEASE_SECONDS
-from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveId, Node, NodeId, Ownership, StashWish
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    Dataset,
+    DatasetId,
+    DatasetLease,
+    MoveId,
+    Node,
+    NodeId,
+    Ownership,
+    StashWish,
+)
 from flocker_py.observed import ContainerPhase, NodeObservation, ReportedError
 from flocker_py.records import Record, empty_mapping, value
+
+NO_BOOT = UUID(int=0)
+LONGEST_WAIT_SECONDS = 3600.0
+"""Until leases of datasets are looked at again, however long they last: a reactor can't wait for ever."""
 
 RETRY_SECONDS = 1.0
 """After a commit that failed: news from nodes wait so long for the next try."""
@@ -105,6 +121,7 @@ class ControlService:
     :param now_seconds: since the epoch of Unix; None: what the clock shows.
     :param lease_seconds: how long nodes serve on what is to be fenced without hearing from us.
     :param keep_stash_seconds: how long nodes keep what they put aside.
+    :param boot_id: of the run of the host since which the clock has gone forward.
     """
 
     def __init__(
@@ -117,6 +134,7 @@ class ControlService:
         now_seconds: Callable[[], float] | None = None,
         lease_seconds: float = DEFAULT_LEASE_SECONDS,
         keep_stash_seconds: float = KEEP_STASH_SECONDS,
+        boot_id: UUID = NO_BOOT,
     ) -> None:
         self.store = store
         self.state = state
@@ -128,6 +146,7 @@ class ControlService:
         self._now_seconds = clock.seconds if now_seconds is None else now_seconds
         self._keep_stash_seconds = keep_stash_seconds
         self._started_at_seconds = self._now_seconds()
+        self._boot_id = boot_id
         self._new_id = new_id
         self._lock = DeferredLock()
         self._sessions: dict[NodeId, Session] = {}
@@ -137,6 +156,8 @@ class ControlService:
         self._unrecorded: set[NodeId] = set()
         self._attendance: dict[NodeId, Absence | None] = {}
         self._touched_stashes: set[NodeId] = set()
+        self._leases_due = False
+        self._lease_timer: Timer | None = None
         self._pumping = False
         self._mounting: dict[DatasetId, set[ContainerName]] = {}
         self._placed: dict[ContainerName, NodeId] = {}
@@ -147,6 +168,7 @@ class ControlService:
         for container in state.containers.values():
             self._index(container)
         self._reassign(state.datasets, state.containers, ())
+        self._count_leases()
 
     # -- what users ask --------------------------------------------------------------------------------------------
 
@@ -206,8 +228,12 @@ class ControlService:
         names = self._mounting.get(dataset_id, set())
         containers = pvector(state.containers[name] for name in sorted(names) if name in state.containers)
         others = {m.dataset_id for c in containers for m in c.mounts} - {dataset_id}
+        wanted, lease = state.datasets[dataset_id], state.dataset_leases.get(dataset_id)
         return Situation(
-            dataset=state.datasets[dataset_id],
+            dataset=served(wanted, lease),
+            wanted=wanted if lease is not None and lease.kept is not None else None,
+            lease=lease,
+            lease_left_seconds=None if lease is None else left_seconds(lease, self.moment()),
             ownership=state.ownerships[dataset_id],
             known_nodes=state.nodes,
             nodes=self.nodes,
@@ -241,6 +267,35 @@ class ControlService:
         now_seconds = self._clock.seconds()
         away = (node for node in self.state.nodes.values() if node.node_id not in self.nodes)
         return pmap({node.node_id: self.leases.expires_at_seconds(node) - now_seconds for node in away})
+
+    def now_seconds(self) -> float:
+        """
+        The time of day, since the epoch of Unix.
+        """
+        return self._now_seconds()
+
+    def moment(self) -> Moment:
+        """
+        By what leases of datasets are counted.
+        """
+        return Moment(at_seconds=self._clock.seconds(), boot_id=self._boot_id)
+
+    def _count_leases(self) -> None:
+        """
+        See to it that leases of datasets are looked at when the first of them is due.
+        """
+        if self._lease_timer is not None and self._lease_timer.active():
+            self._lease_timer.cancel()
+        now = self.moment()
+        dues = [look_again_seconds(lease, now) for lease in self.state.dataset_leases.values()]
+        soonest_seconds = min((due for due in dues if due is not None), default=None)
+        self._lease_timer = None
+        if soonest_seconds is not None:
+            self._lease_timer = self._clock.callLater(min(soonest_seconds, LONGEST_WAIT_SECONDS), self._lease_is_due)
+
+    def _lease_is_due(self) -> None:
+        self._leases_due = True
+        self._pump()
 
     def runs_on(self, name: ContainerName) -> NodeId | None:
         """
@@ -354,7 +409,12 @@ class ControlService:
 
     def _has_news(self) -> bool:
         return bool(
-            self._touched or self._touched_containers or self._unrecorded or self._attendance or self._touched_stashes
+            self._touched
+            or self._touched_containers
+            or self._unrecorded
+            or self._attendance
+            or self._touched_stashes
+            or self._leases_due
         )
 
     async def _follow_news(self) -> None:
@@ -409,7 +469,11 @@ class ControlService:
         unrecorded, self._unrecorded = self._unrecorded, set()
         attendance, self._attendance = self._attendance, {}
         stashes, self._touched_stashes = self._touched_stashes, set()
+        leases_due, self._leases_due = self._leases_due, False
         try:
+            if leases_due:
+                # Before what was asked for now, which may have renewed one of them.
+                changes = kept_up(self.state.dataset_leases, self.moment()).then(changes)
             happened = self._nodes_to_record(unrecorded).then(self._attendance_changes(attendance))
             changes = happened.then(self._fulfilled_wishes(stashes)).then(changes)
             after = changed(self.state, changes, revision=self.state.revision)
@@ -425,6 +489,7 @@ class ControlService:
             self._unrecorded |= unrecorded
             self._attendance = attendance | self._attendance
             self._touched_stashes |= stashes
+            self._leases_due |= leases_due
             raise
         for record in changes.puts.values():
             if isinstance(record, Container):
@@ -433,6 +498,8 @@ class ControlService:
         containers |= {name for d in touched for name in self._mounting.get(d, set())}
         stashes |= {record.node_id for record in changes.puts.values() if isinstance(record, StashWish)}
         self._reassign(touched, containers, stashes)
+        if leases_due:
+            self._count_leases()
         if changes:
             # A transition may make another possible.
             self._touched |= touched
@@ -459,7 +526,7 @@ class ControlService:
         result: set[DatasetId] = set()
         for record in changes.puts.values():
             match record:
-                case Dataset() | Ownership():
+                case Dataset() | Ownership() | DatasetLease():
                     result.add(record.dataset_id)
                 case Container():
                     result |= {m.dataset_id for m in record.mounts}
@@ -472,6 +539,8 @@ class ControlService:
             kind, _, name = key.partition("/")
             if kind == "container":
                 result |= self._mounts_before(ContainerName(name))
+            if kind == "lease":
+                result.add(DatasetId(UUID(name)))
         return {d for d in result if d in after.datasets}
 
     def _mounts_before(self, name: ContainerName) -> set[DatasetId]:
@@ -541,6 +610,8 @@ class ControlService:
                 self._index(record)
         known_before = self.state.nodes
         self.state = changed(self.state, changes, revision=revision)
+        if any(isinstance(record, DatasetLease) for record in changes.puts.values()):
+            self._count_leases()
         self._tell(Committed(revision=revision, changes=changes))
         for record in changes.puts.values():
             if isinstance(record, Node) and record.node_id not in known_before:
@@ -656,6 +727,7 @@ async def opened(
     now_seconds: Callable[[], float] | None = None,
     lease_seconds: float = DEFAULT_LEASE_SECONDS,
     keep_stash_seconds: float = KEEP_STASH_SECONDS,
+    boot_id: UUID = NO_BOOT,
 ) -> ControlService:
     """
     A control service with what its store holds. The parameters are those of ``ControlService``.
@@ -671,4 +743,5 @@ async def opened(
         now_seconds=now_seconds,
         lease_seconds=lease_seconds,
         keep_stash_seconds=keep_stash_seconds,
+        boot_id=boot_id,
     )

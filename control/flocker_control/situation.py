@@ -15,6 +15,7 @@ from flocker_py.model import (
     Container,
     Dataset,
     DatasetId,
+    DatasetLease,
     Guid,
     Move,
     MoveId,
@@ -37,6 +38,9 @@ class Situation(Record):
     """
     All that the decision about one dataset may depend on.
 
+    :param dataset: as it is to be served now. What waits for the end of a lease is in ``wanted`` alone.
+    :param lease: that a user holds on the dataset, with how much of it is left; None: nobody holds one.
+    :param wanted: None: as it is served.
     :param known_nodes: every node that ever had a session.
     :param absences: what was last heard of those that have none now, as far as that is known.
     :param nodes: reports of those that have one now.
@@ -63,6 +67,9 @@ class Situation(Record):
     started_at_seconds: float = value((int, float), default=0.0)
     now_seconds: float = value((int, float))
     next_move_id: MoveId = value(UUID)
+    lease: DatasetLease | None = value((DatasetLease, type(None)), default=None)
+    lease_left_seconds: float | None = value((int, float, type(None)), default=None)
+    wanted: Dataset | None = value((Dataset, type(None)), default=None)
     owner_lease_left_seconds: float | None = value((int, float, type(None)), default=None)
 
     def seen(self, node_id: NodeId) -> DatasetObservation | None:

@@ -3,16 +3,17 @@ All that the control service knows durably, as one value, and the changes that l
 
 Each record lives under a key of its own, so that a change costs what it touches:
 
-===================  =============
+===================  ================
 key                  record
-===================  =============
+===================  ================
 ``node/ID``          ``Node``
 ``dataset/ID``       ``Dataset``
 ``ownership/ID``     ``Ownership``
 ``container/NAME``   ``Container``
 ``stash/NODE/NAME``  ``StashWish``
+``lease/DATASET``    ``DatasetLease``
 ``absence/NODE``     ``Absence``
-===================  =============
+===================  ================
 """
 
 from __future__ import annotations
@@ -23,10 +24,20 @@ from uuid import UUID
 from pyrsistent import PMap, PSet, pmap, pset
 
 from flocker_control.absence import Absence
-from flocker_py.model import Container, ContainerName, Dataset, DatasetId, Node, NodeId, Ownership, StashWish
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    Dataset,
+    DatasetId,
+    DatasetLease,
+    Node,
+    NodeId,
+    Ownership,
+    StashWish,
+)
 from flocker_py.records import Record, mapping, value
 
-Stored = Node | Dataset | Ownership | Container | StashWish | Absence
+Stored = Node | Dataset | Ownership | Container | StashWish | DatasetLease | Absence
 
 KINDS: dict[str, type[Stored]] = {
     "node": Node,
@@ -34,6 +45,7 @@ KINDS: dict[str, type[Stored]] = {
     "ownership": Ownership,
     "container": Container,
     "stash": StashWish,
+    "lease": DatasetLease,
     "absence": Absence,
 }
 
@@ -43,6 +55,13 @@ def stash_key(node_id: NodeId, name: str) -> str:
     The key under which the wish about a stash is stored.
     """
     return f"stash/{node_id}/{name}"
+
+
+def lease_key(dataset_id: DatasetId) -> str:
+    """
+    The key under which the lease of a dataset is stored.
+    """
+    return f"lease/{dataset_id}"
 
 
 def key_of(record: Stored) -> str:
@@ -60,6 +79,8 @@ def key_of(record: Stored) -> str:
             return f"container/{record.name}"
         case StashWish():
             return stash_key(record.node_id, record.name)
+        case DatasetLease():
+            return lease_key(record.dataset_id)
         case Absence():
             return f"absence/{record.node_id}"
         case _:
@@ -80,6 +101,7 @@ class State(Record):
     ownerships: PMap[DatasetId, Ownership] = mapping(UUID, Ownership, default={})
     containers: PMap[ContainerName, Container] = mapping(str, Container, default={})
     stash_wishes: PMap[str, StashWish] = mapping(str, StashWish, default={})
+    dataset_leases: PMap[DatasetId, DatasetLease] = mapping(UUID, DatasetLease, default={})
     absences: PMap[NodeId, Absence] = mapping(UUID, Absence, default={})
 
 
@@ -139,6 +161,7 @@ def changed(state: State, changes: Changes, *, revision: int) -> State:
     nodes, datasets = state.nodes, state.datasets
     ownerships, containers = state.ownerships, state.containers
     stash_wishes, absences = state.stash_wishes, state.absences
+    dataset_leases = state.dataset_leases
     for record in changes.puts.values():
         match record:
             case Node():
@@ -151,6 +174,8 @@ def changed(state: State, changes: Changes, *, revision: int) -> State:
                 containers = containers.set(record.name, record)
             case StashWish():
                 stash_wishes = stash_wishes.set(key_of(record), record)
+            case DatasetLease():
+                dataset_leases = dataset_leases.set(record.dataset_id, record)
             case Absence():
                 absences = absences.set(record.node_id, record)
             case _:
@@ -168,6 +193,8 @@ def changed(state: State, changes: Changes, *, revision: int) -> State:
                 containers = containers.discard(ContainerName(name))
             case "stash":
                 stash_wishes = stash_wishes.discard(key)
+            case "lease":
+                dataset_leases = dataset_leases.discard(DatasetId(UUID(name)))
             case "absence":
                 absences = absences.discard(NodeId(UUID(name)))
             case _:
@@ -179,5 +206,6 @@ def changed(state: State, changes: Changes, *, revision: int) -> State:
         ownerships=ownerships,
         containers=containers,
         stash_wishes=stash_wishes,
+        dataset_leases=dataset_leases,
         absences=absences,
     )

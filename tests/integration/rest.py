@@ -218,19 +218,27 @@ def user_client(certificates: ClusterCertificates) -> HTTPClient:
 
 @contextmanager
 def rest_cluster(
-    directory: Path, *, store: Store | None = None, certificates: ClusterCertificates | None = None, **options: Any
+    directory: Path,
+    *,
+    store: Store | None = None,
+    certificates: ClusterCertificates | None = None,
+    now_seconds: Callable[[], float] | None = None,
+    **options: Any,
 ) -> Iterator[RestCluster]:
     """
     A control service that listens on loopback until the end of the block.
 
     :param directory: where certificates are made, unless there are some.
+    :param now_seconds: the time of day; None: that of the reactor.
     :param options: of the site.
     """
     certificates = make_cluster(directory) if certificates is None else certificates
     known = certificates
 
     async def begin() -> tuple[RestCluster, Any]:
-        service = await opened(MemoryStore() if store is None else store, clock=REACTOR, new_id=uuid4)
+        service = await opened(
+            MemoryStore() if store is None else store, clock=REACTOR, new_id=uuid4, now_seconds=now_seconds
+        )
         site = api_site(service, uuid4=uuid4, validate_answers=True, **{"clock": REACTOR, **options})
         port = REACTOR.listenSSL(0, site, api_server_options(known.control), interface="127.0.0.1")
         return RestCluster(service, port.getHost().port, user_client(known)), port

@@ -14,6 +14,7 @@ from pyrsistent import pvector
 from twisted.internet import reactor
 
 from flocker_control.commands import PutContainer
+from flocker_control.http.views_v1 import DELETED_SHOWN_SECONDS
 from flocker_control.sqlite_store import open_store
 from flocker_py.model import Container, ContainerName, DatasetId, Mount
 from flocker_py.storage import Role
@@ -366,6 +367,41 @@ class TestDelete:
         first = cluster.call("DELETE", f"{DATASETS}/{dataset_id}")
 
         assert first.body == cluster.call("DELETE", f"{DATASETS}/{dataset_id.upper()}").body
+
+    @pytest.mark.parametrize(
+        ("seconds", "listed"), [(0, True), (DELETED_SHOWN_SECONDS - 1, True), (DELETED_SHOWN_SECONDS, False)]
+    )
+    def test_is_forgotten(
+        self, tmp_path: Path, certificates: ClusterCertificates, seconds: float, listed: bool
+    ) -> None:
+        """
+        A deleted dataset is listed until a while after every node has destroyed it, and its id refused for ever.
+        """
+        day_seconds = [1e9]
+        with rest_cluster(tmp_path, certificates=certificates, now_seconds=lambda: day_seconds[0]) as cluster:
+            cluster.report(A)
+            dataset_id = DatasetId(UUID(created(cluster)))
+            cluster.report(A, owned(dataset_id))
+            cluster.until(lambda: cluster.service.state.ownerships[dataset_id].created)
+            cluster.call("DELETE", f"{DATASETS}/{dataset_id}")
+            day_seconds[0] += 2 * DELETED_SHOWN_SECONDS
+            not_confirmed = [dataset["deleted"] for dataset in cluster.get(DATASETS).body]
+            cluster.report(A)
+            cluster.until(lambda: cluster.service.state.ownerships[dataset_id].destroyed)
+            day_seconds[0] += seconds
+            reply = cluster.post(DATASETS, {"primary": str(A), "dataset_id": str(dataset_id)})
+
+            assert ([True], listed, 409) == (not_confirmed, bool(cluster.get(DATASETS).body), reply.status)
+
+    def test_name_is_free_again(self, cluster: RestCluster) -> None:
+        """
+        The name of a deleted dataset can be given to another at once.
+        """
+        wanted = {"primary": str(A), "name": "db"}
+        dataset_id = cluster.post("/v2/datasets", wanted).body["dataset_id"]
+        cluster.call("DELETE", f"{DATASETS}/{dataset_id}")
+
+        assert 201 == cluster.post("/v2/datasets", wanted).status
 
     def test_body_is_ignored(self, cluster: RestCluster) -> None:
         """

@@ -171,6 +171,7 @@ class TestDatasets:
             "path": f"/flocker/{dataset_id}",
             "settling": [],
             "deposed": [],
+            "lease": None,
             "unavailable_since_seconds": None,
         }
         assert (201, expected) == (reply.status, reply.body)

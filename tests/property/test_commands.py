@@ -23,8 +23,10 @@ from flocker_control.commands import (
     RenameDataset,
     ResizeDataset,
     StartMove,
+    UnderLease,
     decide,
 )
+from flocker_control.dataset_leases import AcquireLease, LeaseRule, Moment, ReleaseLease, served
 from flocker_control.ownership import transition
 from flocker_control.refusals import Refusal
 from flocker_control.situation import Situation
@@ -67,6 +69,7 @@ BEGINNING = changed(
     ),
     revision=0,
 )
+NOW = Moment(at_seconds=1.0, boot_id=UUID(int=8))
 NAMES = ["one", "two", None, "not a name"]
 
 nodes, dataset_ids = st.sampled_from(NODES), st.sampled_from(DATASETS)
@@ -100,10 +103,13 @@ simple_commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(PutNode, node_id=nodes, name=st.sampled_from(["alpha", "beta", None])),
     st.builds(StartMove, dataset_id=dataset_ids, target=nodes),
     st.builds(CancelMove, move_id=st.builds(MoveId, st.builds(UUID, int=st.sampled_from([100, 100, 101])))),
+    st.builds(AcquireLease, dataset_id=dataset_ids, node_id=nodes, now=st.just(NOW)),
+    st.builds(ReleaseLease, dataset_id=dataset_ids, now=st.just(NOW)),
 )
 commands = st.one_of(
     simple_commands,
     st.builds(lambda parts: ApplyAll(commands=pvector(parts)), st.lists(simple_commands, max_size=4)),
+    st.builds(UnderLease, command=simple_commands, rule=st.sampled_from(LeaseRule)),
 )
 # What the owners do by themselves between two commands: nothing, or make what they are asked for.
 scripts = st.lists(st.tuples(commands, st.booleans()), max_size=15)
@@ -143,7 +149,7 @@ def advanced(state: State, step: int) -> State:
     """
     for dataset_id, ownership in state.ownerships.items():
         situation = Situation(
-            dataset=state.datasets[dataset_id],
+            dataset=served(state.datasets[dataset_id], state.dataset_leases.get(dataset_id)),
             ownership=ownership,
             known_nodes=state.nodes,
             nodes=reports(state),
@@ -224,6 +230,31 @@ def test_only_owners_are_left_alone(script: list[tuple[Command, bool]]) -> None:
         }
         deleted = {dataset.dataset_id for dataset in before.datasets.values() if dataset.deleted}
         assert deleted <= {dataset.dataset_id for dataset in state.datasets.values() if dataset.deleted}
+        if goes_on:
+            state = advanced(state, step)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(scripts)
+def test_leased_datasets_are_served_as_before(script: list[tuple[Command, bool]]) -> None:
+    """
+    Unless it is forced, nothing that is asked for changes how a leased dataset is served before its lease has ended,
+    but that it stays where it is.
+    """
+    state = BEGINNING
+    for step, (command, goes_on) in enumerate(script):
+        before = state
+        decision = decide(state, command, reports(state))
+        if not isinstance(decision, Refusal):
+            state = changed(state, decision, revision=step)
+        forced = isinstance(command, UnderLease) and command.rule is LeaseRule.FORCE
+        for dataset_id in {*before.dataset_leases} & {*state.dataset_leases} & {*before.datasets}:
+            was = served(before.datasets[dataset_id], before.dataset_leases[dataset_id])
+            now = served(state.datasets[dataset_id], state.dataset_leases[dataset_id])
+            stays = now.primary in (was.primary, state.ownerships[dataset_id].owner)
+            kept = (was.maximum_size_bytes, was.deleted) == (now.maximum_size_bytes, now.deleted)
+
+            assert forced or (stays and kept)
         if goes_on:
             state = advanced(state, step)
 

@@ -36,8 +36,10 @@ from flocker_py.model import (
     ContainerName,
     Dataset,
     DatasetId,
+    DatasetLease,
     FinishedMove,
     Guid,
+    KeptDataset,
     Link,
     Mount,
     Move,
@@ -89,7 +91,16 @@ LOCK = GOLDEN / "fields.lock.json"
 REWRITE = os.environ.get("FLOCKER_REWRITE_GOLDEN") == "1"
 
 # What the control service keeps (flocker_control.state.Stored), and what an agent keeps of its last assignment.
-PERSISTED: tuple[type[Record], ...] = (Node, Dataset, Ownership, Container, StashWish, Absence, Remembered)
+PERSISTED: tuple[type[Record], ...] = (
+    Node,
+    Dataset,
+    Ownership,
+    Container,
+    StashWish,
+    DatasetLease,
+    Absence,
+    Remembered,
+)
 
 N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
 N2 = NodeId(UUID("22222222-2222-4222-8222-222222222222"))
@@ -188,6 +199,7 @@ EXAMPLES: dict[str, Any] = {
         deposed={N2: 6},
         bases={N2: Guid(41)},
         from_stash=f"{DATASET}-epoch-6-at-7",
+        destroyed_at_seconds=1_700_000_100.5,
     ),
     "ownership-defaults": Ownership(dataset_id=DATASET, owner=N1),
     "node-assignment": NodeAssignment(
@@ -291,6 +303,17 @@ EXAMPLES: dict[str, Any] = {
             )
         },
     ),
+    "lease": DatasetLease(
+        dataset_id=DATASET,
+        node_id=N1,
+        left_seconds=59.5,
+        counted_at_seconds=12_345.25,
+        boot_id=UUID("eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"),
+        kept=KeptDataset(primary=N2, maximum_size_bytes=2**34),
+    ),
+    "lease-defaults": DatasetLease(
+        dataset_id=DATASET, node_id=N1, boot_id=UUID("eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee")
+    ),
     "stash-wish": StashWish(node_id=N1, name=f"{DATASET}-a", mounted=True, dropped=True),
     "stash-wish-defaults": StashWish(node_id=N1, name=f"{DATASET}-a"),
     "absence": Absence(
@@ -387,13 +410,27 @@ def test_golden_file_is_read(name: str) -> None:
     assert from_text(type(EXAMPLES[name]), golden_text(name)) == EXAMPLES[name]
 
 
+# What format 2 didn't have yet, and what its records have of it since.
+LATER_THAN_2: dict[type[Record], dict[str, Any]] = {Ownership: {"destroyed_at_seconds": None}}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (GOLDEN / "format-2").glob("*.json")))
+def test_format_2_is_read(name: str) -> None:
+    """
+    What was persisted in format 2 is read now, and means what it meant.
+    """
+    text, example = (GOLDEN / "format-2" / f"{name}.json").read_text(), EXAMPLES[name]
+
+    assert from_text(type(example), text) == example.set(**LATER_THAN_2.get(type(example), {}))
+
+
 # What format 1 didn't have yet, and what its records have of it since.
 LATER_THAN_1: dict[type[Record], dict[str, Any]] = {
     Node: {"draining": False, "removed": False, "lease_seconds": 0.0},
     Dataset: {"on_start_failure": StartFailurePolicy.GO_BACK, "on_partition": PartitionPolicy.KEEP},
     Move: {"returns": False, "running_since_seconds": None, "restarts": 0, "failover": False},
     FinishedMove: {"failover": False},
-    Ownership: {"leased_epoch": 0, "deposed": {}, "bases": {}, "from_stash": None},
+    Ownership: {"leased_epoch": 0, "deposed": {}, "bases": {}, "from_stash": None, "destroyed_at_seconds": None},
     Own: {"leased": False, "keep_guids": [], "from_stash": None},
     Receive: {"base_guid": None},
     NodeAssignment: {"stashes": {}},

@@ -10,7 +10,17 @@ import pytest
 
 from flocker_control.absence import Absence
 from flocker_control.state import Changes, State, Stored, changed, key_of
-from flocker_py.model import Container, ContainerName, Dataset, DatasetId, Node, NodeId, Ownership, StashWish
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    Dataset,
+    DatasetId,
+    DatasetLease,
+    Node,
+    NodeId,
+    Ownership,
+    StashWish,
+)
 
 NODE = Node(node_id=NodeId(UUID(int=1)))
 DATASET = Dataset(dataset_id=DatasetId(UUID(int=2)), primary=NODE.node_id)
@@ -18,7 +28,8 @@ OWNERSHIP = Ownership(dataset_id=DATASET.dataset_id, owner=NODE.node_id)
 CONTAINER = Container(name=ContainerName("web"), node_id=NODE.node_id)
 WISH = StashWish(node_id=NODE.node_id, name="s")
 ABSENCE = Absence(node_id=NODE.node_id, since_seconds=1.0)
-ALL: tuple[Stored, ...] = (NODE, DATASET, OWNERSHIP, CONTAINER, WISH, ABSENCE)
+LEASE = DatasetLease(dataset_id=DATASET.dataset_id, node_id=NODE.node_id, boot_id=UUID(int=9))
+ALL: tuple[Stored, ...] = (NODE, DATASET, OWNERSHIP, CONTAINER, WISH, LEASE, ABSENCE)
 
 
 def test_put() -> None:

@@ -70,7 +70,7 @@ def test_text_is_sorted_and_compact() -> None:
     """
     A persisted text has its format, sorted keys and no spaces.
     """
-    assert to_text(Mount(dataset_id=DATASET)) == f'{{"dataset_id":"{DATASET}","format":2,"path":null,"type":"Mount"}}'
+    assert to_text(Mount(dataset_id=DATASET)) == f'{{"dataset_id":"{DATASET}","format":3,"path":null,"type":"Mount"}}'
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from flocker_control.http.body import BODY_LIMIT_BYTES, parsed
 from flocker_control.http.request import HttpRequest
 from flocker_control.http.routes import Api, Call, Route
 from flocker_control.http.validation import Schemas
+from flocker_control.refusals import Refusal
 from flocker_control.service import CommandRefused
 from flocker_control.store import HistoryGone, RevisionConflict, StoreError
 from flocker_py import errors
@@ -114,7 +115,7 @@ def _error_answer(error: Exception, action: Action) -> Answer:
             return error.answer()
         case CommandRefused():
             refusal = error.refusal
-            return RequestRefused(refusal.code.status, refusal.code.text, f"{refusal.text}.").answer()
+            return refused(refusal).answer()
         case RevisionConflict():
             return RequestRefused(409, errors.code(error), errors.explanation(error)).answer()
         case HistoryGone():
@@ -127,6 +128,14 @@ def _error_answer(error: Exception, action: Action) -> Answer:
             incident = action.serialize_task_id().decode("ascii")
             description = "Something went wrong that should not have. The control service's log has the whole story."
             return RequestRefused(500, "InternalError", description, more={"incident": incident}).answer()
+
+
+def refused(refusal: Refusal) -> RequestRefused:
+    """
+    The refusal of a command as that of a request.
+    """
+    more = {} if refusal.holder is None else {"holder": str(refusal.holder)}
+    return RequestRefused(refusal.code.status, refusal.code.text, f"{refusal.text}.", more=more)
 
 
 def write_answer(request: HttpRequest, answer: Answer) -> None:

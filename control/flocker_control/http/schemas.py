@@ -132,6 +132,7 @@ ERROR: Schema = {
         "code": text("stable, machine-readable"),
         "description": text("what is wrong, where, and what to do"),
         "errors": array({}),
+        "holder": text("id of the node for which the lease is held that is in the way"),
         "incident": text("number of the log's task that has the whole story"),
     },
     "additionalProperties": False,

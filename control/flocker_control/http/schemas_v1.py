@@ -17,8 +17,11 @@ from flocker_control.http.schemas import (
     array,
     closed,
     nullable,
+    number,
     ref,
 )
+
+_EXPIRES = nullable(number("seconds from now; null: when it is released"))
 
 V1_SCHEMAS: Mapping[str, Schema] = {
     "V1Version": closed({"flocker": TEXT}),
@@ -43,5 +46,8 @@ V1_SCHEMAS: Mapping[str, Schema] = {
     "V1DatasetState": closed(
         {"dataset_id": UUID_TEXT}, {"primary": UUID_TEXT, "path": TEXT, "maximum_size": {"type": "integer"}}
     ),
+    "V1Lease": closed({"dataset_id": UUID_TEXT, "node_uuid": UUID_TEXT, "expires": _EXPIRES}),
+    "V1Leases": array(ref("V1Lease")),
+    "V1AcquireLease": closed({"dataset_id": UUID_TEXT, "node_uuid": UUID_4, "expires": _EXPIRES}),
     "V1DatasetStates": array(ref("V1DatasetState")),
 }

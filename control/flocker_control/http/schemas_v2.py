@@ -79,6 +79,11 @@ _CONTAINER_FIELDS: Mapping[str, Schema] = {
     "labels": _LABELS,
 }
 
+_LEASE_RULES: Mapping[str, Schema] = {
+    "when_released": {"type": "boolean", "description": "if the dataset is leased, do it when the lease ends"},
+    "force": {"type": "boolean", "description": "do it although the dataset is leased"},
+}
+
 V2_SCHEMAS: Mapping[str, Schema] = {
     "Version": closed({"version": TEXT, "api": array(TEXT)}),
     "LastError": closed(
@@ -191,10 +196,25 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "path": TEXT,
             "settling": array(UUID_TEXT, description="former owners that still have to remove their copy"),
             "deposed": array(UUID_TEXT, description="nodes that still have to put aside what they have, if anything"),
+            "lease": nullable(ref("Lease")),
             "unavailable_since_seconds": nullable(
                 number("since the epoch of Unix; null where it is available, or nobody knows since when it isn't")
             ),
         }
+    ),
+    "Lease": closed(
+        {
+            "dataset_id": UUID_TEXT,
+            "node_id": UUID_TEXT,
+            "left_seconds": nullable(number("null: it lasts until it is released")),
+            "is_waited_for": {"type": "boolean", "description": "the dataset is wanted otherwise, or deleted, by then"},
+        },
+        description="that a user holds on a dataset",
+    ),
+    "Leases": closed({"revision": COUNT, "leases": array(ref("Lease"))}),
+    "LeaseReleased": closed({"dataset_id": UUID_TEXT}),
+    "PutLease": closed(
+        {"node": REFERENCE}, {"seconds": nullable(number("from now; null: until it is released", minimum=0))}
     ),
     "Datasets": closed({"revision": COUNT, "datasets": array(ref("Dataset"))}),
     "CreateDataset": closed(
@@ -221,6 +241,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "on_overrun": _OVERRUN,
             "on_start_failure": _START_FAILURE,
             "on_partition": _PARTITION,
+            **_LEASE_RULES,
         },
         description="what is left out stays as it is",
     ),
@@ -343,7 +364,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
         },
         description="the whole definition: what is left out gets its default",
     ),
-    "StartMove": closed({"dataset": REFERENCE, "target": REFERENCE}),
+    "StartMove": closed({"dataset": REFERENCE, "target": REFERENCE}, _LEASE_RULES),
     "PlanRequest": closed({"deployment": {"type": "object", "description": "cluster.yml, as JSON"}}),
     "ApplyRequest": closed(
         {"deployment": {"type": "object", "description": "cluster.yml, as JSON"}, "revision": COUNT},

@@ -40,10 +40,12 @@ from flocker_control.http.schemas import ERROR
 from flocker_control.http.schemas_v1 import V1_SCHEMAS
 from flocker_control.http.schemas_v2 import V2_SCHEMAS
 from flocker_control.http.v1 import V1_ROUTES
+from flocker_control.http.v1_leases import V1_LEASE_ROUTES
 from flocker_control.http.v2_containers import CONTAINER_ROUTES
 from flocker_control.http.v2_datasets import DATASET_ROUTES
 from flocker_control.http.v2_deployments import DEPLOYMENT_ROUTES
 from flocker_control.http.v2_failover import FAILOVER_ROUTES
+from flocker_control.http.v2_leases import LEASE_ROUTES
 from flocker_control.http.v2_moves import MOVE_ROUTES
 from flocker_control.http.v2_nodes import NODE_ROUTES
 from flocker_control.http.v2_status import STATUS_ROUTES
@@ -63,10 +65,12 @@ async def openapi(_api: Api, _call: Call) -> Answer:
 
 ROUTES: tuple[Route, ...] = (
     *V1_ROUTES,
+    *V1_LEASE_ROUTES,
     *NODE_ROUTES,
     *DATASET_ROUTES,
     *CONTAINER_ROUTES,
     *MOVE_ROUTES,
+    *LEASE_ROUTES,
     *FAILOVER_ROUTES,
     *DEPLOYMENT_ROUTES,
     *EVENT_ROUTES,

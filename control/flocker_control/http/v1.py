@@ -14,9 +14,10 @@ from pyrsistent import pmap
 
 from flocker_control.commands import ChangePrimary, Command, CreateDataset, DeleteDataset
 from flocker_control.http.answers import Answer, RequestRefused
+from flocker_control.http.rendering import refused
 from flocker_control.http.routes import Api, Call, Route, route
 from flocker_control.http.views_v1 import configuration_tag, dataset_view, datasets_view, nodes_view, states_view
-from flocker_control.refusals import RefusalCode
+from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.service import CommandRefused
 from flocker_control.store import RevisionConflict
 from flocker_py.model import Dataset, DatasetId, NodeId
@@ -32,6 +33,8 @@ _WORDS = {
     RefusalCode.DATASET_ID_IN_USE: (409, "The provided dataset_id is already in use."),
     RefusalCode.DATASET_UNKNOWN: (404, "Dataset not found."),
     RefusalCode.DATASET_DELETED: (405, "The dataset has been deleted."),
+    RefusalCode.LEASE_HELD: (409, "Lease already held."),
+    RefusalCode.LEASE_UNKNOWN: (404, "Lease not found."),
 }
 
 
@@ -67,8 +70,8 @@ async def datasets(api: Api, _call: Call) -> Answer:
     """
     What is wanted of all datasets.
     """
-    present = api.service.state.datasets
-    return Answer(body=datasets_view(present), headers=pmap({TAG_HEADER: configuration_tag(present)}))
+    view = datasets_view(api.service.state, api.service.now_seconds())
+    return Answer(body=view, headers=pmap({TAG_HEADER: configuration_tag(view)}))
 
 
 async def create_dataset(api: Api, call: Call) -> Answer:
@@ -133,10 +136,17 @@ async def _done(api: Api, call: Call, command: Command, dataset_id: DatasetId) -
             # Something was committed meanwhile; whether it concerns the condition is seen by looking again.
             continue
         except CommandRefused as error:
-            code = error.refusal.code
-            status, description = _WORDS.get(code, (code.status, f"{error.refusal.text}."))
-            raise RequestRefused(status, code.text, description) from error
+            raise refused_v1(error.refusal) from error
         return state.datasets[dataset_id]
+
+
+def refused_v1(refusal: Refusal) -> RequestRefused:
+    """
+    The refusal of a command as that of a request, in the words that clients of Flocker may compare with.
+    """
+    request = refused(refusal)
+    request.status, request.description = _WORDS.get(refusal.code, (request.status, request.description))
+    return request
 
 
 def check_condition(api: Api, call: Call) -> None:
@@ -148,7 +158,7 @@ def check_condition(api: Api, call: Call) -> None:
     tags = [tag.strip() for value in call.header(CONDITION_HEADER) for tag in value.split(",")]
     if not tags:
         return
-    current = configuration_tag(api.service.state.datasets)
+    current = configuration_tag(datasets_view(api.service.state, api.service.now_seconds()))
     if current not in tags:
         raise RequestRefused(
             412,
@@ -159,7 +169,7 @@ def check_condition(api: Api, call: Call) -> None:
 
 _CONDITION_ERROR = {412: f"{CONDITION_HEADER} names other tags than the present one."}
 _MISSING = {404: "There is no such dataset."}
-_USED: dict[int, Any] = {409: "A container uses the dataset."}
+_USED: dict[int, Any] = {409: "A container uses the dataset, or it is leased: then holder says to which node."}
 
 V1_ROUTES: tuple[Route, ...] = (
     route("GET", "/v1/version", version, {200: "V1Version"}, summary="The version of Flocker that is spoken"),
@@ -177,8 +187,9 @@ V1_ROUTES: tuple[Route, ...] = (
         "/v1/configuration/datasets",
         datasets,
         {200: "V1Datasets"},
-        summary="What is wanted of all datasets, deleted ones too",
-        description=f"The header {TAG_HEADER} changes with the answer and with nothing else.",
+        summary="What is wanted of all datasets",
+        description="A deleted one is listed, as deleted, until every node has destroyed it and an hour has passed; its"
+        f" id is refused for ever. The header {TAG_HEADER} changes with the answer and with nothing else.",
     ),
     route(
         "POST",

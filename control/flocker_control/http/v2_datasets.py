@@ -28,6 +28,7 @@ from flocker_control.commands import (
 from flocker_control.http.answers import Answer
 from flocker_control.http.naming import known_dataset, known_node
 from flocker_control.http.routes import Api, Call, Route, route
+from flocker_control.http.v2_leases import LEASE_QUERY, under_lease
 from flocker_control.http.views_v2 import View, dataset_view
 from flocker_py import __version__
 from flocker_py.model import DatasetId, OverrunPolicy, PartitionPolicy, StartFailurePolicy
@@ -127,7 +128,7 @@ async def change_dataset(api: Api, call: Call) -> Answer:
             if same
             else StartMove(dataset_id=dataset_id, target=target)
         )
-    await api.service.submit(ApplyAll(commands=pvector(parts)))
+    await api.service.submit(under_lease(call, ApplyAll(commands=pvector(parts))))
     return Answer(body=present_view(api, dataset_id))
 
 
@@ -136,7 +137,7 @@ async def delete_dataset(api: Api, call: Call) -> Answer:
     Want a dataset no more.
     """
     dataset_id = known_dataset(api.service.state, call.path["dataset"])
-    await api.service.submit(DeleteDataset(dataset_id=dataset_id))
+    await api.service.submit(under_lease(call, DeleteDataset(dataset_id=dataset_id)))
     return Answer(body=present_view(api, dataset_id))
 
 
@@ -183,7 +184,8 @@ DATASET_ROUTES: tuple[Route, ...] = (
             summary="Want a dataset otherwise",
             description="With another primary, the container that uses the dataset moves with it.",
             body="ChangeDataset",
-            errors={409: "The name is in use, or the dataset is deleted.", **_REFUSED, **_MISSING},
+            errors={409: "The name is in use, or the dataset is deleted or leased.", **_REFUSED, **_MISSING},
+            query=LEASE_QUERY,
         ).set(name=f"v2-{method.lower()}-dataset")
         for method in ("PATCH", "POST")
     ),
@@ -193,7 +195,12 @@ DATASET_ROUTES: tuple[Route, ...] = (
         delete_dataset,
         {200: "Dataset"},
         summary="Want a dataset no more; its data is destroyed",
-        errors={409: "A container uses it.", **_MISSING},
+        errors={
+            400: "Both when_released and force are asked for.",
+            409: "A container uses it, or it is leased.",
+            **_MISSING,
+        },
+        query=LEASE_QUERY,
     ),
     route(
         "GET",

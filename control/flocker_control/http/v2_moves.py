@@ -8,6 +8,7 @@ from flocker_control.commands import CancelMove, StartMove
 from flocker_control.http.answers import Answer, RequestRefused
 from flocker_control.http.naming import known_dataset, known_node, uuid_of
 from flocker_control.http.routes import Api, Call, Route, route
+from flocker_control.http.v2_leases import LEASE_QUERY, under_lease
 from flocker_control.http.views_v2 import View, finished_move_view, move_to_come_view, move_view
 from flocker_control.refusals import RefusalCode
 from flocker_py.model import DatasetId, MoveId
@@ -63,7 +64,7 @@ async def start_move(api: Api, call: Call) -> Answer:
     state = api.service.state
     dataset_id = known_dataset(state, call.body["dataset"])
     target = known_node(state, call.body["target"])
-    state = await api.service.submit(StartMove(dataset_id=dataset_id, target=target))
+    state = await api.service.submit(under_lease(call, StartMove(dataset_id=dataset_id, target=target)))
     ownership = state.ownerships[dataset_id]
     situation = api.service.situation(dataset_id)
     if ownership.move is not None and ownership.move.target == target:
@@ -107,8 +108,9 @@ MOVE_ROUTES: tuple[Route, ...] = (
         errors={
             400: "The body is refused.",
             404: "There is no such dataset or node.",
-            409: "It is there already, or deleted, or the container that uses it can't run there.",
+            409: "It is there already, or deleted, or leased, or the container that uses it can't run there.",
         },
+        query=LEASE_QUERY,
     ),
     route(
         "DELETE",

@@ -8,10 +8,14 @@ from typing import Any, assert_never
 
 from flocker_control.absence import Absence
 from flocker_control.state import Changes, State, Stored
-from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId, Ownership, StashWish
+from flocker_py.model import Container, Dataset, DatasetId, DatasetLease, Node, NodeId, Ownership, StashWish
 
-_SUBJECTS = {"ownership": "dataset", "absence": "node"}
-_DELETED_TEXTS = {"absence": "has a connection again", "stash": "is as it was wanted, or gone"}
+_SUBJECTS = {"ownership": "dataset", "absence": "node", "lease": "dataset"}
+_DELETED_TEXTS = {
+    "absence": "has a connection again",
+    "stash": "is as it was wanted, or gone",
+    "lease": "is leased no more",
+}
 
 
 def committed_view(state: State, revision: int, changes: Changes) -> dict[str, Any]:
@@ -55,6 +59,11 @@ def _change_view(state: State, record: Stored) -> dict[str, Any]:
             kind, identity, name = "stash", f"{record.node_id}/{record.name}", record.name
             wish = "destroyed" if record.dropped else "readable" if record.mounted else "unmounted"
             text = f"wanted {wish} on node {_node_called(state, record.node_id)}"
+        case DatasetLease():
+            kind, identity = "lease", str(record.dataset_id)
+            name = _dataset_name(state, record.dataset_id)
+            waits = "" if record.kept is None else ", and what is wanted of it waits for that"
+            text = f"leased to node {_node_called(state, record.node_id)}{waits}"
         case Absence():
             kind, identity = "absence", str(record.node_id)
             name = _node_called(state, record.node_id)

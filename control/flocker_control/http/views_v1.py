@@ -10,10 +10,13 @@ from typing import Any
 from pyrsistent import PMap
 
 from flocker_control.state import State
-from flocker_py.model import Dataset, DatasetId, NodeId
+from flocker_py.model import Dataset, NodeId, Ownership
 from flocker_py.observed import DatasetObservation, NodeObservation
 from flocker_py.storage import Role
 from flocker_py.wire import json_text
+
+DELETED_SHOWN_SECONDS = 3600.0
+"""For how long a deleted dataset is listed once no copy is left: who waits for that must be able to see it."""
 
 
 def dataset_view(dataset: Dataset) -> dict[str, Any]:
@@ -31,19 +34,24 @@ def dataset_view(dataset: Dataset) -> dict[str, Any]:
     return view
 
 
-def datasets_view(datasets: PMap[DatasetId, Dataset]) -> list[dict[str, Any]]:
+def datasets_view(state: State, now_seconds: float) -> list[dict[str, Any]]:
     """
-    What is wanted of all datasets, deleted ones too, in a fixed order.
+    What is wanted of all datasets in a fixed order: of deleted ones, too, until they are gone and a while has passed.
     """
-    return [dataset_view(dataset) for dataset in sorted(datasets.values(), key=lambda dataset: dataset.dataset_id)]
+    shown = (i for i in sorted(state.datasets) if not _is_forgotten(state.ownerships[i], now_seconds))
+    return [dataset_view(state.datasets[dataset_id]) for dataset_id in shown]
 
 
-def configuration_tag(datasets: PMap[DatasetId, Dataset]) -> str:
+def _is_forgotten(ownership: Ownership, now_seconds: float) -> bool:
+    gone_at_seconds = ownership.destroyed_at_seconds
+    return ownership.destroyed and (gone_at_seconds is None or now_seconds - gone_at_seconds >= DELETED_SHOWN_SECONDS)
+
+
+def configuration_tag(view: list[dict[str, Any]]) -> str:
     """
-    Equal for equal wishes about datasets, whatever else has changed or been restarted.
+    Equal for equal views of datasets, whatever else has changed or been restarted.
     """
-    digest = hashlib.blake2b(json_text(datasets_view(datasets)).encode("ascii"), digest_size=16)
-    return digest.hexdigest()
+    return hashlib.blake2b(json_text(view).encode("ascii"), digest_size=16).hexdigest()
 
 
 def nodes_view(nodes: PMap[NodeId, NodeObservation]) -> list[dict[str, Any]]:

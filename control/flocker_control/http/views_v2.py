@@ -13,7 +13,7 @@ from flocker_control import explain
 from flocker_control import situation as facts
 from flocker_control.situation import Situation
 from flocker_control.state import State
-from flocker_py.model import Container, DatasetId, FinishedMove, Move, NodeId
+from flocker_py.model import Container, DatasetId, DatasetLease, FinishedMove, Move, NodeId
 from flocker_py.observed import ContainerObservation, NodeObservation, ReportedError
 
 View = dict[str, Any]
@@ -54,7 +54,7 @@ def dataset_view(s: Situation, mount_root: str) -> View:
     """
     A dataset, with its move and what it waits for.
     """
-    dataset, ownership = s.dataset, s.ownership
+    dataset, ownership = s.wanted or s.dataset, s.ownership
     seen = s.seen(ownership.owner)
     last = ownership.last_move
     return {
@@ -80,7 +80,22 @@ def dataset_view(s: Situation, mount_root: str) -> View:
         "path": f"{mount_root}/{dataset.dataset_id}" if seen is None or seen.path is None else seen.path,
         "settling": sorted(str(node_id) for node_id in ownership.handed_over),
         "deposed": sorted(str(node_id) for node_id in ownership.deposed),
+        "lease": None if s.lease is None else lease_view(s.lease, s.lease_left_seconds),
         "unavailable_since_seconds": _unavailable_since_seconds(s),
+    }
+
+
+def lease_view(lease: DatasetLease, left_seconds: float | None) -> View:
+    """
+    The lease that a user holds on a dataset.
+
+    :param left_seconds: None: it lasts until it is released.
+    """
+    return {
+        "dataset_id": str(lease.dataset_id),
+        "node_id": str(lease.node_id),
+        "left_seconds": None if left_seconds is None else max(0.0, left_seconds),
+        "is_waited_for": lease.kept is not None,
     }
 
 
