@@ -159,9 +159,12 @@ class DeleteDataset(Record):
 class PutContainer(Record):
     """
     Run a container, or run it as something else. If it changes its node, the datasets that it keeps go with it.
+
+    :param node_may_be_unknown: its node need not be one that ever was part of the cluster: it runs there once it is.
     """
 
     container: Container = value(Container)
+    node_may_be_unknown: bool = value(bool, default=False)
 
 
 class RemoveContainer(Record):
@@ -386,7 +389,7 @@ def _applied(
         case DeleteDataset():
             return _deleted(state, command.dataset_id)
         case PutContainer():
-            return _with_container(state, command.container)
+            return _with_container(state, command)
         case RemoveContainer():
             if command.name not in state.containers:
                 return Refusal.of(RefusalCode.CONTAINER_UNKNOWN, f"there is no container {command.name}")
@@ -519,8 +522,9 @@ def _deleted(state: State, dataset_id: DatasetId) -> Changes | Refusal:
 # -- containers and nodes ----------------------------------------------------------------------------------------------
 
 
-def _with_container(state: State, container: Container) -> Changes | Refusal:
-    if container.node_id not in state.nodes:
+def _with_container(state: State, command: PutContainer) -> Changes | Refusal:
+    container = command.container
+    if container.node_id not in state.nodes and not command.node_may_be_unknown:
         return Refusal.of(RefusalCode.NODE_UNKNOWN, f"there is no node {container.node_id}")
     complaint = container_complaint(container)
     if complaint is not None:

@@ -476,6 +476,14 @@ class TestContainers:
         """
         assert RefusalCode.NODE_UNKNOWN == refusal(state(), PutContainer(container=container("web", C)))[0]
 
+    def test_node_that_may_be_unknown(self) -> None:
+        """
+        Unless it is said that the node may come later.
+        """
+        wanted = container("web", C)
+
+        assert puts(wanted) == decide(state(), PutContainer(container=wanted, node_may_be_unknown=True))
+
     def test_dataset_elsewhere(self) -> None:
         """
         A new container doesn't pull a dataset from another node: it is told where that is wanted.

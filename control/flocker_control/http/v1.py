@@ -33,6 +33,7 @@ _WORDS = {
     RefusalCode.DATASET_ID_IN_USE: (409, "The provided dataset_id is already in use."),
     RefusalCode.DATASET_UNKNOWN: (404, "Dataset not found."),
     RefusalCode.DATASET_DELETED: (405, "The dataset has been deleted."),
+    RefusalCode.CONTAINER_UNKNOWN: (404, "Container not found."),
     RefusalCode.LEASE_HELD: (409, "Lease already held."),
     RefusalCode.LEASE_UNKNOWN: (404, "Lease not found."),
 }

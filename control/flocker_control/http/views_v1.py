@@ -10,8 +10,8 @@ from typing import Any
 from pyrsistent import PMap
 
 from flocker_control.state import State
-from flocker_py.model import Dataset, NodeId, Ownership
-from flocker_py.observed import DatasetObservation, NodeObservation
+from flocker_py.model import Container, Dataset, NodeId, Ownership, Port
+from flocker_py.observed import ContainerObservation, ContainerPhase, DatasetObservation, NodeObservation
 from flocker_py.storage import Role
 from flocker_py.wire import json_text
 
@@ -93,3 +93,70 @@ def is_manifest(seen: DatasetObservation, epoch: int) -> bool:
     Whether a dataset can be written to on the owner that reports it.
     """
     return seen.mounted and seen.role is Role.OWNER and seen.epoch == epoch
+
+
+def image_with_tag(image: str) -> str:
+    """
+    The name of an image with its tag: ``latest`` where it has none. What is named by its digest needs none.
+    """
+    return image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:latest"
+
+
+def container_view(container: Container, mount_root: str) -> dict[str, Any]:
+    """
+    What is wanted of one container, as far as version 1 has words for it. Of a plain process, the image is empty.
+    """
+    restart: dict[str, Any] = {"name": container.restart.name.value}
+    if container.restart.maximum_retry_count is not None:
+        restart["maximum_retry_count"] = container.restart.maximum_retry_count
+    optional: dict[str, Any] = {
+        "ports": sorted(
+            ({"internal": port.internal, "external": port.external} for port in container.ports if _is_tcp(port)),
+            key=lambda port: (port["internal"], port["external"]),
+        ),
+        "links": sorted(
+            (
+                {"alias": link.alias.lower(), "local_port": link.local_port, "remote_port": link.remote_port}
+                for link in container.links
+            ),
+            key=lambda link: str(link["alias"]),
+        ),
+        "environment": dict(container.environment),
+        "volumes": [
+            {"dataset_id": str(mount.dataset_id), "mountpoint": mount.path or f"{mount_root}/{mount.dataset_id}"}
+            for mount in container.mounts
+        ],
+        "cpu_shares": container.cpu_shares,
+        "memory_limit": container.memory_bytes,
+        "command_line": list(container.command),
+    }
+    return {
+        "node_uuid": str(container.node_id),
+        "name": container.name,
+        "image": "" if container.image is None else image_with_tag(container.image),
+        "restart_policy": restart,
+        **{field: found for field, found in optional.items() if found or found == 0},
+    }
+
+
+def _is_tcp(port: Port) -> bool:
+    # Flocker knows no other.
+    return port.protocol == "tcp"
+
+
+def container_states_view(state: State, nodes: PMap[NodeId, NodeObservation], mount_root: str) -> list[dict[str, Any]]:
+    """
+    The containers that nodes report: each once, where it runs if it does.
+    """
+    result = []
+    for name, container in sorted(state.containers.items()):
+        seen = [(node_id, node.containers[name]) for node_id, node in sorted(nodes.items()) if name in node.containers]
+        if seen:
+            node_id, found = max(seen, key=lambda each: _runs(each[1]))
+            view = container_view(container.set(node_id=node_id), mount_root)
+            result.append({**view, "running": _runs(found)})
+    return result
+
+
+def _runs(seen: ContainerObservation) -> bool:
+    return seen.phase in (ContainerPhase.RUNNING, ContainerPhase.STOPPING)
