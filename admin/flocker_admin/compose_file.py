@@ -10,19 +10,6 @@ from typing import Any
 
 from pyrsistent import pvector
 
-from flocker_admin.flocker_file import any_name
-from flocker_admin.foreign import (
-    UNKNOWN_IMAGE,
-    Draft,
-    ForeignApp,
-    ForeignFile,
-    ForeignVolume,
-    Located,
-    anonymous_volume,
-    located,
-    read_image,
-    size_text,
-)
 from flocker_py.documents import (
     Fields,
     Place,
@@ -35,6 +22,19 @@ from flocker_py.documents import (
     reader_of_choice,
     reader_of_list,
     shown,
+)
+from flocker_py.flocker_file import any_name
+from flocker_py.foreign import (
+    UNKNOWN_IMAGE,
+    Draft,
+    ForeignApp,
+    ForeignFile,
+    ForeignVolume,
+    Located,
+    anonymous_volume,
+    located,
+    read_image,
+    size_text,
 )
 from flocker_py.units import SizeUnreadable, size_bytes
 

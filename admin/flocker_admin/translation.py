@@ -13,15 +13,15 @@ from typing import Any
 from pyrsistent import PMap, PVector, pmap, pvector
 
 from flocker_admin.compose_file import compose_file
-from flocker_admin.deployment_file import ForeignDeployment, deployment_file, nodes_of
-from flocker_admin.fig_file import fig_file, is_service
-from flocker_admin.flocker_file import flocker_file
-from flocker_admin.foreign import ForeignApp, ForeignFile, ForeignVolume
 from flocker_admin.manifest import Manifest, Mistake, Origin, in_order, manifest, mistakes, nearest, path_text
 from flocker_admin.unofficial import is_unofficial
 from flocker_py.deployed import API_PORT, Deployment
 from flocker_py.deployment import VERSION, parse
+from flocker_py.deployment_file import ForeignDeployment, deployment_file, nodes_of
 from flocker_py.documents import Complaint, Place, Pointer, shown
+from flocker_py.fig_file import fig_file, is_service
+from flocker_py.flocker_file import flocker_file
+from flocker_py.foreign import ForeignApp, ForeignFile, ForeignVolume
 from flocker_py.records import Record, mapping, sequence, value
 
 CLUSTER_NAME = "flocker"

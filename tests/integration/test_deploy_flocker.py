@@ -14,7 +14,7 @@ from pyrsistent import pvector
 
 from flocker_admin.deploy import main
 from flocker_admin.exits import Exit
-from flocker_admin.foreign import dataset_id_of
+from flocker_py.foreign import dataset_id_of
 from flocker_py.model import Container, Dataset
 from flocker_py.records import field_names
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster

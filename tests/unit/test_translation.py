@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from flocker_admin.foreign import dataset_id_of, size_text
 from flocker_admin.manifest import mistake_text
 from flocker_admin.translation import Translation, translated
+from flocker_py.foreign import dataset_id_of, size_text
 
 DEPLOYMENT = "version: 1\nnodes:\n  192.0.2.1: [db]\n"
 

@@ -104,6 +104,12 @@ V1_SCHEMAS: Mapping[str, Schema] = {
         },
     ),
     "V1MoveContainer": closed({"node_uuid": UUID_4}),
+    "V1Compose": closed(
+        {
+            "applications": {"type": "object", "description": "application.yml, as JSON"},
+            "deployment": {"type": "object", "description": "deployment.yml, as JSON"},
+        }
+    ),
     "V1Nothing": {"type": "null"},
     "V1DatasetStates": array(ref("V1DatasetState")),
 }

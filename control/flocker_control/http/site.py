@@ -40,6 +40,7 @@ from flocker_control.http.schemas import ERROR
 from flocker_control.http.schemas_v1 import V1_SCHEMAS
 from flocker_control.http.schemas_v2 import V2_SCHEMAS
 from flocker_control.http.v1 import V1_ROUTES
+from flocker_control.http.v1_compose import V1_COMPOSE_ROUTES
 from flocker_control.http.v1_containers import V1_CONTAINER_ROUTES
 from flocker_control.http.v1_leases import V1_LEASE_ROUTES
 from flocker_control.http.v2_containers import CONTAINER_ROUTES
@@ -68,6 +69,7 @@ ROUTES: tuple[Route, ...] = (
     *V1_ROUTES,
     *V1_LEASE_ROUTES,
     *V1_CONTAINER_ROUTES,
+    *V1_COMPOSE_ROUTES,
     *NODE_ROUTES,
     *DATASET_ROUTES,
     *CONTAINER_ROUTES,

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 
 from pyrsistent import PMap, pmap
 
-from flocker_admin.flocker_file import any_name, read_version
 from flocker_py.documents import Fields, Place, Pointer, entries, meant, read_text, reader_of_list, shown
+from flocker_py.flocker_file import any_name, read_version
 from flocker_py.records import Record, mapping
 
 

@@ -12,7 +12,18 @@ from typing import Any
 
 from pyrsistent import pvector
 
-from flocker_admin.foreign import (
+from flocker_py.documents import (
+    Fields,
+    Place,
+    entries,
+    read_any_text,
+    read_text,
+    reader_of_choice,
+    reader_of_integer,
+    reader_of_list,
+    shown,
+)
+from flocker_py.foreign import (
     ANONYMOUS_NOTE,
     UNKNOWN_IMAGE,
     Draft,
@@ -24,17 +35,6 @@ from flocker_admin.foreign import (
     read_image,
     read_integer,
     size_text,
-)
-from flocker_py.documents import (
-    Fields,
-    Place,
-    entries,
-    read_any_text,
-    read_text,
-    reader_of_choice,
-    reader_of_integer,
-    reader_of_list,
-    shown,
 )
 from flocker_py.model import RestartName
 from flocker_py.units import SIZE_STEP_BYTES

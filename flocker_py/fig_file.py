@@ -9,8 +9,9 @@ from typing import Any
 
 from pyrsistent import pvector
 
-from flocker_admin.flocker_file import any_name, read_environment
-from flocker_admin.foreign import (
+from flocker_py.documents import Fields, Place, Pointer, entries, meant, read_text, reader_of_list, shown
+from flocker_py.flocker_file import any_name, read_environment
+from flocker_py.foreign import (
     UNKNOWN_IMAGE,
     Draft,
     ForeignApp,
@@ -22,7 +23,6 @@ from flocker_admin.foreign import (
     read_integer,
     size_text,
 )
-from flocker_py.documents import Fields, Place, Pointer, entries, meant, read_text, reader_of_list, shown
 
 # What fig knew and Flocker refused.
 UNIMPLEMENTED = (
