@@ -61,29 +61,33 @@ def ids(service: Service) -> set[str]:
     return {it["dataset_id"] for it in service.get(DATASETS)[1]}
 
 
+def check_that_it_goes_on(service: Service, stop_room: Callable[[], None], give_room: Callable[[], None]) -> None:
+    """
+    While nothing can be written, changes are refused with the reason, and later the service goes on by itself.
+    """
+    status, first = service.post(DATASETS, {"primary": str(A)})
+    assert status == 201
+    stop_room()
+    refused: list[tuple[int, Any]] = [service.post(DATASETS, LARGE) for _ in range(3)]
+    told = service.get("/v2/status")[1]["store_error"]
+    before = ids(service)
+    give_room()
+    accepted = service.post(DATASETS, LARGE)
+    after = ids(service)
+
+    assert {(503, "StoreFull")} == {(status, body["code"]) for status, body in refused}
+    assert all("make room" in body["description"] for _, body in refused)
+    assert told["code"] == "StoreFull"
+    # What was refused is not there, now or later.
+    assert ({first["dataset_id"]}, 201) == (before, accepted[0])
+    assert {first["dataset_id"], accepted[1]["dataset_id"]} == after
+    assert service.get("/v2/status")[1]["store_error"] is None
+
+
 class TestRunning:
     """
     The disk becomes full while the service runs.
     """
-
-    def check(self, service: Service, stop_room: Callable[[], None], give_room: Callable[[], None]) -> None:
-        status, first = service.post(DATASETS, {"primary": str(A)})
-        assert status == 201
-        stop_room()
-        refused: list[tuple[int, Any]] = [service.post(DATASETS, LARGE) for _ in range(3)]
-        told = service.get("/v2/status")[1]["store_error"]
-        before = ids(service)
-        give_room()
-        accepted = service.post(DATASETS, LARGE)
-        after = ids(service)
-
-        assert {(503, "StoreFull")} == {(status, body["code"]) for status, body in refused}
-        assert all("make room" in body["description"] for _, body in refused)
-        assert told["code"] == "StoreFull"
-        # What was refused is not there, now or later.
-        assert ({first["dataset_id"]}, 201) == (before, accepted[0])
-        assert {first["dataset_id"], accepted[1]["dataset_id"]} == after
-        assert service.get("/v2/status")[1]["store_error"] is None
 
     def test_limit_of_file_sizes(self, tmp_path: Path, certificates: ClusterCertificates) -> None:
         """
@@ -99,7 +103,7 @@ class TestRunning:
             def give_room() -> None:
                 resource.prlimit(process_id, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-            self.check(service, stop_room, give_room)
+            check_that_it_goes_on(service, stop_room, give_room)
             expected = ids(service)
         with running(tmp_path / "data", certificates) as service:
             assert expected == ids(service)
@@ -109,7 +113,7 @@ class TestRunning:
         The same on a file system that is full.
         """
         with running(small_disk / "data", certificates, log=tmp_path / "log") as service:
-            self.check(service, lambda: fill(small_disk / "ballast"), (small_disk / "ballast").unlink)
+            check_that_it_goes_on(service, lambda: fill(small_disk / "ballast"), (small_disk / "ballast").unlink)
             expected = ids(service)
         with running(small_disk / "data", certificates, log=tmp_path / "log") as service:
             assert expected == ids(service)
