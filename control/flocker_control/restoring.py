@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from pyrsistent import PVector, pvector
+
 from flocker_control.backups import chosen, copied
 from flocker_control.store import StoreError
 from flocker_control.store_files import (
@@ -22,6 +24,7 @@ from flocker_control.store_files import (
     STORE_FILE,
     connected,
     given_to_owner_of,
+    kept_aside,
     locked,
     sync,
     sync_directory,
@@ -30,7 +33,7 @@ from flocker_control.store_files import (
 )
 from flocker_control.store_format import NO_STORE_ID, STORE_FORMAT, present_mark, renumber, upgrade
 from flocker_control.store_mark import Mark, new_mark, newest_mark
-from flocker_py.records import Record, value
+from flocker_py.records import Record, sequence, value
 
 _READY = "restoring"
 _UNREADY = "restoring.new"
@@ -47,6 +50,7 @@ class Restored(Record):
     :param revision: at which the store goes on: one that no earlier state of it had, as far as is known.
     :param replaced: the folder with what was there before; None: there was nothing.
     :param acknowledged_revision: up to which the replaced store had acknowledged changes, if that is known.
+    :param kept: what earlier restores and upgrades have put aside, and nobody has removed.
     """
 
     source: Path = value(Path)
@@ -54,6 +58,7 @@ class Restored(Record):
     revision: int = value(int)
     replaced: Path | None = value((Path, type(None)), default=None)
     acknowledged_revision: int | None = value((int, type(None)), default=None)
+    kept: PVector[Path] = sequence(Path, default=())
 
 
 def restore(data_path: Path, source: Path, *, now_seconds: float) -> Restored:
@@ -97,6 +102,7 @@ def restore(data_path: Path, source: Path, *, now_seconds: float) -> Restored:
         revision=revision,
         replaced=aside if aside.exists() else None,
         acknowledged_revision=acknowledged,
+        kept=pvector(path for path in kept_aside(data_path) if path != aside),
     )
 
 

@@ -8,9 +8,9 @@ file                             what it is
 ``store.sqlite-mark``            what was acknowledged last: a store that doesn't reach so far is refused
 ``store.lock``                   locked while a control service runs here; holds its process id
 ``store.sqlite.new``             a store that was being made when the process died; made again
-``store.sqlite.format-N-rM``     the store as it was, at revision M, before it was brought up from format N
+``store.sqlite.format-N-rM``     the store as it was, at revision M, before it was brought up from format N; stays
 ``restoring``                    a restore that was interrupted; the next start ends it
-``replaced-TIME``                what was there before a restore
+``replaced-TIME``                what was there before a restore; stays until you remove it
 ===============================  ==============================================================================
 
 Every call to SQLite is made in one thread of its own. The file can be copied at any time with SQLite's own
@@ -327,6 +327,7 @@ def _brought_up(connection: sqlite3.Connection, path: Path, found: Checked) -> M
             from_format=found.store_format,
             to_format=STORE_FORMAT,
             kept=aside,
+            remedy="remove it when you will not go back to the version that wrote it",
         )
     if _read_mark(path) != mark:
         write_whole(path.with_name(MARK_FILE), new_mark(mark))

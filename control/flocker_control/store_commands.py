@@ -109,6 +109,9 @@ def restored_lines(done: Restored) -> list[str]:
     lines = [f"Restored revision {done.copied_revision} from {done.source}. It goes on as revision {done.revision}."]
     if done.replaced is not None:
         lines.append(f"What was there before is in {done.replaced}.")
+    if done.kept:
+        names = ", ".join(path.name for path in done.kept)
+        lines.append(f"Kept beside the store from earlier restores and upgrades, to be removed by you: {names}.")
     lost = None if done.acknowledged_revision is None else done.acknowledged_revision - done.copied_revision
     if lost is None:
         lines.append("What was changed after the copy was made is forgotten; how much that is, is not known.")

@@ -112,6 +112,13 @@ def locked(directory: Path) -> int:
     return descriptor
 
 
+def kept_aside(directory: Path) -> tuple[Path, ...]:
+    """
+    What restores and upgrades have put aside in a data directory, by name. It stays until somebody removes it.
+    """
+    return tuple(sorted([*directory.glob("replaced-*"), *directory.glob(f"{STORE_FILE}.format-*")]))
+
+
 def given_to_owner_of(directory: Path, *paths: Path) -> None:
     """
     What root makes in the service's directory is the service's: it could not open it otherwise.

@@ -38,6 +38,7 @@ from flocker_control.restoring import Restored, restore
 from flocker_control.sqlite_store import SQLiteStore, open_store
 from flocker_control.state import State
 from flocker_control.store import Loaded, StoreDamaged, StoreFull, StoreInUse, StoreMissing, StoreTooNew
+from flocker_control.store_commands import restored_lines
 from flocker_control.store_files import LOCK_FILE, MARK_FILE, STORE_FILE
 from flocker_py.model import (
     Container,
@@ -302,6 +303,29 @@ class TestRestore:
 
         assert (3, 5, {"a": "3", "b": "3"}) == (second.copied_revision, second.revision, dict(read(closed).values))
         assert second.replaced != first.replaced
+
+    def test_what_was_put_aside_is_told(self, tmp_path: Path, folder: Path) -> None:
+        """
+        Every restore names what earlier ones and upgrades have left; what somebody removes is not missed.
+        """
+        data = golden(tmp_path)
+        read(data)
+        back_up(data, folder, now_seconds=NOW)
+        first, second = (restore(data, folder, now_seconds=NOW + number) for number in (0, 1))
+        assert (first.replaced, second.replaced) == (
+            data / "replaced-20270115T080000Z",
+            data / "replaced-20270115T080001Z",
+        )
+        told = [" ".join(restored_lines(done)) for done in (first, second)]
+        shutil.rmtree(data / "replaced-20270115T080000Z")
+        (data / f"{STORE_FILE}.format-1-r3").unlink()
+        shutil.rmtree(data / "replaced-20270115T080001Z")
+        third = restore(data, folder, now_seconds=NOW + 2)
+
+        assert "removed by you: store.sqlite.format-1-r3." in told[0]
+        assert "removed by you: replaced-20270115T080000Z, store.sqlite.format-1-r3." in told[1]
+        assert "removed by you" not in " ".join(restored_lines(third))
+        assert golden_state(third.revision) == codec.loaded_state(read(data))
 
     def test_store_in_use(self, store: SQLiteStore, data: Path, folder: Path) -> None:
         """
