@@ -19,6 +19,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 
+from flocker_agent.adopt_command import adopt, agent_config_option
 from flocker_agent.holding import hold
 from flocker_agent.link import CONNECT_SECONDS, ControlLink
 from flocker_agent.locks import Locks
@@ -37,6 +38,7 @@ from flocker_py.identity import NodeIdentity
 from flocker_py.logs import start_logging
 from flocker_py.model import NodeId
 from flocker_py.observed import NodeObservation
+from flocker_py.subcommands import refuse_given_options
 from flocker_py.tls import agent_client_options
 
 REFUSED = 1
@@ -54,22 +56,22 @@ class PortUnavailable(FlockerError):
     lasting = True
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, prog_name="flocker-agent")
-@click.option(
-    "--agent-config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/etc/flocker/agent.yml"),
-    show_default=True,
-    help="The agent's settings. cluster.crt, node.crt and node.key lie beside it.",
-)
+@agent_config_option
 @click.option(
     "--log-file", type=click.Path(path_type=Path, dir_okay=False), default=None, help="Default: standard error."
 )
-def main(agent_config: Path, log_file: Path | None) -> None:
+@click.pass_context
+def main(context: click.Context, agent_config: Path, log_file: Path | None) -> None:
     """
     Make this host match what the control service asks of it.
+
+    Without a command, run the agent. Its options stand for nothing before a command, and are refused there.
     """
+    if context.invoked_subcommand is not None:
+        refuse_given_options(context)
+        return
     reactor: Any = _reactor
     keep_time_by_boottime(reactor)
     with ExitStack() as undo:
@@ -183,3 +185,6 @@ def _node(settings: Settings, node_id: NodeId, port: int, storage: str, runtime:
         runtime=runtime.name,
         container_fields=runtime.reported_fields(),
     )
+
+
+main.add_command(adopt)

@@ -28,13 +28,14 @@ from flocker_control.import_command import import_configuration
 from flocker_control.service import opened
 from flocker_control.sqlite_store import open_store
 from flocker_control.store import Store, StoreDamaged
-from flocker_control.store_commands import Duration, backup, data_path_option, refuse_given_options, restore
+from flocker_control.store_commands import Duration, backup, data_path_option, restore
 from flocker_py import __version__
 from flocker_py.boottime import boot_id, keep_time_by_boottime
 from flocker_py.credentials import Credential, load_credential
 from flocker_py.errors import FlockerError, explanation
 from flocker_py.leases import DEFAULT_LEASE_SECONDS, LONGEST_LEASE_SECONDS, SHORTEST_LEASE_SECONDS
 from flocker_py.logs import start_logging
+from flocker_py.subcommands import refuse_given_options
 from flocker_py.tls import ServerOptions, agents_server_options, api_server_options
 
 _endpoint: Any = TCP4ServerEndpoint

@@ -53,19 +53,6 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
-def refuse_given_options(context: click.Context) -> None:
-    """
-    :raises click.UsageError: an option stands before the command, and would have no effect there.
-    """
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "")
-        if given is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(
-                f"{parameter.opts[0]} before a command is an option of the service. "
-                f"Options of {context.invoked_subcommand} stand behind it."
-            )
-
-
 @click.command()
 @data_path_option
 @click.option(
