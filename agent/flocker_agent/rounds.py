@@ -8,7 +8,7 @@ shrink; from about one on they don't, and the writer outruns the link.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from flocker_py.model import Guid, MoveId
 from flocker_py.observed import SendVerdict
@@ -127,8 +127,31 @@ def needless(snapshots: Sequence[StoredSnapshot], before_guid: Guid) -> list[Gui
     return [
         one.guid
         for one in snapshots[: guids.index(before_guid)]
-        if one.ours and one.name.startswith(SNAPSHOT_PREFIX) and set(one.holds) <= {HOLD_TAG} and not one.branched
+        if one.name.startswith(SNAPSHOT_PREFIX) and _is_rounds_own(one)
     ]
+
+
+def superseded(
+    snapshots: Sequence[StoredSnapshot], move_id: MoveId, target: Collection[Guid], to_guid: Guid
+) -> list[Guid]:
+    """
+    The snapshots of this move that the target has none of, and that another is sent instead of. To be asked only while
+    the target holds no part of a stream.
+
+    :param snapshots: of one dataset, oldest first.
+    :param target: what the target holds.
+    :param to_guid: what is to be sent next.
+    """
+    prefix = f"{SNAPSHOT_PREFIX}{move_id}-"
+    return [
+        one.guid
+        for one in snapshots
+        if one.name.startswith(prefix) and _is_rounds_own(one) and one.guid not in target and one.guid != to_guid
+    ]
+
+
+def _is_rounds_own(one: StoredSnapshot) -> bool:
+    return one.ours and set(one.holds) <= {HOLD_TAG} and not one.branched
 
 
 def _burden(one: Round, gathered_seconds: float) -> float:

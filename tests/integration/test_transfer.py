@@ -16,7 +16,7 @@ from flocker_agent.storage.memory import MemoryPool
 from flocker_agent.transfer.admission import Refused
 from flocker_agent.transfer.limits import TransferLimits
 from flocker_py.errors import FlockerError
-from flocker_py.model import DatasetId, Guid
+from flocker_py.model import DatasetId, Guid, MoveId
 from flocker_py.observed import SendVerdict
 from flocker_py.storage import Role
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster
@@ -569,6 +569,21 @@ class TestRefusals(InMemory):
             True,
             0,
         )
+
+    def test_attempts_leave_one_snapshot(self, cluster: ClusterCertificates, source: TransferNode) -> None:
+        """
+        However often a move has been tried in vain, there is one snapshot of it, the newest, and no older one keeps
+        what the application has overwritten since.
+        """
+        small = TransferNode(MemoryPoolInUse(32 * MIB), cluster.nodes[2])
+        dataset_id, move_id = source.owned(noise(40 * MIB, 0)), MoveId(uuid4())
+        for attempt in range(3):
+            source.pool.write(dataset_id, "1", noise(100, attempt))
+            Sending(source, dataset_id, small, move_id=move_id).outcome()
+        small.service.stop()
+        left = source.pool.storage.dataset(dataset_id).snapshots
+
+        assert [(one.name, list(one.holds)) for one in left] == [(f"move-{move_id}-3", ["move"])]
 
     def test_too_many_transfers_are_turned_away(self, cluster: ClusterCertificates, source: TransferNode) -> None:
         """

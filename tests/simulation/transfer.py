@@ -56,6 +56,8 @@ class SimulatedSender:
     _take_snapshot: Any = SendSession._take_snapshot
     _look: Any = SendSession._look
     _destroy_needless: Any = SendSession._destroy_needless
+    _destroy: Any = SendSession._destroy
+    _kept: Any = SendSession._kept
 
     def __init__(
         self,

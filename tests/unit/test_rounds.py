@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from pyrsistent import pvector
 
-from flocker_agent.rounds import Outlook, Round, needless, outlook, snapshot_name
+from flocker_agent.rounds import Outlook, Round, needless, outlook, snapshot_name, superseded
 from flocker_py.model import Guid, MoveId
 from flocker_py.observed import SendVerdict
 from flocker_py.storage import StoredSnapshot
@@ -248,6 +248,31 @@ def test_what_others_need_is_not_needless(other: StoredSnapshot) -> None:
     Only snapshots that rounds made, and that nobody else protects, are needless.
     """
     assert needless([other, stored(2, "move-a-2")], Guid(2)) == []
+
+
+def test_what_was_never_sent_is_superseded() -> None:
+    """
+    Of a move's own snapshots only those that the target has, and the one that is sent next, are needed.
+    """
+    there = [stored(n, f"move-{MOVE}-{n}", "move") for n in (1, 2, 3, 4)]
+
+    assert superseded(there, MOVE, [Guid(2)], Guid(4)) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(stored(1, "daily"), id="not of a round"),
+        pytest.param(stored(1, f"move-{UUID(int=6)}-1", "move"), id="of another move"),
+        pytest.param(stored(1, f"move-{MOVE}-1", ours=False), id="not ours"),
+        pytest.param(stored(1, f"move-{MOVE}-1", "backup"), id="held by another"),
+    ],
+)
+def test_what_others_need_is_not_superseded(other: StoredSnapshot) -> None:
+    """
+    Only snapshots of this move, which nobody else protects, are superseded.
+    """
+    assert superseded([other, stored(2, f"move-{MOVE}-2")], MOVE, [], Guid(2)) == []
 
 
 def test_small_rounds_measure_the_fixed_cost() -> None:

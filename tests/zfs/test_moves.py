@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,23 +22,33 @@ from tests.zfs.pools import temporary_pool
 pytestmark = pytest.mark.timeout(400)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, require: Require) -> Iterator[Cluster]:
-    require("zfs")
-    require("root")
+@contextmanager
+def two_pools(folder: Path, *, fault_points: bool = False) -> Iterator[Cluster]:
+    """
+    A started cluster, with nodes ``n1`` and ``n2``.
+    """
     with (
         hosts([CONTROL, "n1", "n2"]) as addresses,
         temporary_pool(size_bytes=512 << 20, name="fp-n1"),
         temporary_pool(size_bytes=512 << 20, name="fp-n2"),
         Cluster(
-            tmp_path,
-            lambda name: {"backend": "zfs", "pool": f"fp-{name}", "mount_root": str(tmp_path / name / "flocker")},
+            folder,
+            lambda name: {"backend": "zfs", "pool": f"fp-{name}", "mount_root": str(folder / name / "flocker")},
             addresses=addresses,
             # Slow enough to be seen, and cut, in the middle of a transfer.
             transfer={"maximum_rate": "16M"},
             namespaces={name: f"fp-{name}" for name in addresses},
+            fault_points=fault_points,
         ) as cluster,
     ):
+        yield cluster
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, require: Require) -> Iterator[Cluster]:
+    require("zfs")
+    require("root")
+    with two_pools(tmp_path) as cluster:
         yield cluster
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from uuid import UUID
 
 from eliot import log_message, start_action
 
 from flocker_agent.pacing import Pacer
-from flocker_agent.rounds import HOLD_TAG, SNAPSHOT_PREFIX, Round, needless, outlook, snapshot_name
+from flocker_agent.rounds import HOLD_TAG, SNAPSHOT_PREFIX, Round, needless, outlook, snapshot_name, superseded
 from flocker_agent.transfer.causes import continued, log_failure, task_id
 from flocker_agent.transfer.channel import Channel
 from flocker_agent.transfer.connecting import Patience, called
@@ -287,6 +287,8 @@ class SendSession:
                 name = snapshot_name(self._send_to.move_id, stored.snapshots)
                 taken = self._storage.snapshot(self._dataset_id, name)
             self._storage.hold(self._dataset_id, [taken.guid], HOLD_TAG)
+            # Or each attempt to send, such as to a pool that has no room for it, would leave a snapshot.
+            self._destroy(superseded(stored.snapshots, self._send_to.move_id, self._target, taken.guid))
             return taken
 
     def _send_up_to(self, conversation: Conversation, to_guid: Guid, *, may_discard: bool = True) -> int:
@@ -385,11 +387,22 @@ class SendSession:
             with self._exclusive:
                 guids = needless(self._storage.dataset(self._dataset_id).snapshots, keep_guid)
                 if len(guids) >= at_least:
-                    self._storage.release(self._dataset_id, guids, HOLD_TAG)
-                    self._storage.destroy_snapshots(self._dataset_id, guids)
+                    self._destroy(guids)
         except FlockerError as error:
-            # They are looked for again after the next round, and by the next session.
-            log_message("flocker:transfer:needless_snapshots_kept", dataset_id=str(self._dataset_id), reason=str(error))
+            self._kept(error)
+
+    def _destroy(self, guids: Sequence[Guid]) -> None:
+        if not guids:
+            return
+        try:
+            self._storage.release(self._dataset_id, guids, HOLD_TAG)
+            self._storage.destroy_snapshots(self._dataset_id, guids)
+        except FlockerError as error:
+            self._kept(error)
+
+    def _kept(self, error: FlockerError) -> None:
+        # They are looked for again after the next round, and by the next session.
+        log_message("flocker:transfer:needless_snapshots_kept", dataset_id=str(self._dataset_id), reason=str(error))
 
 
 def _is_ours(snapshot: StoredSnapshot) -> bool:
