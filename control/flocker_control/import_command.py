@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,12 +15,14 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 
 from flocker_control.codec import loaded_state, texts
+from flocker_control.dataset_leases import Moment
 from flocker_control.flocker_configuration import ConfigurationUnreadable, OldConfiguration, old_configuration
 from flocker_control.importing import Imported, imported
 from flocker_control.sqlite_store import open_store
 from flocker_control.state import State
 from flocker_control.store_commands import data_path_option
 from flocker_control.store_files import STORE_FILE
+from flocker_py.boottime import boot_id, boottime_seconds
 from flocker_py.errors import FlockerError, explanation
 
 REFUSED = 1
@@ -46,7 +49,7 @@ class StoreNotEmpty(FlockerError):
 @click.option("--dry-run", is_flag=True, help="Say what would be imported, and change nothing.")
 def import_configuration(*, data_path: Path, source: Path, dry_run: bool) -> None:
     """
-    Take over the nodes, datasets and containers of Flocker 1.x, with their ids.
+    Take over the nodes, datasets, containers and leases of Flocker 1.x, with their ids.
 
     The control service must not run, and must not have datasets or containers yet. What can't be taken is listed, and
     why. Datasets are imported as ones that have data: none is made anew.
@@ -63,7 +66,7 @@ def import_configuration(*, data_path: Path, source: Path, dry_run: bool) -> Non
         _refuse(f"{source}: {explanation(error)}")
     if dry_run and not (data_path / STORE_FILE).exists():
         # There is nothing to be contradicted, and nothing is to be made.
-        done, revision = imported(old, State()), None
+        done, revision = _imported(old, State()), None
     else:
         try:
             done, revision = _in_store(data_path, old, dry_run=dry_run)
@@ -71,6 +74,11 @@ def import_configuration(*, data_path: Path, source: Path, dry_run: bool) -> Non
             _refuse(explanation(error))
     for line in _lines(source, old, done, revision):
         click.echo(line)
+
+
+def _imported(old: OldConfiguration, state: State) -> Imported:
+    now = Moment(at_seconds=boottime_seconds(), boot_id=boot_id())
+    return imported(old, state, day_seconds=time.time(), now=now)
 
 
 def _in_store(data_path: Path, old: OldConfiguration, *, dry_run: bool) -> tuple[Imported, int | None]:
@@ -95,7 +103,7 @@ def _in_store(data_path: Path, old: OldConfiguration, *, dry_run: bool) -> tuple
                 raise StoreNotEmpty(
                     f"{data_path}: {len(state.datasets)} datasets and {len(state.containers)} containers"
                 )
-            found = imported(old, state)
+            found = _imported(old, state)
             if dry_run or not found.changes:
                 return found, None
             puts, deletes = texts(found.changes)

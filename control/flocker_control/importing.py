@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pyrsistent import PVector, pmap, pvector
 
 from flocker_control.commands import PutContainer, decide
-from flocker_control.flocker_configuration import OldApplication, OldConfiguration, OldManifestation
+from flocker_control.dataset_leases import Moment
+from flocker_control.flocker_configuration import OldApplication, OldConfiguration, OldLease, OldManifestation
 from flocker_control.limits import dataset_complaint, name_complaint
 from flocker_control.refusals import Refusal
 from flocker_control.state import Changes, State, changed
-from flocker_py.model import Container, ContainerName, Dataset, DatasetId, Mount, Node, NodeId, Ownership
+from flocker_py.model import Container, ContainerName, Dataset, DatasetId, DatasetLease, Mount, Node, NodeId, Ownership
 from flocker_py.records import Record, sequence, value
 from flocker_py.units import MINIMUM_SIZE_BYTES, SIZE_STEP_BYTES
 
@@ -37,11 +38,13 @@ class Imported(Record):
     left: PVector[str] = sequence(str, default=())
 
 
-def imported(old: OldConfiguration, state: State) -> Imported:
+def imported(old: OldConfiguration, state: State, *, day_seconds: float, now: Moment) -> Imported:
     """
     What importing changes.
 
     :param state: without datasets and containers. Nodes may be there already.
+    :param day_seconds: the time of day since the epoch of Unix, by which Flocker's leases expire; and ``now``, the
+        moment from which ours are counted.
     """
     importing = _Importing(state)
     for node_id in sorted(set(old.nodes)):
@@ -49,6 +52,8 @@ def imported(old: OldConfiguration, state: State) -> Imported:
     importing.take_datasets(old)
     for application in sorted(old.applications, key=lambda one: (one.name, one.node_id)):
         importing.take_application(application)
+    for lease in sorted(old.leases, key=lambda one: one.dataset_id):
+        importing.take_lease(lease, day_seconds, now)
     importing.left += _never_taken(old)
     return Imported(
         changes=importing.changes,
@@ -59,11 +64,6 @@ def imported(old: OldConfiguration, state: State) -> Imported:
 
 
 def _never_taken(old: OldConfiguration) -> Iterator[str]:
-    for lease in sorted(old.leases, key=lambda one: one.dataset_id):
-        yield (
-            f"the lease of dataset {lease.dataset_id} for node {lease.node_id}: there are no leases of datasets in this"
-            " version"
-        )
     for dataset_id, device in sorted(old.block_devices.items()):
         yield f"dataset {dataset_id} is on the block device {device}: there is no block storage here, copy the data"
     for where in old.unknown:
@@ -89,6 +89,25 @@ class _Importing:
         self.taken.append(f"node {node_id}")
         if node_id not in self._state.nodes:
             self._put(Changes().put(Node(node_id=node_id)))
+
+    def take_lease(self, old: OldLease, day_seconds: float, now: Moment) -> None:
+        """
+        A lease that has not expired. Neither its dataset nor its node has to be there.
+        """
+        called = f"the lease of dataset {old.dataset_id} for node {old.node_id}"
+        left_seconds = None if old.expires_at_seconds is None else old.expires_at_seconds - day_seconds
+        if left_seconds is not None and left_seconds <= 0:
+            self.left.append(f"{called}: it has expired")
+            return
+        self.taken.append(called)
+        lease = DatasetLease(
+            dataset_id=DatasetId(old.dataset_id),
+            node_id=NodeId(old.node_id),
+            left_seconds=left_seconds,
+            counted_at_seconds=now.at_seconds,
+            boot_id=now.boot_id,
+        )
+        self._put(Changes().put(lease))
 
     def take_datasets(self, old: OldConfiguration) -> None:
         """

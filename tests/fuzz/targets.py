@@ -32,6 +32,7 @@ from flocker_agent.storage.zfs_stream_header import HEADER_BYTES as ZFS_HEADER_B
 from flocker_agent.storage.zfs_stream_header import decoded as zfs_header
 from flocker_control.agents import AgentSession
 from flocker_control.codec import loaded_state, texts
+from flocker_control.dataset_leases import Moment
 from flocker_control.flocker_configuration import ConfigurationUnreadable, old_configuration
 from flocker_control.http.answers import RequestRefused
 from flocker_control.http.body import parsed
@@ -55,6 +56,7 @@ from tests.old_configurations import DATA, NODE_1, VERSIONS, everything
 GOLDEN = Path(__file__).parent.parent / "unit" / "golden"
 DOCS = Path(__file__).parent.parent.parent / "docs"
 CORPUS = Path(__file__).parent / "corpus"
+NOW = Moment(at_seconds=77.0, boot_id=UUID(int=9))
 NODE_ID = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
 
 
@@ -144,7 +146,7 @@ def flocker_configuration_target(data: bytes) -> None:
         old = old_configuration(data.decode("utf-8", "replace"))
     except ConfigurationUnreadable:
         return
-    puts, _ = texts(imported(old, State()).changes)
+    puts, _ = texts(imported(old, State(), day_seconds=0.0, now=NOW).changes)
     loaded_state(Loaded(revision=1, values=pmap(puts)))
 
 

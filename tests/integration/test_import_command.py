@@ -92,7 +92,7 @@ def test_dry_run_beside_a_store(tmp_path: Path) -> None:
     A dry run says the same and changes nothing; what can't be taken is listed.
     """
     data = tmp_path / "data"
-    source = write(tmp_path, everything(6, leases=[(DATA, NODE_1, None)]))
+    source = write(tmp_path, everything(6, leases=[(DATA, NODE_1, 1)]))
     stored(data)
     ended = flocker_import(data, source, "--dry-run")
 

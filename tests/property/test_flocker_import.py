@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flocker_control.dataset_leases import Moment
 from flocker_control.flocker_configuration import ConfigurationUnreadable, old_configuration
 from flocker_control.importing import imported
 from flocker_control.limits import container_complaint, dataset_complaint
 from flocker_control.state import State, changed
 from flocker_py.testing.strategies import json_values
 from tests.old_configurations import DATA, NODE_1, NODE_2, VERSIONS, everything
+
+NOW = Moment(at_seconds=77.0, boot_id=UUID(int=9))
 
 wrong_values = json_values | st.sampled_from([DATA, NODE_1, NODE_2, "db", "web", 0, -1, 2**70, True, None])
 
@@ -43,7 +47,7 @@ def test_damaged_files_are_imported_or_refused(data: st.DataObject, version: int
     except ConfigurationUnreadable as refusal:
         assert str(refusal)
         return
-    state = changed(State(), imported(old, State()).changes, revision=1)
+    state = changed(State(), imported(old, State(), day_seconds=0.0, now=NOW).changes, revision=1)
     assert [one for one in state.datasets.values() if dataset_complaint(one) is not None] == []
     assert [one for one in state.containers.values() if container_complaint(one) is not None] == []
     assert set(state.datasets) == set(state.ownerships)

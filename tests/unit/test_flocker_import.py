@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from pyrsistent import pmap, pvector
 
+from flocker_control.dataset_leases import Moment
 from flocker_control.flocker_configuration import ConfigurationUnreadable, old_configuration
 from flocker_control.importing import Imported, imported
 from flocker_control.state import Changes, State, changed
@@ -46,10 +47,12 @@ from tests.old_configurations import (
 )
 
 MIB = 1024**2
+DAY_SECONDS = 1_500_000_000.0
+NOW = Moment(at_seconds=77.0, boot_id=UUID(int=9))
 
 
 def result(data: Any, state: State | None = None) -> Imported:
-    return imported(old_configuration(json.dumps(data)), state or State())
+    return imported(old_configuration(json.dumps(data)), state or State(), day_seconds=DAY_SECONDS, now=NOW)
 
 
 def after(data: Any) -> State:
@@ -141,15 +144,31 @@ def test_what_is_told() -> None:
     )
 
 
-def test_leases_and_block_devices_are_listed() -> None:
+@pytest.mark.parametrize(("expires_at", "left_seconds"), [(None, None), (1_500_000_060, 60.0)])
+def test_lease(expires_at: int | None, left_seconds: float | None) -> None:
     """
-    What there is no place for is listed, one by one, with the reason.
+    A lease is taken with what is left of it.
     """
-    read = result(everything(6, leases=[(DATA, NODE_1, None), (SPARE, NODE_2, 1500000000)], devices=[(DATA, "vol-1")]))
+    read = result(everything(6, leases=[(SPARE, NODE_2, expires_at)]))
+    lease = changed(State(), read.changes, revision=1).dataset_leases[DatasetId(UUID(SPARE))]
+
+    assert f"the lease of dataset {SPARE} for node {NODE_2}" in read.taken
+    assert (UUID(NODE_2), left_seconds, NOW.at_seconds, NOW.boot_id) == (
+        lease.node_id,
+        lease.left_seconds,
+        lease.counted_at_seconds,
+        lease.boot_id,
+    )
+
+
+def test_what_has_no_place_is_listed() -> None:
+    """
+    A lease that has expired, and what there is no place for, is listed with the reason.
+    """
+    read = result(everything(6, leases=[(SPARE, NODE_2, 1_500_000_000)], devices=[(DATA, "vol-1")]))
 
     assert list(read.left) == [
-        f"the lease of dataset {DATA} for node {NODE_1}: there are no leases of datasets in this version",
-        f"the lease of dataset {SPARE} for node {NODE_2}: there are no leases of datasets in this version",
+        f"the lease of dataset {SPARE} for node {NODE_2}: it has expired",
         f"dataset {DATA} is on the block device vol-1: there is no block storage here, copy the data",
     ]
 
