@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from flocker_control.commands import CreateDataset, PutContainer
+from flocker_control.dataset_leases import AcquireLease
 from flocker_control.http.openapi import document
 from flocker_control.http.site import ROUTES, SCHEMAS
 from flocker_py.model import Container, ContainerName, DatasetId, Mount
@@ -32,6 +33,7 @@ from tests.integration.rest import A, B, C, RestCluster, owned, rest_cluster
 EXAMPLES = int(os.environ.get("FLOCKER_FUZZ_EXAMPLES", "20"))
 KNOWN = DatasetId(UUID("dddddddd-dddd-4ddd-8ddd-000000000001"))
 USED = DatasetId(UUID("dddddddd-dddd-4ddd-8ddd-000000000002"))
+LEASED = DatasetId(UUID("dddddddd-dddd-4ddd-8ddd-000000000003"))
 CHECKS: Any = [
     schemathesis.checks.not_a_server_error,
     content_type_conformance,
@@ -41,7 +43,8 @@ CHECKS: Any = [
 ]
 # What stands for itself in a path now and then, so that not everything is about things that don't exist.
 PATH_VALUES: dict[str, list[str]] = {
-    "dataset_id": [str(KNOWN), str(USED).upper()],
+    "dataset": [str(KNOWN), str(LEASED)],
+    "dataset_id": [str(LEASED), str(KNOWN), str(USED).upper()],
     "node_id": [str(A), str(B)],
     "name": ["db"],
 }
@@ -58,22 +61,24 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> ClusterCertificate
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, certificates: ClusterCertificates) -> Iterator[RestCluster]:
     """
-    A control service with three nodes, two datasets and a container.
+    A control service with three nodes, three datasets, of which one is leased, and a container.
     """
     with rest_cluster(tmp_path_factory.mktemp("control"), certificates=certificates) as running:
         for node_id in (A, B, C):
             running.report(node_id)
 
         async def filled() -> None:
-            for dataset_id in (KNOWN, USED):
+            for dataset_id in (KNOWN, USED, LEASED):
                 await running.service.submit(CreateDataset(dataset_id=dataset_id, primary=A))
+            lease = AcquireLease(dataset_id=LEASED, node_id=A, now=running.service.moment())
+            await running.service.submit(lease)
             container = Container(
                 name=ContainerName("db"), node_id=A, command=pvector(["true"]), mounts=pvector([Mount(dataset_id=USED)])
             )
             await running.service.submit(PutContainer(container=container))
 
         in_reactor(filled)
-        running.report(A, owned(KNOWN), owned(USED))
+        running.report(A, owned(KNOWN), owned(USED), owned(LEASED))
         yield running
 
 

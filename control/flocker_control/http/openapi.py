@@ -51,9 +51,13 @@ def _operation(route: Route) -> dict[str, Any]:
                 {"name": name, "in": "query", "schema": {"type": "string"}, "description": meaning}
                 for name, meaning in sorted(route.query.items())
             ),
+            *(
+                {"name": name, "in": "header", "schema": {"type": "string"}, "description": meaning}
+                for name, meaning in sorted(route.headers.items())
+            ),
         ],
         "responses": {
-            **{str(status): _content(name, route.content_type) for status, name in sorted(route.answers.items())},
+            **{str(status): _content(route, name) for status, name in sorted(route.answers.items())},
             **{str(status): _error(meaning) for status, meaning in sorted(route.errors.items())},
             "default": _error("Something else is wrong; the description says what."),
         },
@@ -65,8 +69,14 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
-def _content(name: str, content_type: str) -> dict[str, Any]:
-    return {"description": name, "content": {content_type: {"schema": ref(name)}}}
+def _content(route: Route, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = {"description": name, "content": {route.content_type: {"schema": ref(name)}}}
+    if route.answer_headers:
+        content["headers"] = {
+            header: {"description": meaning, "required": True, "schema": {"type": "string"}}
+            for header, meaning in sorted(route.answer_headers.items())
+        }
+    return content
 
 
 def _error(meaning: str) -> dict[str, Any]:

@@ -84,6 +84,8 @@ class Route(Record):
     :param body: name of the schema of the request's body; None: a body is not looked at.
     :param answers: per status, the name of the schema of the answer's body; and ``errors``, what each error means.
     :param query: per parameter behind the question mark, what it means.
+    :param headers: per header of requests that is looked at, what it means; and ``answer_headers``, per header of a
+        good answer.
     :param check: looks at the call before its body is.
     :param content_type: of the answers.
     """
@@ -98,6 +100,8 @@ class Route(Record):
     answers: PMap[int, str] = mapping(int, str, default={})
     errors: PMap[int, str] = mapping(int, str, default={})
     query: PMap[str, str] = mapping(str, str, default={})
+    headers: PMap[str, str] = mapping(str, str, default={})
+    answer_headers: PMap[str, str] = mapping(str, str, default={})
     check: Callable[[Api, Call], None] | None = value(object, default=None)
     content_type: str = value(str, default="application/json")
 
@@ -113,6 +117,8 @@ def route(
     errors: Mapping[int, str] | None = None,
     description: str = "",
     query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    answer_headers: Mapping[str, str] | None = None,
     check: Callable[[Api, Call], None] | None = None,
     content_type: str = "application/json",
 ) -> Route:
@@ -130,6 +136,8 @@ def route(
         answers=pmap(answers),
         errors=pmap(errors or {}),
         query=pmap(query or {}),
+        headers=pmap(headers or {}),
+        answer_headers=pmap(answer_headers or {}),
         check=check,
         content_type=content_type,
     )

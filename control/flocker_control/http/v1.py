@@ -169,6 +169,7 @@ def check_condition(api: Api, call: Call) -> None:
 
 
 _CONDITION_ERROR = {412: f"{CONDITION_HEADER} names other tags than the present one."}
+_CONDITION = {CONDITION_HEADER: f"do it only if the {TAG_HEADER} of the datasets is this, or one of several"}
 _MISSING = {404: "There is no such dataset."}
 _USED: dict[int, Any] = {409: "A container uses the dataset, or it is leased: then holder says to which node."}
 
@@ -191,6 +192,7 @@ V1_ROUTES: tuple[Route, ...] = (
         summary="What is wanted of all datasets",
         description="A deleted one is listed, as deleted, until every node has destroyed it and an hour has passed; its"
         f" id is refused for ever. The header {TAG_HEADER} changes with the answer and with nothing else.",
+        answer_headers={TAG_HEADER: "of what is wanted of all datasets"},
     ),
     route(
         "POST",
@@ -200,6 +202,7 @@ V1_ROUTES: tuple[Route, ...] = (
         summary="Want a new dataset",
         body="V1CreateDataset",
         errors={400: "The body is refused.", 409: "The dataset_id is in use.", **_CONDITION_ERROR},
+        headers=_CONDITION,
         check=check_condition,
     ),
     route(
@@ -216,6 +219,7 @@ V1_ROUTES: tuple[Route, ...] = (
             **_USED,
             **_CONDITION_ERROR,
         },
+        headers=_CONDITION,
         check=check_condition,
     ),
     route(
@@ -225,6 +229,7 @@ V1_ROUTES: tuple[Route, ...] = (
         {200: "V1Dataset"},
         summary="Want a dataset no more; its data is destroyed",
         errors={**_MISSING, **_USED, **_CONDITION_ERROR},
+        headers=_CONDITION,
         check=check_condition,
     ),
     route("GET", "/v1/state/datasets", dataset_states, {200: "V1DatasetStates"}, summary="Where datasets are"),
