@@ -293,16 +293,28 @@ class ControlClient:
             AppliedView, await self.answer("POST", "/v2/apply", {"deployment": document, "revision": revision})
         )
 
-    async def start_move(self, dataset: str, target: str) -> MoveView:
+    async def start_move(
+        self, dataset: str, target: str, *, when_released: bool = False, force: bool = False
+    ) -> MoveView:
         """
         Move a dataset, with the container that uses it.
 
         :param dataset: id or name; ``target``: a node's.
+        :param when_released: if it is leased, when the lease ends; ``force``: although it is leased. One of them.
         :raises NotFound: there is no such dataset or node.
         """
-        body = {"dataset": dataset, "target": target}
+        body = {"dataset": dataset, "target": target, "when_released": when_released, "force": force}
         # Asking twice is answered with the move that is under way.
         return self._seen(MoveView, await self.answer("POST", "/v2/moves", body, harmless=True))
+
+    async def release_lease(self, dataset: str) -> dict[str, Any]:
+        """
+        End the lease on a dataset. Answers with its id.
+
+        :raises NotFound: there is no such dataset, or nobody holds a lease of it.
+        """
+        found: dict[str, Any] = await self.answer("DELETE", f"/v2/leases/{_quoted(dataset)}")
+        return found
 
     async def fail_over(
         self, dataset: str, target: str, guids: Mapping[DatasetId, str], *, owner_is_dead: bool

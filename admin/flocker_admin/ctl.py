@@ -16,6 +16,7 @@ from flocker_admin.client import ControlClient, ControlUnreachable, NotFound
 from flocker_admin.connecting import connection_options
 from flocker_admin.convergence import Standing, dataset_item, finished_move_text
 from flocker_admin.ctl_failover import adopt, failover, stashes, unclaimed_lines
+from flocker_admin.ctl_leases import leases, release
 from flocker_admin.ctl_nodes import drain, readmit, remove, undrain
 from flocker_admin.ctl_session import Session, json_option, known_dataset_names, known_node_names, listed, named, told
 from flocker_admin.ctl_status import status
@@ -118,17 +119,24 @@ def moves(session: Session, as_json: bool) -> None:
 @click.argument("dataset")
 @click.argument("node")
 @click.option("--wait", is_flag=True, help="Follow the move to its end.")
+@click.option("--when-released", is_flag=True, help="If the dataset is leased, move it when the lease ends.")
+@click.option("--force", is_flag=True, help="Move it although it is leased.")
 @json_option
 @click.pass_obj
-def move(session: Session, dataset: str, node: str, wait: bool, as_json: bool) -> None:
+def move(
+    session: Session, *, dataset: str, node: str, wait: bool, when_released: bool, force: bool, as_json: bool
+) -> None:
     """
     Move DATASET, with the app that uses it, to NODE. Both by name or id.
     """
 
+    if when_released and force:
+        raise click.UsageError("--when-released and --force exclude one another")
+
     async def command(reactor: Any, client: ControlClient) -> int:
         known = await client.dataset(dataset)
         before = None if known.last_move is None else known.last_move.move_id
-        started = await client.start_move(dataset, node)
+        started = await client.start_move(dataset, node, when_released=when_released, force=force)
         names = await known_node_names(client)
         if not wait:
             way = f"from {named(started.source, names)} to {named(started.target, names)}"
@@ -215,7 +223,7 @@ def events(session: Session, begun_at: int | None, as_json: bool) -> None:
     session.run(command, as_json=as_json)
 
 
-for _command in (drain, undrain, remove, readmit, failover, adopt, stashes, status):
+for _command in (drain, undrain, remove, readmit, failover, adopt, stashes, status, leases, release):
     main.add_command(_command)
 
 

@@ -14,6 +14,7 @@ from flocker_admin.views import (
     DatasetView,
     DrainedView,
     GroupView,
+    LeaseView,
     MoveView,
     NodeView,
     StatusView,
@@ -94,6 +95,24 @@ def _node_state(node: NodeView) -> str:
     if node.removed:
         return "removed"
     return f"{'connected' if node.connected else 'away'}{', draining' if node.draining else ''}"
+
+
+def lease_lines(
+    leases: Iterable[LeaseView], names: Mapping[NodeId, str], datasets: Mapping[DatasetId, str]
+) -> list[str]:
+    """
+    The leases that users hold on datasets.
+    """
+    rows = sorted(
+        (
+            datasets.get(lease.dataset_id, str(lease.dataset_id)),
+            names.get(lease.node_id, str(lease.node_id)),
+            "until it is released" if lease.left_seconds is None else duration_text(lease.left_seconds),
+            "yes" if lease.is_waited_for else "no",
+        )
+        for lease in leases
+    )
+    return aligned(("VOLUME", "NODE", "LEFT", "WAITED FOR"), rows) if rows else ["No volume is leased."]
 
 
 def drained_lines(node: str, drained: DrainedView, names: Mapping[NodeId, str]) -> list[str]:

@@ -244,6 +244,29 @@ class DatasetsView(Record):
     datasets: PVector[DatasetView] = sequence(DatasetView, default=())
 
 
+class LeaseView(Record):
+    """
+    A lease that a user holds on a dataset.
+
+    :param left_seconds: None: it lasts until it is released.
+    :param is_waited_for: the dataset is wanted otherwise, or deleted, when it ends.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    node_id: NodeId = value(UUID)
+    left_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    is_waited_for: bool = value(bool)
+
+
+class LeasesView(Record):
+    """
+    All leases, at a revision.
+    """
+
+    revision: int = value(int)
+    leases: PVector[LeaseView] = sequence(LeaseView, default=())
+
+
 class CopyView(Record):
     """
     A copy of a dataset, as it is reported or was last heard of.

@@ -226,8 +226,8 @@ def _in_the_way(state: State, wish: Dataset, lease: DatasetLease) -> Refusal:
     return Refusal.of(
         RefusalCode.DATASET_LEASED,
         f"the dataset {_called(state, wish.dataset_id)} is leased to node {_node_called(state, lease.node_id)}, and is"
-        " neither moved nor resized nor deleted before the lease is released or has expired: release it, or ask again"
-        " with when_released, or with force (both in API v2)",
+        " neither moved nor resized nor deleted before the lease is released or has expired: release it (`flockerctl"
+        f" release {_called(state, wish.dataset_id)}`), or ask again with when_released, or with force (API v2)",
         key_of(wish),
     ).set(holder=lease.node_id)
 

@@ -170,6 +170,41 @@ def test_move_and_cancel(ctl: Ctl) -> None:
     )
 
 
+def test_leased(ctl: Ctl) -> None:
+    """
+    What is leased is moved when it is released, or by force; until then it is said how to release it.
+    """
+    ctl.cluster.call("PUT", "/v2/leases/pg", {"node": "alpha"})
+    listed = ctl.run("leases").out.splitlines()[1].split()
+    refused = ctl.run("move", "pg", "beta")
+    waiting = ctl.run("move", "pg", "beta", "--when-released")
+    released = ctl.run("release", "pg")
+
+    assert (["pg", "alpha", "until"], True, True, "pg is leased no more.\n") == (
+        listed[:3],
+        "flockerctl release pg" in refused.err,
+        waiting.out.startswith("pg moves from alpha to beta, waiting for the end of its lease"),
+        released.out,
+    )
+    # Now it has begun.
+    ctl.move_id()
+
+
+def test_move_by_force(ctl: Ctl) -> None:
+    """
+    By force a leased dataset is moved at once; not both at once and later.
+    """
+    ctl.cluster.call("PUT", "/v2/leases/pg", {"node": "alpha", "seconds": 600})
+    both = ctl.run("move", "pg", "beta", "--when-released", "--force")
+    forced = ctl.run("move", "pg", "beta", "--force")
+
+    assert (Exit.USAGE, "pg moves from alpha to beta.\n", True) == (
+        both.status,
+        forced.out,
+        json.loads(ctl.run("leases", "--json").out)["leases"][0]["left_seconds"] > 0,
+    )
+
+
 def test_cancel_by_the_id_of_the_move(ctl: Ctl) -> None:
     """
     A move is cancelled by its own id, too.

@@ -14,6 +14,7 @@ from flocker_admin.listings import (
     container_lines,
     dataset_lines,
     drained_lines,
+    lease_lines,
     move_lines,
     node_lines,
     status_lines,
@@ -26,6 +27,7 @@ from flocker_admin.views import (
     DrainedView,
     FailureView,
     GroupView,
+    LeaseView,
     MountView,
     MoveView,
     NamedDatasetView,
@@ -238,6 +240,30 @@ def test_no_moves() -> None:
     No move is said in words.
     """
     assert move_lines([], NAMES, {}) == ["No move is under way."]
+
+
+def test_leases() -> None:
+    """
+    Leases are listed by the names of what is leased, and for how long.
+    """
+    other = DatasetId(UUID("eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"))
+    leases = [
+        LeaseView(dataset_id=PG, node_id=N1, left_seconds=125.0, is_waited_for=True),
+        LeaseView(dataset_id=other, node_id=N2, is_waited_for=False),
+    ]
+
+    assert lease_lines(leases, NAMES, {PG: "pg"}) == [
+        f"{'VOLUME':36}  NODE  LEFT                  WAITED FOR",
+        f"{other}  n2    until it is released  no",
+        f"{'pg':36}  n1    2 min 5 s             yes",
+    ]
+
+
+def test_no_leases() -> None:
+    """
+    No lease is said in words.
+    """
+    assert lease_lines([], NAMES, {}) == ["No volume is leased."]
 
 
 TROUBLE = TroubleView(code="StoreFull", text="no room in /data", at_seconds=0.0)

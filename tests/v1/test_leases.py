@@ -365,7 +365,8 @@ class TestWhenReleased:
         """
         dataset_id = client.made()
         acquired(client, dataset_id, expires=None)
-        moved(client, dataset_id, "when_released")
+        reply = moved(client, dataset_id, "when_released")
+        assert (client.node("n1"), client.node("n2")) == (reply.body["source"], reply.body["target"])
         client.delete(f"{LEASES}/{dataset_id}")
 
         assert client.node("n2") == client.on(dataset_id, "n2")["primary"]

@@ -175,7 +175,7 @@ def move_to_come_view(s: Situation) -> View:
     return {
         **_blank_move(s.dataset.dataset_id, None),
         "source": str(s.ownership.owner),
-        "target": str(s.dataset.primary),
+        "target": str((s.wanted or s.dataset).primary),
         "waiting_for": waiting_for,
     }
 

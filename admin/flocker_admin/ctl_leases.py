@@ -1,0 +1,48 @@
+"""
+The commands of ``flockerctl`` about leases that users hold on datasets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from flocker_admin.client import ControlClient
+from flocker_admin.ctl_session import Session, json_option, known_dataset_names, known_node_names, listed, told
+from flocker_admin.listings import lease_lines
+from flocker_admin.views import LeasesView, view
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def leases(session: Session, as_json: bool) -> None:
+    """
+    List the leases held on datasets, which are neither moved nor resized nor deleted meanwhile.
+    """
+
+    async def command(_reactor: Any, client: ControlClient) -> int:
+        raw = await client.answer("GET", "/v2/leases", harmless=True)
+        if as_json:
+            return told(raw)
+        found = view(LeasesView, raw).leases
+        return listed(lease_lines(found, await known_node_names(client), await known_dataset_names(client)))
+
+    session.run(command, as_json=as_json)
+
+
+@click.command()
+@click.argument("dataset")
+@json_option
+@click.pass_obj
+def release(session: Session, dataset: str, as_json: bool) -> None:
+    """
+    End the lease on DATASET, whoever holds it. What waits for that is done.
+    """
+
+    async def command(_reactor: Any, client: ControlClient) -> int:
+        raw = await client.release_lease(dataset)
+        return told(raw) if as_json else listed([f"{dataset} is leased no more."])
+
+    session.run(command, as_json=as_json)
