@@ -508,6 +508,22 @@ class TestMove:
 
         assert (409, client.node("n1")) == (reply.status, reply.body["holder"])
 
+    def test_leased_and_forced(self, client: Client) -> None:
+        """
+        Unless version 2 asks for it by force.
+        """
+        dataset_id = client.made("n1")
+        container = created(client, volumes=[{"dataset_id": dataset_id, "mountpoint": "/data"}])["name"]
+        lease = {"dataset_id": dataset_id, "node_uuid": client.node("n1"), "expires": None}
+        client.post("/v1/configuration/leases", lease)
+        body = {
+            "node": client.node("n2"), "image": "nginx", "mounts": [{"dataset": dataset_id, "path": "/data"}],
+        }  # fmt: skip
+        statuses = [client.call("PUT", f"/v2/containers/{container}{how}", body).status for how in ("", "?force=true")]
+
+        assert [409, 200] == statuses
+        running(client, container, "n2")
+
 
 class TestDelete:
     """

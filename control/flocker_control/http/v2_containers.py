@@ -12,6 +12,7 @@ from flocker_control.commands import PutContainer, RemoveContainer
 from flocker_control.http.answers import Answer, RequestRefused
 from flocker_control.http.naming import known_dataset, known_node
 from flocker_control.http.routes import Api, Call, Route, route
+from flocker_control.http.v2_leases import LEASE_QUERY, under_lease
 from flocker_control.http.views_v2 import View, container_view
 from flocker_control.refusals import RefusalCode
 from flocker_control.state import State
@@ -56,7 +57,7 @@ async def put_container(api: Api, call: Call) -> Answer:
     name = ContainerName(call.path["name"])
     wanted = _definition(api.service.state, name, call.body)
     status = 200 if name in api.service.state.containers else 201
-    await api.service.submit(PutContainer(container=wanted))
+    await api.service.submit(under_lease(call, PutContainer(container=wanted)))
     return Answer(status=status, body=present_view(api, wanted))
 
 
@@ -112,8 +113,9 @@ CONTAINER_ROUTES: tuple[Route, ...] = (
         errors={
             400: "The body is refused.",
             404: "There is no such node or dataset.",
-            409: "A dataset or port is in use, or elsewhere; or the node's runtime can't do it.",
+            409: "A dataset or port is in use, or elsewhere, or leased; or the node's runtime can't do it.",
         },
+        query=LEASE_QUERY,
     ),
     route(
         "DELETE",
