@@ -384,6 +384,7 @@ class TestDelete:
             cluster.report(A, owned(dataset_id))
             cluster.until(lambda: cluster.service.state.ownerships[dataset_id].created)
             cluster.call("DELETE", f"{DATASETS}/{dataset_id}")
+            before = tag(cluster)
             day_seconds[0] += 2 * DELETED_SHOWN_SECONDS
             not_confirmed = [dataset["deleted"] for dataset in cluster.get(DATASETS).body]
             cluster.report(A)
@@ -392,6 +393,7 @@ class TestDelete:
             reply = cluster.post(DATASETS, {"primary": str(A), "dataset_id": str(dataset_id)})
 
             assert ([True], listed, 409) == (not_confirmed, bool(cluster.get(DATASETS).body), reply.status)
+            assert before == tag(cluster)
 
     def test_name_is_free_again(self, cluster: RestCluster) -> None:
         """

@@ -72,7 +72,7 @@ async def datasets(api: Api, _call: Call) -> Answer:
     What is wanted of all datasets.
     """
     view = datasets_view(api.service.state, api.service.now_seconds())
-    return Answer(body=view, headers=pmap({TAG_HEADER: configuration_tag(view)}))
+    return Answer(body=view, headers=pmap({TAG_HEADER: configuration_tag(api.service.state.datasets)}))
 
 
 async def create_dataset(api: Api, call: Call) -> Answer:
@@ -159,7 +159,7 @@ def check_condition(api: Api, call: Call) -> None:
     tags = [tag.strip() for value in call.header(CONDITION_HEADER) for tag in value.split(",")]
     if not tags:
         return
-    current = configuration_tag(datasets_view(api.service.state, api.service.now_seconds()))
+    current = configuration_tag(api.service.state.datasets)
     if current not in tags:
         raise RequestRefused(
             412,
@@ -191,7 +191,7 @@ V1_ROUTES: tuple[Route, ...] = (
         {200: "V1Datasets"},
         summary="What is wanted of all datasets",
         description="A deleted one is listed, as deleted, until every node has destroyed it and an hour has passed; its"
-        f" id is refused for ever. The header {TAG_HEADER} changes with the answer and with nothing else.",
+        f" id is refused for ever. The header {TAG_HEADER} changes with what is wanted of datasets, and nothing else.",
         answer_headers={TAG_HEADER: "of what is wanted of all datasets"},
     ),
     route(

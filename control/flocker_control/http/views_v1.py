@@ -10,7 +10,7 @@ from typing import Any
 from pyrsistent import PMap
 
 from flocker_control.state import State
-from flocker_py.model import Container, Dataset, NodeId, Ownership, Port
+from flocker_py.model import Container, Dataset, DatasetId, NodeId, Ownership, Port
 from flocker_py.observed import ContainerObservation, ContainerPhase, DatasetObservation, NodeObservation
 from flocker_py.storage import Role
 from flocker_py.wire import json_text
@@ -47,11 +47,13 @@ def _is_forgotten(ownership: Ownership, now_seconds: float) -> bool:
     return ownership.destroyed and (gone_at_seconds is None or now_seconds - gone_at_seconds >= DELETED_SHOWN_SECONDS)
 
 
-def configuration_tag(view: list[dict[str, Any]]) -> str:
+def configuration_tag(datasets: PMap[DatasetId, Dataset]) -> str:
     """
-    Equal for equal views of datasets, whatever else has changed or been restarted.
+    Equal for equal wishes about datasets, whatever else has changed, been restarted, or become of them. Those that are
+    listed no more count as well: time alone changes no tag.
     """
-    return hashlib.blake2b(json_text(view).encode("ascii"), digest_size=16).hexdigest()
+    views = [dataset_view(dataset) for _, dataset in sorted(datasets.items())]
+    return hashlib.blake2b(json_text(views).encode("ascii"), digest_size=16).hexdigest()
 
 
 def nodes_view(nodes: PMap[NodeId, NodeObservation]) -> list[dict[str, Any]]:
