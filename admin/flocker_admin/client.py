@@ -307,6 +307,19 @@ class ControlClient:
         # Asking twice is answered with the move that is under way.
         return self._seen(MoveView, await self.answer("POST", "/v2/moves", body, harmless=True))
 
+    async def acquire_lease(self, dataset: str, node: str, seconds: float | None) -> dict[str, Any]:
+        """
+        Hold a dataset for a node, or go on holding it. Answers with the lease.
+
+        :param dataset: id or name; ``node``: the same.
+        :param seconds: from now; None: until it is released.
+        :raises RequestRefused: it is held for another node.
+        """
+        body = {"node": node, "seconds": seconds}
+        # Asking twice is answered with the lease that is held by then.
+        found: dict[str, Any] = await self.answer("PUT", f"/v2/leases/{_quoted(dataset)}", body, harmless=True)
+        return found
+
     async def release_lease(self, dataset: str) -> dict[str, Any]:
         """
         End the lease on a dataset. Answers with its id.

@@ -190,6 +190,23 @@ def test_leased(ctl: Ctl) -> None:
     ctl.move_id()
 
 
+def test_lease(ctl: Ctl) -> None:
+    """
+    A dataset is leased for a while, or until it is released, and by one node at a time.
+    """
+    ended = [
+        ctl.run("lease", "pg", "alpha", "--for", "10m"),
+        ctl.run("lease", "pg", "alpha"),
+        ctl.run("lease", "pg", "beta"),
+        ctl.run("lease", "pg", "alpha", "--for", "soon"),
+    ]
+
+    assert (
+        ["pg is leased to alpha for 10 min.\n", "pg is leased to alpha until it is released.\n"],
+        [Exit.DONE, Exit.DONE, Exit.FAILED, Exit.USAGE],
+    ) == ([one.out for one in ended[:2]], [one.status for one in ended])
+
+
 def test_move_by_force(ctl: Ctl) -> None:
     """
     By force a leased dataset is moved at once; not both at once and later.
