@@ -18,7 +18,7 @@ from tests.integration.service_process import running
 from tests.integration.test_store_room import DATASETS, LARGE, check_that_it_goes_on, ids
 from tests.zfs.pools import temporary_pool
 
-pytestmark = pytest.mark.zfs
+pytestmark = pytest.mark.timeout(400)
 
 
 def zfs(*arguments: str) -> None:
