@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from flocker_control import codec, slices, standstill, starting
 from flocker_control.absence import Absence, absence
+from flocker_control.asked import AskedOfNodes, Look
 from flocker_control.commands import Command, decide
 from flocker_control.dataset_leases import Moment, kept_up, left_seconds, look_again_seconds, served
 from flocker_control.leases import Leases
@@ -27,7 +28,7 @@ from flocker_control.refusals import Refusal
 from flocker_control.situation import KEEP_STASH_SECONDS, Situation
 from flocker_control.state import Changes, State, changed, key_of
 from flocker_control.store import RevisionConflict, Store, StoreError
-from flocker_py.assignment import DatasetAssignment, NodeAssignment
+from flocker_py.assignment import NodeAssignment
 from flocker_py.clock import Clock, Timer
 from flocker_py.errors import FlockerError, code, explanation
 from flocker_py.leases import DEFAULT_LEASE_SECONDS
@@ -43,7 +44,7 @@ from flocker_py.model import (
     Ownership,
     StashWish,
 )
-from flocker_py.observed import ContainerPhase, NodeObservation, ReportedError
+from flocker_py.observed import NodeObservation, ReportedError
 from flocker_py.records import Record, empty_mapping, value
 
 NO_BOOT = UUID(int=0)
@@ -160,10 +161,7 @@ class ControlService:
         self._lease_timer: Timer | None = None
         self._pumping = False
         self._mounting: dict[DatasetId, set[ContainerName]] = {}
-        self._placed: dict[ContainerName, NodeId] = {}
-        self._assigned: dict[DatasetId, PMap[NodeId, DatasetAssignment]] = {}
-        self._slices: dict[NodeId, NodeAssignment] = {}
-        self._concerned: dict[NodeId, set[DatasetId]] = {}
+        self._asked = AskedOfNodes()
         self._timers: dict[DatasetId, Timer] = {}
         for container in state.containers.values():
             self._index(container)
@@ -301,7 +299,7 @@ class ControlService:
         """
         The node that is asked to run a container now.
         """
-        return self._placed.get(name)
+        return self._asked.runs_on(name)
 
     # -- what nodes report -----------------------------------------------------------------------------------------
 
@@ -318,7 +316,7 @@ class ControlService:
         self.node_reported(session, node)
         # A node that isn't recorded yet is told nothing: what it then does could never be asked about.
         if node.node_id in self.state.nodes:
-            session.assign(self._slice(node.node_id))
+            session.assign(self._asked.slice(node.node_id, self.state.revision))
 
     def node_reported(self, session: Session, node: NodeObservation) -> None:
         """
@@ -346,7 +344,7 @@ class ControlService:
         del self._sessions[node_id]
         self._attendance[node_id] = absence(self.nodes[node_id], self._now_seconds())
         self.nodes = self.nodes.discard(node_id)
-        self._touched |= self._concerned.get(node_id, set())
+        self._touched |= self._asked.concerning(node_id)
         self._tell(Observed(node_id=node_id))
         self._pump()
 
@@ -374,12 +372,12 @@ class ControlService:
 
     def _touch(self, before: NodeObservation | None, node: NodeObservation) -> None:
         if before is None or before.storage_known != node.storage_known or before.address != node.address:
-            self._touched |= self._concerned.get(node.node_id, set())
+            self._touched |= self._asked.concerning(node.node_id)
             self._touched |= {d for d in node.datasets if d in self.state.datasets}
             self._touched_containers |= set(node.containers)
             if before is None:
                 # What waited for the end of a copy there may have missed it while the node was away.
-                self._touched_containers |= {name for name in self.state.containers if name not in self._placed}
+                self._touched_containers |= {name for name in self.state.containers if self.runs_on(name) is None}
                 return
         for dataset_id in {*before.datasets, *node.datasets}:
             if before.datasets.get(dataset_id) is not node.datasets.get(dataset_id):
@@ -532,7 +530,7 @@ class ControlService:
                     result |= {m.dataset_id for m in record.mounts}
                     result |= self._mounts_before(record.name)
                 case Node():
-                    result |= self._concerned.get(record.node_id, set())
+                    result |= self._asked.concerning(record.node_id)
                 case StashWish() | Absence():
                     pass
         for key in changes.deletes:
@@ -639,84 +637,17 @@ class ControlService:
 
     # -- the nodes' slices -----------------------------------------------------------------------------------------
 
-    def _slice(self, node_id: NodeId) -> NodeAssignment:
-        return self._slices.get(node_id) or NodeAssignment(node_id=node_id, revision=self.state.revision)
-
     def _reassign(
         self, touched: Iterable[DatasetId], containers: Iterable[ContainerName], stashes: Iterable[NodeId]
     ) -> None:
-        changed_nodes: set[NodeId] = set()
-        for dataset_id in touched:
-            if dataset_id not in self.state.ownerships:
-                continue
-            before = self._assigned.get(dataset_id, pmap())
-            after = slices.assignments(self.situation(dataset_id))
-            self._assigned[dataset_id] = after
-            for node_id in {*before, *after}:
-                self._concerned.setdefault(node_id, set()).add(dataset_id)
-                if before.get(node_id) == after.get(node_id):
-                    continue
-                part = self._slice(node_id)
-                datasets = (
-                    part.datasets.set(dataset_id, after[node_id])
-                    if node_id in after
-                    else part.datasets.discard(dataset_id)
-                )
-                self._slices[node_id] = part.set(datasets=datasets)
-                changed_nodes.add(node_id)
-        for name in containers:
-            changed_nodes |= self._place(name)
-        changed_nodes |= self._assign_stashes(frozenset(touched), stashes)
-        for node_id in changed_nodes:
-            self._slices[node_id] = self._slice(node_id).set(revision=self.state.revision)
+        look = Look(state=self.state, nodes=self.nodes, situation=self.situation)
+        for node_id in self._asked.keep_up(look, touched, containers, stashes):
             self._assign(node_id)
-
-    def _assign_stashes(self, touched: frozenset[DatasetId], node_ids: Iterable[NodeId]) -> set[NodeId]:
-        changed_nodes = set()
-        concerned = {n for n, node in self.nodes.items() if any(s.dataset_id in touched for s in node.stashes.values())}
-        for node_id in concerned | {n for n in node_ids if n in self.nodes}:
-            node, part = self.nodes[node_id], self._slice(node_id)
-            of = {s.dataset_id for s in node.stashes.values() if s.dataset_id in self.state.ownerships}
-            asked = slices.stash_assignments(node, self.state.stash_wishes, {d: self.situation(d) for d in of})
-            if asked != part.stashes:
-                self._slices[node_id] = part.set(stashes=asked)
-                changed_nodes.add(node_id)
-        return changed_nodes
 
     def _assign(self, node_id: NodeId) -> None:
         session = self._sessions.get(node_id)
         if session is not None and node_id in self.state.nodes:
-            session.assign(self._slice(node_id))
-
-    def _place(self, name: ContainerName) -> set[NodeId]:
-        container = self.state.containers.get(name)
-        before = self._placed.get(name)
-        after = None
-        if container is not None:
-            after = slices.runs_on(container, self.state.datasets, self.state.ownerships)
-        if after is not None and after != before and self._runs_elsewhere(name, after):
-            after = None
-        changed_nodes: set[NodeId] = set()
-        if before is not None and before != after:
-            part = self._slice(before)
-            self._slices[before] = part.set(containers=part.containers.discard(name))
-            changed_nodes.add(before)
-        if after is None:
-            self._placed.pop(name, None)
-        elif container is not None:
-            self._placed[name] = after
-            part = self._slice(after)
-            if part.containers.get(name) != container:
-                self._slices[after] = part.set(containers=part.containers.set(name, container))
-                changed_nodes.add(after)
-        return changed_nodes
-
-    def _runs_elsewhere(self, name: ContainerName, node_id: NodeId) -> bool:
-        return any(
-            other != node_id and seen.phase is not ContainerPhase.EXITED
-            for other, node in self.nodes.items()
-            if (seen := node.containers.get(name)) is not None
-        )
+            session.assign(self._asked.slice(node_id, self.state.revision))
 
 
 async def opened(

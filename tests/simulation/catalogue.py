@@ -28,7 +28,7 @@ from flocker_agent.changes import (
     UnmountDataset,
 )
 from flocker_agent.transfer import send
-from flocker_control import ownership, service, situation, slices
+from flocker_control import asked, ownership, service, situation, slices
 from flocker_control.situation import Situation
 from flocker_control.state import changed
 from flocker_control.store import StoreError
@@ -270,7 +270,7 @@ def _start_where_nothing_is_mounted() -> list[Patch]:
 
 
 def _run_where_it_is_wanted() -> list[Patch]:
-    return [(service.ControlService, "_runs_elsewhere", lambda *_: False), *_start_where_nothing_is_mounted()]
+    return [(asked.Look, "runs_elsewhere", lambda *_: False), *_start_where_nothing_is_mounted()]
 
 
 def _commit_twice_under_one_epoch() -> list[Patch]:
