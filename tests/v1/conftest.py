@@ -1,8 +1,7 @@
 """
 One real cluster for all tests of API v1: a control service over TLS, and agents. Each test makes what it needs.
 
-``n1`` and ``n2`` have a runtime that can do all that a container of v1 may ask for, ``n3`` one of plain processes. The
-control service holds each of its answers against its schema.
+``n1`` and ``n2`` have a runtime that can do all that a container of v1 may ask for, ``n3`` one of plain processes.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         dataset,
         addresses=addresses("n1", "n2", "n3"),
         runtime=lambda name: None if name == "n3" else {"backend": "memory"},
-        control_variables={"FLOCKER_VALIDATE_API_RESPONSES": "yes"},
     ) as running:
         yield running
 
