@@ -109,11 +109,11 @@ def manifest(text: str) -> Manifest | list[Mistake]:
     """
     The one document of a YAML text; or why it can't be read.
     """
-    read, found = _read(text)
+    read, found = read_manifest(text)
     return read if read is not None and not found else found
 
 
-def _read(text: str) -> tuple[Manifest | None, list[Mistake]]:
+def read_manifest(text: str) -> tuple[Manifest | None, list[Mistake]]:
     """
     The document, and what is wrong with it; None where it is so wrong that no more can be said about it.
     """
@@ -138,7 +138,7 @@ def deployment(text: str) -> ManifestDeployment | list[Mistake]:
     """
     What a YAML text asks for; or everything that is wrong with it, in the order of its lines.
     """
-    read, found = _read(text)
+    read, found = read_manifest(text)
     if read is None:
         return found
     parsed = explained(read.data) if is_unofficial(read.data) else parse(read.data)

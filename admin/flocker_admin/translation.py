@@ -13,7 +13,7 @@ from typing import Any
 from pyrsistent import PMap, PVector, pmap, pvector
 
 from flocker_admin.compose_file import compose_file
-from flocker_admin.manifest import Manifest, Mistake, Origin, in_order, manifest, mistakes, nearest, path_text
+from flocker_admin.manifest import Manifest, Mistake, Origin, in_order, mistakes, nearest, path_text, read_manifest
 from flocker_admin.unofficial import is_unofficial
 from flocker_py.deployed import API_PORT, Deployment
 from flocker_py.deployment import VERSION, parse
@@ -53,10 +53,10 @@ class _Source:
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
-        read = manifest(text)
-        self.manifest = read if isinstance(read, Manifest) else Manifest(data=None, positions=pmap())
-        self.mistakes = [] if isinstance(read, Manifest) else [mistake.set(file=name) for mistake in read]
-        self.readable = isinstance(read, Manifest)
+        read, found = read_manifest(text)
+        self.manifest = Manifest(data=None, positions=pmap()) if read is None else read
+        self.mistakes = [mistake.set(file=name) for mistake in found]
+        self.readable = read is not None
         self.complaints: list[Complaint] = []
 
     def place(self) -> Place:

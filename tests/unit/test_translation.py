@@ -399,6 +399,15 @@ def test_mistakes_of_both_files_are_told_at_once() -> None:
     assert [line.split(" ")[0] for line in found] == ["d.yml:2:27:", "a.yml:4:25:", "a.yml:5:3:", "a.yml:5:7:"]
 
 
+def test_key_that_is_there_twice_hides_nothing() -> None:
+    """
+    What is wrong besides is told as well.
+    """
+    found = wrong(flocker("image: x", "image: y", "swappiness: 0"))
+
+    assert [line.split(": ")[0] for line in found] == ["a.yml:5:5", "a.yml:6:5"]
+
+
 def test_application_without_node_is_not_run() -> None:
     """
     What no node has is ended if it runs, and its volume is left alone.
