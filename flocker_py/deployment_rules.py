@@ -180,13 +180,13 @@ def _app_complaints(app: DeployedApp) -> Iterator[Complaint]:
         "of this app has this internal port already",
     )
     links = list(enumerate(app.links))
+    # A variable of the environment has both in its name.
     yield from _twice(
-        ((link.alias.lower(), (*pointer, "links", index, "alias"), f"link {index + 1}") for index, link in links),
-        "of this app has this alias already",
-    )
-    yield from _twice(
-        ((link.local_port, (*pointer, "links", index, "local_port"), f"link {index + 1}") for index, link in links),
-        "of this app has this local port already",
+        (
+            ((link.alias.lower(), link.local_port), (*pointer, "links", index), f"link {index + 1}")
+            for index, link in links
+        ),
+        "of this app has this alias and local port already",
     )
 
 

@@ -118,12 +118,6 @@ def _read_link(place: Place, exposed: Mapping[str, list[tuple[int, int]]], draft
     if target not in exposed:
         place.complain(f"there is no service {shown(target)} in this file{meant(target, exposed)}")
         return None
-    if len(exposed[target]) > 1:
-        place.complain(
-            f"{target} has {len(exposed[target])} ports, which are links of one alias, and an alias has one link here:"
-            " write a cluster.yml with an alias for each"
-        )
-        return None
     if not exposed[target]:
         draft.warnings.append(f"the link to {target} tells {draft.name} nothing: {target} has no ports")
     return [

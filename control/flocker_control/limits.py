@@ -142,8 +142,8 @@ def _port_complaints(c: Container) -> Iterator[str]:
             yield f"links: the alias {link.alias!r} is not made of letters and digits"
         if not _is_port(link.local_port) or not _is_port(link.remote_port):
             yield f"links: {link.local_port} and {link.remote_port} are not both between 1 and {PORT_HIGHEST}"
-    yield from _repeated("links: alias", (link.alias.lower() for link in c.links))
-    yield from _repeated("links: local port", (link.local_port for link in c.links))
+    # A variable of the environment has both in its name.
+    yield from _repeated("links: alias and local port", (f"{link.alias.lower()} {link.local_port}" for link in c.links))
 
 
 def _limit_complaints(c: Container) -> Iterator[str]:

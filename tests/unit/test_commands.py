@@ -618,18 +618,10 @@ class TestContainers:
             (
                 {
                     "links": pvector(
-                        [Link(alias="a", local_port=1, remote_port=2), Link(alias="A", local_port=2, remote_port=2)]
+                        [Link(alias="a", local_port=1, remote_port=2), Link(alias="A", local_port=1, remote_port=3)]
                     )
                 },
-                "links: alias a appears twice",
-            ),
-            (
-                {
-                    "links": pvector(
-                        [Link(alias="a", local_port=1, remote_port=2), Link(alias="b", local_port=1, remote_port=2)]
-                    )
-                },
-                "links: local port 1 appears twice",
+                "links: alias and local port a 1 appears twice",
             ),
             ({"restart": RestartPolicy(name=RestartName.ALWAYS, maximum_retry_count=2)}, "on-failure"),
             ({"restart": RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=0)}, "at least 1"),

@@ -546,15 +546,19 @@ def test_two_volumes_renamed_from_one() -> None:
     assert found == [(("volumes", "spare", "renamed_from"), "volume pg had this name already")]
 
 
-def test_aliases_and_local_ports_of_links_are_unique() -> None:
+def test_links_of_an_app_differ() -> None:
     """
-    Two links of an app differ in alias, letters' case aside, and in local port.
+    Two links of an app differ in alias, letters' case aside, or in local port: each makes variables of its own.
     """
-    links = [{"alias": "a", "local_port": 1, "remote_port": 2}, {"alias": "A", "local_port": 1, "remote_port": 3}]
+    links = [
+        {"alias": "a", "local_port": 1, "remote_port": 2},
+        {"alias": "A", "local_port": 1, "remote_port": 3},
+        {"alias": "a", "local_port": 2, "remote_port": 2},
+        {"alias": "b", "local_port": 1, "remote_port": 2},
+    ]
 
     assert complaints(((*DB, "links"), links)) == [
-        ((*DB, "links", 1, "alias"), "link 1 of this app has this alias already"),
-        ((*DB, "links", 1, "local_port"), "link 1 of this app has this local port already"),
+        ((*DB, "links", 1), "link 1 of this app has this alias and local port already")
     ]
 
 
