@@ -28,6 +28,7 @@ def agent() -> None:
     ``flocker-agent``.
     """
     from flocker_agent import main as program
+    from flocker_agent import memory
     from flocker_agent.transfer.outgoing import OutgoingStream
     from flocker_agent.transfer.progress import Progress
     from flocker_agent.transfer.reception import Reception
@@ -37,7 +38,7 @@ def agent() -> None:
     incoming = _Kinds()
     _wrapped(program, "opened_storage", lambda opened: lambda *a, **k: _Storage(opened(*a, **k), arrivals, incoming))
     _wrapped(program, "opened_runtime", lambda opened: lambda *a, **k: _Runtime(opened(*a, **k), arrivals))
-    _wrapped(program, "remember", lambda remember: _Remember(remember, arrivals))
+    _wrapped(memory, "remember", lambda remember: _Remember(remember, arrivals))
     _wrap_sending(arrivals, SendSession, OutgoingStream, Progress)
     _wrap_receiving(arrivals, incoming, Reception)
     program.main()
