@@ -124,8 +124,12 @@ def _finished(s: Situation, outcome: MoveOutcome, reason: str) -> FinishedMove:
 
 def _ended(s: Situation, outcome: MoveOutcome, reason: str) -> Ownership:
     # The higher epoch is what makes this final: whatever the source had laid down it may take up again, and no
-    # other node can be granted the old epoch any more.
-    return s.ownership.set(epoch=s.ownership.epoch + 1, move=None, last_move=_finished(s, outcome, reason))
+    # other node can be granted the old epoch any more. What the owner has said of its lease goes on to hold: it hears
+    # of the new epoch or it doesn't, and is bound by the same policy.
+    own = s.ownership
+    epoch = own.epoch + 1
+    leased_epoch = epoch if own.leased_epoch == own.epoch else own.leased_epoch
+    return own.set(epoch=epoch, leased_epoch=leased_epoch, move=None, last_move=_finished(s, outcome, reason))
 
 
 def _aborted(s: Situation) -> Ownership:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from tests.simulation.node import SimulatedNode
 
 FILE = b"records"
+HEAD = b"head"
+"""How many records there are, at the beginning of a block that is written over each time, as databases have one."""
+HEAD_BYTES = 256
 
 
 class Ledger:
@@ -54,6 +58,15 @@ class Ledger:
         )
 
 
+class Trouble(Enum):
+    """
+    What is wrong with an application on a host: its program is absent, or ends soon after each start.
+    """
+
+    ABSENT = "absent"
+    CRASHES = "crashes"
+
+
 class Application:
     """
     Appends a record to each of its volumes, whenever it is its turn.
@@ -66,10 +79,32 @@ class Application:
         self._world = world
         self.node = node
         self.container = container
-        if world.chance.happens("start-fails", f"{node.name} {container.name}"):
+        trouble = self._trouble()
+        if trouble is Trouble.ABSENT:
             world.tell(f"{container.name} can't be started on {node.name}")
             raise ContainerStartFailed(f"container {container.name}: no such program")
         world.checker.starts(self, node, paths)
+        if trouble is Trouble.CRASHES:
+            name = world.chance.numbered(f"{node.name} {container.name} crashes")
+            seconds = world.chance.seconds(name, 0.05, 0.6)
+            world.scheduler.put(seconds, f"{container.name} on {node.name} crashes", world.always, self._crash)
+
+    def _trouble(self) -> Trouble | None:
+        """
+        Why it doesn't work on this host: this time only, or for a while.
+        """
+        world, node, name = self._world, self.node, self.container.name
+        if fault := world.chance.happens("start-fails", f"{node.name} {name}"):
+            kind = world.chance.pick(f"{fault} how", tuple(Trouble))
+            seconds = world.chance.pick(f"{fault} seconds", (0.0, 20.0, 60.0))
+            node.troubles[name] = (kind, world.scheduler.now + seconds)
+            return kind
+        present = node.troubles.get(name)
+        return present[0] if present is not None and world.scheduler.now < present[1] else None
+
+    def _crash(self) -> None:
+        if self._world.checker.running.get(self.container.name) is self:
+            self.node.host.end(self.container.name, exit_status=1)
 
     def write(self) -> None:
         """
@@ -103,6 +138,7 @@ class Application:
         ledger.acknowledged, ledger.unanswered = found, b""
         try:
             node.disk.write(dataset_id, FILE, found + record)
+            node.disk.write(dataset_id, HEAD, record.ljust(HEAD_BYTES))
         except OSError:
             return
         ledger.epoch = kept.epoch

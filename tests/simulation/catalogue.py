@@ -7,10 +7,13 @@ missing check.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import click
@@ -27,15 +30,20 @@ from flocker_agent.changes import (
     TakeFinalSnapshot,
     UnmountDataset,
 )
+from flocker_agent.storage import memory
+from flocker_agent.storage.rules import Kept
+from flocker_agent.storage.tokens import resume_position, token
 from flocker_agent.transfer import send
 from flocker_control import asked, ownership, service, situation, slices
+from flocker_control.leases import Leases
 from flocker_control.situation import Situation
 from flocker_control.state import changed
 from flocker_control.store import StoreError
+from flocker_py import leases as counting
 from flocker_py.assignment import Keep, Own, Receive, Release, Remove, Stash
 from flocker_py.model import MovePhase, Ownership
 from flocker_py.storage import Role, StreamCut
-from tests.simulation import node, transfer
+from tests.simulation import node, session, transfer
 from tests.simulation.chance import Schedule
 from tests.simulation.schedule import bury, run
 
@@ -355,6 +363,90 @@ def _failed_commit_is_taken_for_done() -> list[Patch]:
     return [(service.ControlService, "_commit", commit)]
 
 
+def _lease_over_with_the_session() -> list[Patch]:
+    def is_fenced(s: Situation) -> bool:
+        return situation.goes_by_its_lease(s) and s.ownership.owner not in s.nodes
+
+    return [(situation, "is_fenced", is_fenced)]
+
+
+def _lease_without_its_margin() -> list[Patch]:
+    return [(counting, "margin_seconds", lambda _: 0.0)]
+
+
+def _lease_by_clocks_that_are_right() -> list[Patch]:
+    return [(counting, "margin_seconds", lambda _: counting.FENCING_SECONDS)]
+
+
+def _lease_counted_from_the_answer() -> list[Patch]:
+    real = session.SimulatedSession._renewed
+
+    def renewed(self: Any, _sent_at_seconds: float, lease_seconds: float) -> None:
+        real(self, self._node.boottime_seconds(), lease_seconds)
+
+    return [(session.SimulatedSession, "_renewed", renewed)]
+
+
+def _lease_by_the_other_clock() -> list[Patch]:
+    # Control says when the lease ends, and the agent waits until its own clock shows that.
+    def grants(self: Any, sent_at_seconds: float) -> None:
+        real(self, sent_at_seconds)
+        service = self._control.service
+        known = None if service is None else service.state.nodes.get(self._node.node_id)
+        if service is not None and known is not None:
+            ends_at_seconds = service._clock.seconds() + service.leases.granted_seconds(known)
+            self.controls_end.send("lease too", lambda: self._node.agent and self._node.agent.renewed(ends_at_seconds))
+
+    real = session.SimulatedSession._grant
+    return [(session.SimulatedSession, "_grant", grants)]
+
+
+def _leases_forgotten_at_the_start() -> list[Patch]:
+    return [(Leases, "_earlier_expire_at_seconds", lambda self, _: self.started_at_seconds)]
+
+
+def _token_of_another_snapshot() -> list[Patch]:
+    # Three guards, each of which is enough, are gone: a token is but a position, at both ends, and what is checked at
+    # the end is no more than what was sent last.
+    real = vars(memory)["admit"]
+
+    def position(plan: Any, data_bytes: int, key: int = 0) -> int | None:
+        if plan.resume_token is None:
+            return None
+        own = token(Kept(to_guid=plan.to_guid, from_guid=plan.from_guid, position=kept_position(plan.resume_token)))
+        return resume_position(plan.set(resume_token=own), data_bytes, key)
+
+    def admit(dataset_id: Any, present: Any, kept: Kept | None, opening: Any, written: Any) -> None:
+        if kept is not None:
+            kept = kept.set(to_guid=opening.to_guid, from_guid=opening.from_guid)
+        real(dataset_id, present, kept, opening, written)
+
+    return [
+        (memory, "resume_position", position),
+        (memory, "admit", admit),
+        (memory, "zlib", SimpleNamespace(crc32=lambda _: 0)),
+    ]
+
+
+def kept_position(text: str) -> int:
+    """
+    How far a token says that a receive is.
+    """
+    position: int = json.loads(base64.urlsafe_b64decode(text))["position"]
+    return position
+
+
+def _granted_back_as_it_was() -> list[Patch]:
+    # Without a final snapshot of what the application has written where it failed.
+    real = ownership._went_back
+
+    def went_back(s: Situation) -> Ownership:
+        own, move = s.ownership, situation.move_under_way(s)
+        return real(s).set(owner=move.source, epoch=own.epoch + 1, move=None, handed_over=pmap())
+
+    return [(ownership, "TABLE", _with_effect("went back", went_back))]
+
+
 BUGS = (
     Bug("commit-without-guids", "the target's snapshot is not compared at the commit", 400, _commit_without_guids),
     Bug("mount-old-epoch", "what was laid down is taken up and mounted again", 60, _mount_under_an_old_epoch),
@@ -390,6 +482,14 @@ BUGS = (
     Bug("failover-keeps-epoch", "a failover doesn't raise the epoch", 150, _failover_keeps_the_epoch),
     Bug("failover-forgets", "the owner that was given up is forgotten", 400, _failover_forgets_the_deposed),
     Bug("acts-after-boot", "an assignment is gone by after a boot", 300, _old_assignment_after_a_boot),
+    Bug("lease-ends-with-session", "a lease is over as soon as its session is", 400, _lease_over_with_the_session),
+    Bug("lease-without-margin", "a lease is counted without its margin", 400, _lease_without_its_margin),
+    Bug("lease-without-drift", "a margin for clocks that are never wrong", 800, _lease_by_clocks_that_are_right),
+    Bug("lease-from-answer", "an agent counts its lease from the answer", 800, _lease_counted_from_the_answer),
+    Bug("lease-by-other-clock", "an agent waits for a time of control's clock", 400, _lease_by_the_other_clock),
+    Bug("lease-forgotten", "control that has started takes all leases as over", 400, _leases_forgotten_at_the_start),
+    Bug("token-of-another", "a cut stream is gone on with by another snapshot's", 400, _token_of_another_snapshot),
+    Bug("granted-back", "what doesn't start goes back as it was before", 400, _granted_back_as_it_was),
     Bug("commit-failed-done", "a commit that failed is taken for done", 400, _failed_commit_is_taken_for_done),
 )
 

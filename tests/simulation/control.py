@@ -16,7 +16,7 @@ from flocker_control.commands import Command
 from flocker_control.memory_store import MemoryStore
 from flocker_control.service import CommandRefused, ControlService, opened
 from flocker_control.store import Commit, Loaded, StoreError, StoreFull
-from tests.simulation.scheduler import Life, SkewedClock
+from tests.simulation.scheduler import Life, SkewedClock, clock_rate
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimulatedNode
@@ -46,7 +46,7 @@ class SimulatedControl:
         self.life = Life("control")
         self.service: ControlService | None = None
         self.sessions: set[SimulatedSession] = set()
-        self._clock_rate = world.chance.pick("control rate", (1.0, 1.0, 0.999, 1.001))
+        self._clock_rate = clock_rate(world.chance, "control", wrong=world.fencing)
         self._clock_offset_seconds = world.chance.pick("control offset", (0.0, 0.0, -3600.0, 86400.0))
         self._ids = 0
 
@@ -57,12 +57,13 @@ class SimulatedControl:
         if self.service is not None:
             return
         self.life = Life("control")
+        self.clock = SkewedClock(
+            self.world.scheduler, self.life, offset_seconds=self._clock_offset_seconds, rate=self._clock_rate
+        )
         self.service = at_once(
             opened(
                 SimulatedStore(self, self.life),
-                clock=SkewedClock(
-                    self.world.scheduler, self.life, offset_seconds=self._clock_offset_seconds, rate=self._clock_rate
-                ),
+                clock=self.clock,
                 new_id=self._new_id,
             )
         )

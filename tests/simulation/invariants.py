@@ -14,10 +14,21 @@ from typing import TYPE_CHECKING, Any
 from pyrsistent import pmap, pvector
 
 from flocker_agent.storage.memory_pool import KeptDataset, PoolState
+from flocker_agent.storage.memory_stream import Content
 from flocker_control import codec
 from flocker_control.store import Commit
 from flocker_py.assignment import Destroy, NodeAssignment, Own, Receive, Release, Remove, Stash
-from flocker_py.model import Container, ContainerName, Dataset, DatasetId, MoveOutcome, MovePhase, NodeId, Ownership
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    Dataset,
+    DatasetId,
+    Guid,
+    MoveOutcome,
+    MovePhase,
+    NodeId,
+    Ownership,
+)
 from flocker_py.storage import Role
 from tests.simulation.application import FILE, Application, records, usable
 from tests.simulation.broken import Broken
@@ -42,6 +53,7 @@ class Checker:
         self.granted: dict[tuple[DatasetId, int], NodeId] = {}
         self.running: dict[ContainerName, Application] = {}
         self._seen: dict[str, PoolState] = {}
+        self._snapshots: dict[Guid, Content] = {}
         self._born: set[DatasetId] = set()
         self._served: dict[DatasetId, int] = {}
         self._ran: dict[tuple[ContainerName, DatasetId], tuple[NodeId, int]] = {}
@@ -87,6 +99,8 @@ class Checker:
                 if not any(kept.dataset_id == dataset_id for kept in after.stashes.values()):
                     self._gone(node, was)
             elif is_ is not None:
+                if was is None or was.snapshots is not is_.snapshots:
+                    self._copied(node, is_)
                 if was is None:
                     self._came(node, is_)
                 else:
@@ -94,6 +108,17 @@ class Checker:
                 if is_.mounted and (was is None or not was.mounted):
                     self._mounted(node, is_)
             self._is_somewhere(dataset_id)
+
+    def _copied(self, node: SimulatedNode, kept: KeptDataset) -> None:
+        # GUIDs that are equal must mean data that is equal: that is what a commit goes by.
+        for snapshot in kept.snapshots:
+            first = self._snapshots.setdefault(snapshot.guid, snapshot.content)
+            if first is not snapshot.content and first != snapshot.content:
+                self._breaks(
+                    "another content",
+                    f"{node.name} has snapshot {snapshot.guid} otherwise than it was",
+                    kept.dataset_id,
+                )
 
     def _came(self, node: SimulatedNode, kept: KeptDataset) -> None:
         dataset_id = kept.dataset_id
@@ -263,7 +288,7 @@ class Checker:
         if now.owner != was.owner:
             self._owner_changed(was, now)
         elif _has_caught_up(was, now):
-            self._failed_over(now)
+            self._failed_over(was, now)
         if was.move is not None and (now.move is None or now.move.move_id != was.move.move_id):
             self._move_ended(was, now)
         elif ORDER.index(None if now.move is None else now.move.phase) < ORDER.index(
@@ -293,7 +318,7 @@ class Checker:
         if now.epoch <= was.epoch:
             self._breaks("epoch", "another owner under the same epoch", dataset_id)
         if _is_failover(was, now):
-            self._failed_over(now)
+            self._failed_over(was, now)
             return
         if not was.created:
             if dataset_id in self._born:
@@ -310,8 +335,12 @@ class Checker:
         elif not self._world.ledger(dataset_id).holds(target.snapshots[-1].content.get(FILE, b"")):
             self._breaks("lost write", "the target lacks acknowledged records at the commit", dataset_id)
 
-    def _failed_over(self, now: Ownership) -> None:
-        dataset_id = now.dataset_id
+    def _failed_over(self, was: Ownership, now: Ownership) -> None:
+        dataset_id, owner = now.dataset_id, self._world.nodes[was.owner]
+        if self._used(owner, dataset_id):
+            self._breaks("failover", f"while its application runs on {owner.name}", dataset_id)
+        if was.leased_epoch == was.epoch:
+            self._world.figures.moves["failed over, after the lease"] += 1
         guid = None if now.move is None else now.move.final_guid
         kept = self._world.nodes[now.owner].pool.state.datasets.get(dataset_id)
         found = [] if kept is None else [snapshot for snapshot in kept.snapshots if snapshot.guid == guid]
@@ -405,6 +434,11 @@ class Checker:
             except Broken as broken:
                 world.breaks(broken)
                 return
+            own = self.ownerships[mount.dataset_id]
+            if own.owner != node.node_id and own.epoch > kept.epoch:
+                self._breaks(
+                    "old epoch", f"{name} starts on {node.name}, which has it of epoch {kept.epoch}", mount.dataset_id
+                )
             content = kept.content.get(FILE, b"")
             if not world.ledger(mount.dataset_id).holds(content):
                 self._breaks(

@@ -24,6 +24,7 @@ class Network:
     def __init__(self, world: World) -> None:
         self._world = world
         self._until: dict[tuple[str, str], float] = {}
+        self._lasting: dict[tuple[str, str], float] = {}
         self.connections: set[Connection] = set()
 
     def blocked_seconds(self, source: str, target: str) -> float:
@@ -54,22 +55,49 @@ class Network:
         for connection in sorted(self.connections, key=lambda c: c.number):
             connection.expect_silence()
 
-    def isolate(self, name: str, seconds: float) -> None:
+    def isolate(self, name: str, seconds: float, *, reset: bool) -> None:
         """
-        Let one host reach nobody for a while.
+        Let one host reach nobody for a while. That outlasts the other faults.
+
+        :param reset: its connections break, instead of falling silent.
         """
+        self._part_from_all(name, seconds, hears=False, is_heard=False)
+        if reset:
+            for connection in sorted(self.connections, key=lambda c: c.number):
+                if any(end.name == name for end in connection.ends):
+                    connection.cut()
+
+    def delay_answers(self, name: str, delay_seconds: float, seconds: float) -> None:
+        """
+        One host is still heard while it hears nothing. When it hears what was said to it meanwhile, it is no longer
+        heard for a while. That outlasts the other faults.
+        """
+        self._part_from_all(name, delay_seconds, hears=False, is_heard=True)
+        self._world.scheduler.put(
+            delay_seconds / 2,
+            "the network parts",
+            self._world.always,
+            lambda: self._part_from_all(name, seconds, hears=True, is_heard=False),
+        )
+
+    def _part_from_all(self, name: str, seconds: float, *, hears: bool, is_heard: bool) -> None:
         world = self._world
+        until = world.scheduler.now + seconds
         for other in ["control", *(node.name for node in world.nodes.values())]:
-            self._until[name, other] = self._until[other, name] = world.scheduler.now + seconds
-        world.tell(f"the network parts: {name} is alone for {seconds:g} s")
+            pairs = [] if hears else [(other, name)]
+            pairs += [] if is_heard else [(name, other)]
+            for pair in pairs:
+                self._until[pair] = self._lasting[pair] = max(until, self._until.get(pair, 0.0))
+        what = "hears nothing" if is_heard else "isn't heard" if hears else "is alone"
+        world.tell(f"the network parts: {name} {what} for {seconds:g} s")
         for connection in sorted(self.connections, key=lambda c: c.number):
             connection.expect_silence()
 
     def heal(self) -> None:
         """
-        Everybody reaches everybody.
+        Everybody reaches everybody but who is isolated.
         """
-        self._until.clear()
+        self._until = dict(self._lasting)
 
 
 class End:

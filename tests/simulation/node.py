@@ -19,21 +19,20 @@ from flocker_agent.remembered import trusted
 from flocker_agent.runtime.memory import MemoryHost, MemoryProgram, MemoryRuntime
 from flocker_agent.storage.memory import MemoryPool, MemoryStorage
 from flocker_py.assignment import NodeAssignment
-from flocker_py.leases import CLOCK_DRIFT
-from flocker_py.model import Container, DatasetId, NodeId
+from flocker_py.leases import FENCING_SECONDS
+from flocker_py.model import Container, ContainerName, DatasetId, NodeId
 from flocker_py.observed import NodeObservation, SendProgress
-from tests.simulation.application import Application
+from tests.simulation.application import Application, Trouble
 from tests.simulation.disk import AgentsDisk
 from tests.simulation.network import End
-from tests.simulation.scheduler import Life, SkewedClock
+from tests.simulation.scheduler import Event, Life, SkewedClock, clock_rate
 from tests.simulation.transfer import SimulatedReception, SimulatedSender
 
 if TYPE_CHECKING:
     from tests.simulation.session import SimulatedSession
     from tests.simulation.world import World
 
-SUPERVISORS_SECONDS = 4.0
-"""From the end of a lease until what is bound to it has ended, at most: a look each second, and the grace period."""
+STUBBORN_SECONDS = 2.0
 SECONDS = (0.001, 0.01)
 """What a call of the storage or the runtime takes, usually."""
 
@@ -59,8 +58,14 @@ class SimulatedNode:
         self.pool = MemoryPool()
         self.disk = MemoryStorage(self.pool, new_guid=world.new_guid, now_seconds=lambda: world.scheduler.now)
         self.host = MemoryHost(self._program, boottime_seconds=self.boottime_seconds)
-        self._clock_rate = world.chance.pick(f"{self.name} rate", (1.0, 1.0, 1 - CLOCK_DRIFT, 1 + CLOCK_DRIFT))
+        self._clock_rate = clock_rate(world.chance, self.name, wrong=world.fencing)
+        self._boottime_offset_seconds = world.chance.pick(f"{self.name} boottime", (30.0, 1e5, 1e7))
         self._clock_offset_seconds = world.chance.pick(f"{self.name} offset", (0.0, 0.0, -600.0, 7200.0))
+        self.troubles: dict[ContainerName, tuple[Trouble, float]] = {}
+        self.bad_links: set[DatasetId] = set()
+        self.stubborn: set[ContainerName] = set()
+        self.supervisors: Event | None = None
+        self.fenced_at_seconds = 0.0
         self._to_remember: NodeAssignment | None = None
         self._remembering = False
         self._remembered_boot = 0
@@ -70,7 +75,13 @@ class SimulatedNode:
         """
         The clock that leases are counted by.
         """
-        return self._clock_rate * self.world.scheduler.now + 1e5
+        return self._clock_rate * self.world.scheduler.now + self._boottime_offset_seconds
+
+    def seconds_until(self, boottime_seconds: float) -> float:
+        """
+        How long it takes until its clock shows that.
+        """
+        return max(0.0, boottime_seconds - self.boottime_seconds()) / self._clock_rate
 
     def _program(self, container: Container, paths: Mapping[DatasetId, Path]) -> MemoryProgram:
         return Application(self, container, paths)
@@ -251,7 +262,8 @@ class SimulatedNode:
 
 class LeasingRuntime(MemoryRuntime):
     """
-    A runtime whose supervisors look at the lease by themselves, soon after it has ended.
+    A runtime whose supervisors end what is bound to the lease by themselves, some time after it has ended: a look each
+    second, the grace period, and a busy host. The agent can but wait for them.
     """
 
     def __init__(self, node: SimulatedNode) -> None:
@@ -263,12 +275,27 @@ class LeasingRuntime(MemoryRuntime):
         See ``flocker_py.runtime.Runtime``.
         """
         super().renew_lease(ends_at_seconds)
+        self._look_later()
+
+    def bind_to_lease(self, name: ContainerName, *, leased: bool) -> None:
+        """
+        See ``flocker_py.runtime.Runtime``.
+        """
+        super().bind_to_lease(name, leased=leased)
+        self._look_later()
+
+    def _look_later(self) -> None:
         node, world = self._node, self._node.world
-        late = world.chance.seconds(world.chance.numbered(f"{node.name} supervisors"), 0.1, SUPERVISORS_SECONDS)
-        seconds = max(0.0, ends_at_seconds - node.boottime_seconds()) * 1.001 + late
-        world.scheduler.put(
-            seconds, f"{node.name} supervisors look at the lease", world.always, node.host.look_at_lease, timer=True
-        )
+        name = world.chance.numbered(f"{node.name} supervisors")
+        late_seconds = world.chance.seconds(name, 0.1, FENCING_SECONDS)
+        if world.chance.draw(f"{name} at the last moment") < 0.5:
+            late_seconds = FENCING_SECONDS
+        seconds = node.seconds_until(node.host.lease_ends_at_seconds + late_seconds)
+        if node.supervisors is not None:
+            node.supervisors.cancel()
+        label = f"{node.name} supervisors look at the lease"
+        node.supervisors = world.scheduler.put(seconds, label, world.always, node.host.look_at_lease, timer=True)
+        node.fenced_at_seconds = world.scheduler.now + seconds
 
 
 class SimulatedBlocking:
@@ -306,6 +333,11 @@ class SimulatedBlocking:
         least, most = SECONDS
         if label.startswith("stop") and (slow := world.chance.happens("slow-stop", f"{node.name} {label}")):
             least = most = world.chance.pick(slow, (1.0, 9.0, 30.0))
+        if label.startswith("stop-container") and label.partition(" ")[2] in node.stubborn:
+            least = most = STUBBORN_SECONDS
+        if label.startswith("fence"):
+            # The runtime waits for the supervisors.
+            least = most = max(least, node.fenced_at_seconds - world.scheduler.now)
         node.soon(label, happen, least, most)
         world.buried.append(result)
         return await result

@@ -23,7 +23,9 @@ from flocker_control.commands import (
     StartMove,
     UndrainNode,
 )
+from flocker_control.service import ControlService
 from flocker_control.state import State
+from flocker_py.link import SILENCE_SECONDS
 from flocker_py.model import (
     Container,
     ContainerName,
@@ -33,17 +35,23 @@ from flocker_py.model import (
     MoveId,
     NodeId,
     OverrunPolicy,
+    Ownership,
     PartitionPolicy,
     RestartName,
     RestartPolicy,
 )
+from tests.simulation.application import Trouble
 
 if TYPE_CHECKING:
+    from tests.simulation.node import SimulatedNode
     from tests.simulation.world import World
 
-# Which datasets applications use; those beyond are used by none. A dataset's id is never used again.
 MOST_WISHES = 6
 """Then the cluster is given time to do what it was asked."""
+UNFIT_SECONDS = 120.0
+AWAY_SECONDS = 80.0
+"""Longer than it takes until any lease can be taken as expired, by a control service that has just started too."""
+# Which datasets applications use; those beyond are used by none. A dataset's id is never used again.
 GROUPS = ((0, 1), (2,), ())
 
 
@@ -90,14 +98,16 @@ class Operators:
         control = self._world.control.service
         if control is None or not self.begin():
             return
-        if self._calamitous and self._disaster(control.state):
+        if self._calamitous and self._disaster(control):
             return
         if self._granted >= MOST_WISHES:
             return
         if not self._world.chance.wished(name, 0.04 if self._granted else 0.2):
             return
         self._granted += 1
-        command = self._wish(name, control.state)
+        # Where leases are counted, there is soon a copy to fail over to.
+        fenced = self._fenced(control.state) if self._calamitous and self._world.fencing else []
+        command = self._move(name, fenced) if fenced else self._wish(name, control.state)
         if command is not None:
             self._submit(command)
 
@@ -111,6 +121,16 @@ class Operators:
             self.first_wishes()
         return self._started
 
+    def _fenced(self, state: State) -> list[Ownership]:
+        owned = [o for o in state.ownerships.values() if self._is_fenced(o.dataset_id, state)]
+        return sorted((o for o in owned if o.move is None), key=lambda o: str(o.dataset_id))
+
+    def _move(self, name: str, owned: list[Ownership]) -> Command:
+        chance = self._world.chance
+        own = chance.pick(f"{name} which", owned)
+        others = [node_id for node_id in self._world.nodes if node_id != own.owner]
+        return StartMove(dataset_id=own.dataset_id, target=chance.pick(f"{name} where", others))
+
     def _wish(self, name: str, state: State) -> Command | None:
         chance = self._world.chance
         target = chance.pick(f"{name} where", list(self._world.nodes))
@@ -122,7 +142,10 @@ class Operators:
         if kind < 0.02:
             return UndrainNode(node_id=target) if state.nodes[target].draining else DrainNode(node_id=target)
         if kind < 0.62 and datasets:
-            return StartMove(dataset_id=chance.pick(which, datasets).dataset_id, target=target)
+            moved = chance.pick(which, datasets).dataset_id
+            self._perhaps_unfit(name, moved, target, containers)
+            self._perhaps_cut(name, moved, state)
+            return StartMove(dataset_id=moved, target=target)
         if kind < 0.67 and containers:
             container = chance.pick(which, containers)
             command = pvector([f"version {name}"])
@@ -144,43 +167,105 @@ class Operators:
         self._create(dataset_id_of(number), target)
         return None
 
-    def _disaster(self, state: State) -> bool:
+    def _perhaps_unfit(self, name: str, dataset_id: DatasetId, target: NodeId, containers: list[Container]) -> None:
+        """
+        Perhaps an application doesn't work where it is moved to, and goes back. After some time it would.
+        """
+        world = self._world
+        if not world.chance.wished(f"{name} to a host that is unfit", 0.25):
+            return
+        kind = world.chance.pick(f"{name} unfit", tuple(Trouble))
+        for container in containers:
+            if any(m.dataset_id == dataset_id for m in container.mounts):
+                world.nodes[target].troubles[container.name] = (kind, world.scheduler.now + UNFIT_SECONDS)
+
+    def _perhaps_cut(self, name: str, dataset_id: DatasetId, state: State) -> None:
+        """
+        Perhaps streams break off while an application takes its time to stop: of what is there in part, nobody wants
+        the rest any more once the final snapshot is taken.
+        """
+        world = self._world
+        node = world.nodes[state.ownerships[dataset_id].owner]
+        if world.chance.wished(f"{name} over a bad link", 0.3):
+            node.bad_links.add(dataset_id)
+            uses = (c.name for c in state.containers.values() if any(m.dataset_id == dataset_id for m in c.mounts))
+            node.stubborn.update(uses)
+
+    def _disaster(self, service: ControlService) -> bool:
         """
         Perhaps the owner of something that has a copy elsewhere is gone, for longer than it takes to notice. Somebody
         looks after it, again and again.
         """
-        world = self._world
+        world, state = self._world, service.state
         copied = [
             own
             for own in state.ownerships.values()
             if own.created
             and own.owner in world.nodes
-            and (own.leased_epoch == own.epoch or not self._is_fenced(own.dataset_id, state))
-            and any(
-                node.node_id != own.owner
-                and (kept := node.pool.state.datasets.get(own.dataset_id)) is not None
-                and kept.snapshots
-                for node in world.nodes.values()
-            )
+            and (self._may_be_fenced(service, own) if world.fencing else self._has_a_copy(own))
         ]
         name = f"disaster {self._asked}"
-        if not copied or not world.chance.wished(name, 0.12):
+        if not copied or not world.chance.wished(name, 0.4 if world.fencing else 0.12):
             return False
         self._calamitous = False
         own = world.chance.pick(name, sorted(copied, key=lambda o: str(o.dataset_id)))
         node = world.nodes[own.owner]
         if self._is_fenced(own.dataset_id, state):
-            world.network.isolate(node.name, 80.0)
-            if world.chance.draw(f"{name} control") < 0.5:
-                # Whoever starts anew knows of no lease.
-                world.control.crash()
-        else:
-            node.reboot((50.0, 90.0))
+            self._cut_off(name, node)
+            self._watch_lease(own.dataset_id, world.scheduler.now + AWAY_SECONDS)
+            return True
+        node.reboot((50.0, 90.0))
         for seconds in (3.0, 9.0, 15.0, 21.0, 24.0, 27.0, 36.0, 45.0, 60.0):
             world.scheduler.put(
-                seconds, "an operator looks", world.always, lambda: self._fail_over(own.dataset_id), timer=True
+                seconds, "an operator looks", world.always, lambda: self._look_after(own.dataset_id), timer=True
             )
         return True
+
+    def _has_a_copy(self, own: Ownership) -> bool:
+        return any(
+            node.node_id != own.owner
+            and (kept := node.pool.state.datasets.get(own.dataset_id)) is not None
+            and kept.snapshots
+            for node in self._world.nodes.values()
+        )
+
+    def _may_be_fenced(self, service: ControlService, own: Ownership) -> bool:
+        return (
+            own.leased_epoch == own.epoch
+            and self._is_fenced(own.dataset_id, service.state)
+            and self._copies(service, own.dataset_id)[0] is not None
+        )
+
+    def _cut_off(self, name: str, node: SimulatedNode) -> None:
+        """
+        A node that serves what is fenced is heard no more.
+        """
+        world = self._world
+        how = world.chance.pick(f"{name} how", ("silent", "reset", "late"))
+        if how == "late":
+            # Its last lease is granted, and it hears of that just before anybody takes the other for dead.
+            world.network.delay_answers(node.name, SILENCE_SECONDS - 2.0, AWAY_SECONDS)
+            return
+        world.network.isolate(node.name, AWAY_SECONDS, reset=how == "reset")
+        if world.chance.draw(f"{name} control") < 0.5:
+            # Whoever starts anew knows of no lease.
+            world.control.crash()
+
+    def _watch_lease(self, dataset_id: DatasetId, until: float) -> None:
+        """
+        An operator tries again and again, and at the first moment at which the lease can be taken as expired.
+        """
+        world, service = self._world, self._world.control.service
+        if world.scheduler.now >= until or not self._fail_over(dataset_id):
+            return
+        seconds = 2.0
+        if service is not None:
+            left_seconds = service.lease_left_seconds(service.state.ownerships[dataset_id].owner)
+            if left_seconds is not None and left_seconds > 0:
+                seconds = min(seconds, world.control.clock.lasts(left_seconds) + 1e-4)
+        world.scheduler.put(
+            seconds, "an operator looks", world.always, lambda: self._watch_lease(dataset_id, until), timer=True
+        )
 
     @staticmethod
     def _is_fenced(dataset_id: DatasetId, state: State) -> bool:
@@ -188,29 +273,30 @@ class Operators:
         used = any(m.dataset_id == dataset_id for c in state.containers.values() for m in c.mounts)
         return used and state.datasets[dataset_id].on_partition is PartitionPolicy.FENCE
 
-    def _fail_over(self, dataset_id: DatasetId) -> None:
+    def _look_after(self, dataset_id: DatasetId) -> None:
+        self._fail_over(dataset_id)
+
+    def _fail_over(self, dataset_id: DatasetId) -> bool:
+        """
+        Try to. Answers whether it may be tried again.
+        """
         world, service = self._world, self._world.control.service
-        if service is None or service.state.datasets[dataset_id].deleted:
-            return
+        if service is None:
+            return True
+        if service.state.datasets[dataset_id].deleted:
+            return False
         state = service.state
         group = failover.group(state, state.datasets[dataset_id])
         owners = {state.ownerships[member.dataset_id].owner for member in group}
-        target: NodeId | None = None
-        guids: dict[DatasetId, Guid] = {}
-        for node_id, seen in service.nodes.items():
-            copies = [seen.datasets.get(member.dataset_id) for member in group]
-            newest = {c.dataset_id: c.newest_guid for c in copies if c is not None and c.newest_guid is not None}
-            if node_id not in owners and len(newest) == len(group):
-                target, guids = node_id, newest
-                break
+        target, guids = self._copies(service, dataset_id)
         if target is None or any(owner in service.nodes for owner in owners):
-            return
+            return True
         fenced = all(self._is_fenced(member.dataset_id, state) for member in group)
         if not fenced:
             # The operator's word is true: who is said to be dead has been switched off.
             for node in (world.nodes[owner] for owner in owners):
                 if node.agent is not None:
-                    return
+                    return True
             for owner in owners:
                 world.nodes[owner].reboot()
         self._submit(
@@ -223,6 +309,21 @@ class Operators:
                 at_seconds=service._now_seconds(),
             )
         )
+        return True
+
+    @staticmethod
+    def _copies(service: ControlService, dataset_id: DatasetId) -> tuple[NodeId | None, dict[DatasetId, Guid]]:
+        """
+        Where else a dataset could be served, with all that goes with it.
+        """
+        group = failover.group(service.state, service.state.datasets[dataset_id])
+        owners = {service.state.ownerships[member.dataset_id].owner for member in group}
+        for target, seen in service.nodes.items():
+            copies = [seen.datasets.get(member.dataset_id) for member in group]
+            guids = {copy.dataset_id: copy.newest_guid for copy in copies if copy is not None and copy.newest_guid}
+            if target not in owners and len(guids) == len(group):
+                return target, guids
+        return None, {}
 
     def _container_again(self, name: str, state: State, target: NodeId) -> Command | None:
         used = {m.dataset_id for c in state.containers.values() for m in c.mounts}

@@ -63,8 +63,9 @@ def run(schedule: Schedule) -> Outcome:
 
 
 def _go_through(world: World, schedule: Schedule) -> None:
-    # Half of all schedules disturb a cluster that serves already, so that more of their faults hit moves.
-    warm = world.chance.draw("warm") < 0.5
+    # Half of all schedules disturb a cluster that serves already, so that more of their faults hit moves; and all
+    # of those where it has to have leases already.
+    warm = world.fencing or world.chance.draw("warm") < 0.5
     while not _serves(world) if warm else world.steps < CALM_STEPS:
         world.step()
         world.operators.begin()
@@ -78,6 +79,8 @@ def _go_through(world: World, schedule: Schedule) -> None:
             break
     world.chance.faults_on = False
     world.network.heal()
+    for node in world.nodes.values():
+        node.bad_links.clear()
     world.tell("faults end")
     _settle(world)
 

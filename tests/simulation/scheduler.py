@@ -8,6 +8,9 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
+from flocker_py.leases import CLOCK_DRIFT
+from tests.simulation.chance import Chance
+
 
 class Life:
     """
@@ -88,6 +91,16 @@ class Scheduler:
         return any(not event.timer and event.active() for _, _, event in self._heap)
 
 
+def clock_rate(chance: Chance, name: str, *, wrong: bool) -> float:
+    """
+    How fast somebody's clock runs.
+
+    :param wrong: as wrong as it may be, in one direction or the other; or else it may be right.
+    """
+    rates = (1 - CLOCK_DRIFT, 1 + CLOCK_DRIFT)
+    return chance.pick(f"{name} rate", rates if wrong else (1.0, 1.0, *rates))
+
+
 class SkewedClock:
     """
     The clock of one process: it goes wrong by an offset, and a little too fast or too slow.
@@ -104,6 +117,12 @@ class SkewedClock:
         What it shows.
         """
         return self._offset_seconds + self._scheduler.now * self._rate
+
+    def lasts(self, seconds: float) -> float:
+        """
+        How long it really takes until it shows so much more.
+        """
+        return seconds / self._rate
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> Event:  # Twisted's names
         """

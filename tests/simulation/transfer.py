@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from flocker_agent.changes import StartSending
+from flocker_agent.storage import memory
 from flocker_agent.transfer.admission import Refused
 from flocker_agent.transfer.errors import (
     NotAdmitted,
@@ -44,6 +45,8 @@ from tests.simulation.network import Connection, End
 if TYPE_CHECKING:
     from tests.simulation.node import SimulatedNode
 
+# So that what is cut is often there in part.
+memory.__dict__["PAYLOAD_LIMIT_BYTES"] = 64
 SILENCE_SECONDS = 30.0
 NEEDLESS_BATCH = 4
 
@@ -184,7 +187,9 @@ class SimulatedSender:
                     self._stream(SendPlan(to_guid=to_guid, from_guid=base, resume_token=token))
                 except ResumeRefused:
                     continue
+                self._world.figures.counts["streams gone on with"] += 1
                 return
+        self._world.figures.counts["streams begun anew, since nobody has their snapshot"] += 1
         assert self._reception is not None
         self._say("abort partial", self._reception.abort_partial)
 
@@ -221,6 +226,8 @@ class SimulatedSender:
         self._sent_bytes += len(stream)
         needless_before = None if plan.to_guid == self._final_guid else plan.from_guid
         cut = self._world.chance.happens("cut-stream", f"{connection.name}")
+        if self._dataset_id in self._node.bad_links and plan.to_guid != self._final_guid and self._is_ready():
+            cut = cut or self._world.chance.numbered(f"bad link {connection.name}")
         if cut:
             stream = stream[: int(self._world.chance.draw(f"{cut} at") * len(stream))]
             self._world.tell(f"the stream of {self._called} is cut after {len(stream)} bytes")
@@ -228,6 +235,9 @@ class SimulatedSender:
             self._say("then nothing", connection.cut)
         else:
             self._say("stream", lambda: reception.stream(stream, needless_before))
+
+    def _is_ready(self) -> bool:
+        return self._rounds >= self._enough_rounds
 
     def result(self, guid: Guid, newest_guid: Guid) -> None:
         """

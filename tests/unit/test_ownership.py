@@ -625,6 +625,16 @@ class TestEffects:
 
         assert transition(situation(own, node(B, copy_of(role=Role.REPLICA)), primary=B)) is None
 
+    @pytest.mark.parametrize(("leased_epoch", "after"), [(1, 2), (0, 0)], ids=["it did", "it didn't"])
+    def test_abort_keeps_what_the_owner_said_of_its_lease(self, leased_epoch: int, after: int) -> None:
+        """
+        An owner that serves only as long as its lease lasts does so under the epoch of the abort, too, whether it has
+        heard of that or is away.
+        """
+        own = COPYING.set(leased_epoch=leased_epoch)
+
+        assert advanced(situation(own, node(B), primary=A)).leased_epoch == after
+
     def test_abort_raises_the_epoch(self) -> None:
         """
         After an abort the source owns the dataset under an epoch that nobody else was ever granted.
