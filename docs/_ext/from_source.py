@@ -344,7 +344,7 @@ class FaultPoints(_Generated):
         """
         A table.
         """
-        points = runpy.run_path(str(ROOT / "tests" / "faults" / "points.py"))["POINTS"]
+        points = runpy.run_path(str(ROOT / "tests" / "faults" / "points.py"))["ALL_POINTS"]
         rows = [f"   * - ``{each.name}``\n     - {_escaped(each.meaning)}" for each in points]
         head = ".. list-table::\n   :header-rows: 1\n\n   * - point\n     - then\n"
         return head + "\n".join(rows)

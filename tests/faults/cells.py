@@ -9,21 +9,25 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from tests.faults.points import CONTROL, POINTS, SOURCE, TARGET, Point
+from tests.faults.points import ALL_POINTS, CONTROL, POINTS, SOURCE, TARGET, Point
 
 WHICH_VARIABLE = "FLOCKER_FAULTS"
 """
-``all`` cells; ``some`` (default): each single victim at every point, and one pair, another one every day; ``few``: one
-cell at every sixth point, other ones every day.
+``all`` cells; ``some`` (default): at every point the program that arrives there, and one other single victim or pair,
+another one every day, so that five days go through all; ``few``: one cell at every sixth point, other ones every day.
 """
 
 _FEW = 6
 
 DAY_VARIABLE = "FLOCKER_FAULTS_DAY"
-"""The number of the day that chooses the pairs; so that a choice can be had again."""
+"""The number of the day that chooses the cells; so that a choice can be had again."""
 
 SINGLES = ((SOURCE,), (TARGET,), (CONTROL,))
 PAIRS = ((SOURCE, TARGET), (SOURCE, CONTROL), (TARGET, CONTROL))
+
+
+# Where the source is dead already, or there is none.
+OTHER_COLUMNS = ((TARGET,), (CONTROL,), (TARGET, CONTROL))
 
 
 class Cell(NamedTuple):
@@ -44,7 +48,7 @@ class Cell(NamedTuple):
 
 def day() -> int:
     """
-    The day whose pairs are run.
+    The day whose cells are run.
     """
     return int(os.environ.setdefault(DAY_VARIABLE, str(int(time.time() // 86400))))
 
@@ -54,29 +58,43 @@ def chosen(points: Iterable[Point] = POINTS) -> list[Cell]:
     The cells that the environment asks for.
     """
     which = os.environ.get(WHICH_VARIABLE, "some")
+    columns = (*SINGLES, *PAIRS)
     if which == "few":
-        columns = (*SINGLES, *PAIRS)
         return [
             Cell(point, columns[(number + day()) // _FEW % len(columns)])
             for number, point in enumerate(points)
             if (number + day()) % _FEW == 0
         ]
-    everything = which == "all"
+    if which == "all":
+        return [Cell(point, victims) for point in points for victims in columns]
     cells = []
     for number, point in enumerate(points):
-        pairs = PAIRS if everything else (PAIRS[(number + day()) % len(PAIRS)],)
-        cells += [Cell(point, victims) for victims in (*SINGLES, *pairs)]
+        others = [victims for victims in columns if victims != (point.side,)]
+        cells += [Cell(point, (point.side,)), Cell(point, others[(number + day()) % len(others)])]
     return cells
 
 
-def table(results: Mapping[str, str], points: Iterable[Point] = POINTS) -> str:
+def chosen_of_others(points: Iterable[Point]) -> list[Cell]:
+    """
+    The same for points of a failover, or of a birth: all cells, or one at every third point.
+    """
+    if os.environ.get(WHICH_VARIABLE, "some") == "all":
+        return [Cell(point, victims) for point in points for victims in OTHER_COLUMNS]
+    return [
+        Cell(point, OTHER_COLUMNS[(number + day()) // 3 % 3])
+        for number, point in enumerate(points)
+        if (number + day()) % 3 == 0
+    ]
+
+
+def table(results: Mapping[str, str], points: Iterable[Point] = ALL_POINTS) -> str:
     """
     Points down, victims across.
 
     :param results: by name of the cell.
     """
     columns = ["+".join(victims) for victims in (*SINGLES, *PAIRS)]
-    width = max(len(point.name) for point in POINTS)
+    width = max(len(point.name) for point in ALL_POINTS)
     lines = [" ".join([f"{'killed at':{width}}", *(f"{column:>14}" for column in columns)])]
     for point in points:
         found = [results.get(f"{point.name}:{column}", "") for column in columns]

@@ -20,10 +20,10 @@ import http.client
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -39,6 +39,8 @@ BALLAST_BYTES = 3 << 20
 
 Leftovers = Callable[[str, str | None], list[str]]
 """Of a node, and the id of the dataset it owns or None: names of all else that is in its pool."""
+
+Asked = TypeVar("Asked")
 
 Opened = Callable[[Path], AbstractContextManager[tuple[Cluster, Leftovers]]]
 
@@ -148,6 +150,95 @@ class Matrix:
             late = source in victims and asked.came_too_late
             self.check(target if late else source, outcome="done" if late else "cancelled")
         return time.monotonic() - began
+
+    def run_failover(self, cell: Cell) -> float:
+        """
+        One cell of a failover: a move is committed, its target dies before it has begun, and the dataset is failed over
+        to the source, which has all of it. Then the dead node comes back.
+
+        :returns: how many seconds it took from the kill to the end.
+        :raises AssertionError: something is not as it should be.
+        """
+        cluster, programs = self.cluster, self.programs()
+        heir, dead = programs[SOURCE], programs[TARGET]
+        held = arm(cluster, dead, "taking")
+        self.move(dead).wait()
+        self._await_arrival(held)
+        cluster.kill(dead)
+        cluster.wait(lambda: cluster.dataset("data")["status"] == "unavailable")
+        copies = cluster.wait(lambda: cluster.api("GET", f"/v2/datasets/{self._dataset_id}/copies")["copies"])
+        heirs = str(cluster.node_ids[heir])
+        guid = next(copy["newest_guid"] for copy in copies if copy["node_id"] == heirs)
+        body = {"target": heirs, "guids": {self._dataset_id: guid}, "owner_is_dead": True}
+
+        def ask() -> Answer:
+            return Answer(cluster, "POST", f"/v2/datasets/{self._dataset_id}/failover", body)
+
+        began, asked = self._killed(cell, {TARGET: heir, CONTROL: CONTROL}, ask)
+        asked.wait()
+        # One whose request was lost with control asks again, and until the new owner has a connection it is refused.
+        while asked.body.get("code") == RefusalCode.NODE_AWAY.text:
+            cluster.wait(lambda: cluster.nodes()[heirs]["connected"])
+            asked = ask()
+            asked.wait()
+        # What was durable before it was answered is there already.
+        assert asked.status == 200 or asked.body["code"] == RefusalCode.ALREADY_THERE.text, asked.body
+        cluster.settled("data", heir)
+        self.running_again()
+        cluster.start(dead)
+        cluster.wait(lambda: not cluster.dataset("data")["deposed"])
+        self.check(heir, outcome="done")
+        return time.monotonic() - began
+
+    def run_birth(self, cell: Cell) -> float:
+        """
+        One cell of the birth of a dataset: it is made once, and is gone without a trace when it is deleted.
+
+        :returns: how many seconds it took from the kill to the end.
+        :raises AssertionError: something is not as it should be.
+        """
+        cluster, programs = self.cluster, self.programs()
+        node = programs[SOURCE]
+        folder = cluster.folder / f"born-{time.monotonic_ns()}"
+        folder.mkdir()
+        ledger, name = Ledger(folder, pause_seconds=0.005), folder.name
+
+        def ask() -> None:
+            # Whether it is taken or not: it is asked for again below, as a client does that got no answer.
+            with suppress(OSError, http.client.HTTPException, ApiError):
+                cluster.deploy({name: {}}, {name: ledger.app(node, name)})
+
+        began, _ = self._killed(cell, {TARGET: node, CONTROL: CONTROL}, ask)
+        cluster.wait(lambda: cluster.deploy({name: {}}, {name: ledger.app(node, name)}))
+        dataset = cluster.settled(name, node)
+        cluster.wait(lambda: len(ledger.acknowledged()) > 3)
+        assert dataset["epoch"] == 1, dataset
+        cluster.deploy({}, {name: {"state": "deleted"}})
+        cluster.wait(lambda: all(one["name"] != name for one in cluster.api("GET", "/v2/containers")["containers"]))
+        ledger.check(Path(dataset["path"]))
+        cluster.deploy({name: {"state": "deleted"}}, {})
+        self._nothing_left(node, programs[TARGET])
+        return time.monotonic() - began
+
+    def _killed(self, cell: Cell, programs: Mapping[str, str], ask: Callable[[], Asked]) -> tuple[float, Asked]:
+        """
+        Ask for something, kill the victims at the cell's point, and start them again.
+
+        :returns: when they were killed, and what asking has given.
+        """
+        cluster, arriving = self.cluster, programs[cell.point.side]
+        victims = [programs[victim] for victim in cell.victims]
+        armed = arm(cluster, arriving, cell.point.local, also=[name for name in victims if name != arriving])
+        asked = ask()
+        self._await_arrival(armed)
+        began = time.monotonic()
+        for name in victims:
+            cluster.kill(name)
+        if arriving not in victims:
+            go_on(cluster, arriving)
+        for name in victims:
+            cluster.start(name)
+        return began, asked
 
     def programs(self) -> dict[str, str]:
         """

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 SOURCE, TARGET, CONTROL = "source", "target", "control"
 SIDES = (SOURCE, TARGET, CONTROL)
-MOVE, CANCEL = "move", "cancel"
+MOVE, CANCEL, FAILOVER, BIRTH = "move", "cancel", "failover", "birth"
 
 
 class Point(NamedTuple):
@@ -23,7 +23,8 @@ class Point(NamedTuple):
     :ivar side: of a move: ``source``, ``target`` or ``control``.
     :ivar local: its name within the program.
     :ivar meaning: what is durable by then, and what isn't.
-    :ivar story: in what it is passed: a move that goes through, or one that is cancelled once the source has released.
+    :ivar story: in what it is passed: a move that goes through, or one that is cancelled once the source has released;
+        a failover, whose source is the owner that is dead; or the birth of a dataset, at its target.
     """
 
     side: str
@@ -136,3 +137,31 @@ POINTS: tuple[Point, ...] = (
     Point(TARGET, "removing", "the target is about to remove its replica", CANCEL),
     Point(TARGET, "removed", "the target has removed its replica, and nobody was told", CANCEL),
 )
+
+# Of a failover in the midst of a move back, once that was committed: so the new owner, its source, lacks nothing.
+FAILOVER_POINTS: tuple[Point, ...] = (
+    Point(CONTROL, "failed-over.before", "the failover is decided, and not in the store", FAILOVER),
+    Point(CONTROL, "failed-over.persisted", "the failover is in the store, and nobody was told", FAILOVER),
+    Point(CONTROL, "failed-over.told", "the new owner has taken in that it is", FAILOVER),
+    Point(TARGET, "remembering.own", "the new owner knows that it is, and has not written that down", FAILOVER),
+    Point(TARGET, "taking", "the new owner is about to write its role", FAILOVER),
+    Point(TARGET, "taken", "the dataset says owner, and is not mounted", FAILOVER),
+    Point(TARGET, "mounted", "the dataset is mounted at the new owner's", FAILOVER),
+    Point(TARGET, "container.starting", "the application is about to be started", FAILOVER),
+    Point(TARGET, "container.started", "the application has been started, and nobody was told", FAILOVER),
+    Point(CONTROL, "taken.before", "the failover has reached its end, and the store doesn't say so", FAILOVER),
+    Point(CONTROL, "taken.persisted", "the store says that the failover has ended, and nobody was told", FAILOVER),
+)
+
+BIRTH_POINTS: tuple[Point, ...] = (
+    Point(TARGET, "remembering.own", "the node knows that it owns the dataset, and has not written that down", BIRTH),
+    Point(TARGET, "remembered.own", "the node has written down that it owns the dataset", BIRTH),
+    Point(TARGET, "creating", "the dataset is about to be made", BIRTH),
+    Point(TARGET, "created", "the dataset is made, and nobody was told", BIRTH),
+    Point(CONTROL, "born.before", "it is known that the dataset was made, and not in the store", BIRTH),
+    Point(CONTROL, "born.persisted", "the store says that the dataset was made, and nobody was told", BIRTH),
+    Point(TARGET, "mounted", "the new dataset is mounted", BIRTH),
+    Point(TARGET, "container.starting", "its application is about to be started", BIRTH),
+)
+
+ALL_POINTS = (*POINTS, *FAILOVER_POINTS, *BIRTH_POINTS)

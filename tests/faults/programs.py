@@ -17,6 +17,8 @@ from typing import Any
 
 from tests.faults.inside import FOLDER_VARIABLE, Arrivals
 
+_FAILED_OVER = "failed-over"
+
 
 def _wrapped(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     original = getattr(owner, name)
@@ -49,12 +51,12 @@ def control() -> None:
     ``flocker-control``.
     """
     from flocker_control import main as program
-    from flocker_control import service
+    from flocker_control import ownership, service
     from flocker_control.agents import AgentSession
     from flocker_control.sqlite_store import SQLiteStore
 
     arrivals = Arrivals(Path(os.environ[FOLDER_VARIABLE]))
-    _wrap_control(arrivals, service, SQLiteStore, AgentSession)
+    _wrap_control(arrivals, service, ownership, SQLiteStore, AgentSession)
     program.main()
 
 
@@ -282,16 +284,24 @@ def _wrap_receiving(arrivals: Arrivals, incoming: _Kinds, reception: Any) -> Non
     _wrapped(reception, "_fill", fill)
 
 
-def _wrap_control(arrivals: Arrivals, service: Any, store: Any, session: Any) -> None:
+def _wrap_control(arrivals: Arrivals, service: Any, ownership: Any, store: Any, session: Any) -> None:
     decided: dict[object, str] = {}
     persisted: dict[object, tuple[str, int]] = {}
 
     def transition(inner: Callable[..., Any]) -> Callable[..., Any]:
         def around(situation: Any) -> Any:
             found = inner(situation)
-            if found is not None:
+            if found is not None and decided.get(situation.dataset.dataset_id) != _FAILED_OVER:
                 decided[situation.dataset.dataset_id] = found[0]
             return found
+
+        return around
+
+    def failed_over(inner: Callable[..., Any]) -> Callable[..., Any]:
+        def around(situation: Any, *args: Any, **kwargs: Any) -> Any:
+            # What follows from it is the same commit.
+            decided[situation.dataset.dataset_id] = _FAILED_OVER
+            return inner(situation, *args, **kwargs)
 
         return around
 
@@ -320,5 +330,6 @@ def _wrap_control(arrivals: Arrivals, service: Any, store: Any, session: Any) ->
         return around
 
     _wrapped(service, "transition", transition)
+    _wrapped(ownership, "failed_over", failed_over)
     _wrapped(store, "commit", commit)
     _wrapped(session, "_was_told", told)
