@@ -4,17 +4,16 @@ The options by which an operator's tool finds the control service and proves who
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from flocker_py.client.addresses import AddressUnreadable, ControlAddress, control_addresses
 from flocker_py.credentials import Credential, credential_from_files, load_credential
-from flocker_py.deployed import API_PORT
+from flocker_py.errors import explanation
 from flocker_py.identity import UserIdentity
-from flocker_py.records import Record, value
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -24,49 +23,25 @@ CERTIFICATES_VARIABLE = "FLOCKER_CERTIFICATES"
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-class ControlAddress(Record):
+def addresses_option(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> tuple[ControlAddress, ...]:
     """
-    Where the control service's REST API is.
+    The callback of an option that names a control service, at one or several addresses; nothing where it isn't given.
     """
-
-    host: str = value(str)
-    port: int = value(int, default=API_PORT)
+    return () if text is None else given_addresses(text)
 
 
-def control_address(text: str) -> ControlAddress:
+def given_addresses(text: str) -> tuple[ControlAddress, ...]:
     """
-    The address in ``HOST``, ``HOST:PORT``, ``ADDRESS`` or ``[ADDRESS]:PORT``.
+    The addresses in an argument.
 
-    :raises click.BadParameter: it is none of these.
+    :raises click.BadParameter: one is none.
     """
-    host, port = _split(text)
-    if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port[:6]) <= 65535:
-        raise click.BadParameter(f"{text!r} is not HOST or HOST:PORT; IPv6 addresses with a port need brackets.")
-    return ControlAddress(host=host, port=int(port))
-
-
-def _split(text: str) -> tuple[str, str]:
     try:
-        return str(ipaddress.ip_address(text)), str(API_PORT)
-    except ValueError:
-        pass
-    if text.startswith("["):
-        address, bracket, rest = text[1:].partition("]")
-        try:
-            host = str(ipaddress.IPv6Address(address))
-        except ValueError:
-            return "", ""
-        if not bracket or (rest and not rest.startswith(":")):
-            return "", ""
-        return host, rest[1:] if rest else str(API_PORT)
-    host, colon, port = text.partition(":")
-    if any(character in host for character in "/@? \t") or ":" in port:
-        return "", ""
-    return host, port if colon else str(API_PORT)
-
-
-def _address_option(_context: click.Context, _parameter: click.Parameter, text: str | None) -> ControlAddress | None:
-    return None if text is None else control_address(text)
+        return control_addresses(text)
+    except AddressUnreadable as error:
+        raise click.BadParameter(explanation(error)) from error
 
 
 def connection_options(command: Decorated) -> Decorated:
@@ -76,11 +51,11 @@ def connection_options(command: Decorated) -> Decorated:
     options = (
         click.option(
             "--control",
-            metavar="HOST[:PORT]",
+            metavar="HOST[:PORT][,...]",
             envvar=CONTROL_VARIABLE,
             show_envvar=True,
-            callback=_address_option,
-            help="The control service's REST API.",
+            callback=addresses_option,
+            help="The control service's REST API; several addresses of it are tried in turn.",
         ),
         click.option(
             "--certificates-directory",

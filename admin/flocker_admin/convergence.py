@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pyrsistent import PVector, pvector
 
-from flocker_admin.views import ContainerView, DatasetView, MoveView, NodeView, node_names
+from flocker_py.client.views import ContainerView, DatasetView, MoveView, NodeView, node_names
 from flocker_py.deployed import Deployment, NodeReference
 from flocker_py.model import MoveId, NodeId
 from flocker_py.records import Record, sequence, value

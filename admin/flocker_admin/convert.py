@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 
 from flocker_admin.cluster_text import cluster_text
-from flocker_admin.connecting import ControlAddress, control_address
+from flocker_admin.connecting import addresses_option
 from flocker_admin.manifest import Manifest, manifest, mistakes, path_text
 from flocker_admin.mistakes_told import tell_mistakes
 from flocker_admin.translation import CLUSTER_NAME, Translation, translated
 from flocker_admin.unofficial import converted, is_unofficial
+from flocker_py.client.addresses import ControlAddress
 from flocker_py.deployment import VERSION, parse
 from flocker_py.documents import Complaint
 
@@ -34,13 +35,18 @@ def file_text(file: str) -> str:
         raise click.BadParameter(f"{file}: {error.strerror or error}") from error
 
 
-def _control(_context: click.Context, _parameter: click.Parameter, text: str | None) -> ControlAddress | None:
-    return None if text is None else control_address(text)
+def _one_address(context: click.Context, parameter: click.Parameter, text: str | None) -> ControlAddress | None:
+    addresses = addresses_option(context, parameter, text)
+    if len(addresses) > 1:
+        raise click.BadParameter("a cluster.yml names one address.")
+    return addresses[0] if addresses else None
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", metavar="DEPLOYMENT.YML APPLICATION.YML", nargs=-1, required=True)
-@click.option("--control", metavar="HOST[:PORT]", callback=_control, help="Where the control service is, for the file.")
+@click.option(
+    "--control", metavar="HOST[:PORT]", callback=_one_address, help="Where the control service is, for the file."
+)
 @click.option("--name", default=CLUSTER_NAME, show_default=True, help="What the cluster is called in the file.")
 @click.option(
     "-o",

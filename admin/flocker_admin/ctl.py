@@ -12,7 +12,6 @@ from uuid import UUID
 import click
 from twisted.internet.task import deferLater
 
-from flocker_admin.client import ControlClient, ControlUnreachable, NotFound
 from flocker_admin.connecting import connection_options
 from flocker_admin.convergence import Standing, dataset_item, finished_move_text
 from flocker_admin.ctl_failover import adopt, failover, stashes, unclaimed_lines
@@ -22,9 +21,11 @@ from flocker_admin.ctl_session import Session, json_option, known_dataset_names,
 from flocker_admin.ctl_status import status
 from flocker_admin.exits import HELP, Exit
 from flocker_admin.listings import container_lines, dataset_lines, move_lines, node_lines
-from flocker_admin.sse import Event
-from flocker_admin.views import ContainersView, DatasetsView, MovesView, MoveView, NodesView, view
 from flocker_py import __version__
+from flocker_py.client.control import ControlClient
+from flocker_py.client.errors import ControlUnreachable, NotFound
+from flocker_py.client.sse import Event
+from flocker_py.client.views import ContainersView, DatasetsView, MovesView, MoveView, NodesView, view
 from flocker_py.model import NodeId
 from flocker_py.wire import TYPE_KEY, WireError, encode, json_text, json_value
 

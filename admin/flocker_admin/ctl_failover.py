@@ -15,11 +15,12 @@ from typing import Any
 import click
 from twisted.internet.task import deferLater
 
-from flocker_admin.client import ControlClient, NotFound
 from flocker_admin.ctl_session import Session, json_option, known_dataset_names, known_node_names, listed, named, told
 from flocker_admin.exits import Exit
 from flocker_admin.listings import aligned
-from flocker_admin.views import CopiesView, CopyView, StashesView, StashView, UnclaimedView, view
+from flocker_py.client.control import ControlClient
+from flocker_py.client.errors import NotFound
+from flocker_py.client.views import CopiesView, CopyView, StashesView, StashView, UnclaimedView, view
 from flocker_py.model import DatasetId, NodeId
 from flocker_py.units import bytes_text
 

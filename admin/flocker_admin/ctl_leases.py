@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from flocker_admin.client import ControlClient
 from flocker_admin.ctl_session import Session, json_option, known_dataset_names, known_node_names, listed, told
 from flocker_admin.listings import lease_lines
-from flocker_admin.views import LeasesView, view
+from flocker_py.client.control import ControlClient
+from flocker_py.client.views import LeasesView, view
 from flocker_py.errors import explanation
 from flocker_py.units import DurationUnreadable, duration_seconds, duration_text
 

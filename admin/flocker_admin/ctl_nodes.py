@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from flocker_admin.client import ControlClient
 from flocker_admin.ctl_session import Session, json_option, known_node_names, listed, told
 from flocker_admin.exits import Exit
 from flocker_admin.listings import drained_lines
-from flocker_admin.views import DrainedView, view
+from flocker_py.client.control import ControlClient
+from flocker_py.client.views import DrainedView, view
 
 
 @click.command()

@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
-from flocker_admin.client import ControlClient
-from flocker_admin.connecting import CONTROL_VARIABLE, ControlAddress, user_credential
+from flocker_admin.connecting import CONTROL_VARIABLE, user_credential
 from flocker_admin.exits import Exit
 from flocker_admin.running import run, tell
-from flocker_admin.views import node_names
+from flocker_py.client.addresses import ControlAddress
+from flocker_py.client.control import ControlClient
+from flocker_py.client.views import node_names
 from flocker_py.errors import FlockerError
 from flocker_py.model import DatasetId, NodeId
 
@@ -37,8 +38,8 @@ class Session:
         """
         Run a command with a client, and exit with its status.
         """
-        address: ControlAddress | None = self._options["control"]
-        if address is None:
+        addresses: tuple[ControlAddress, ...] = self._options["control"]
+        if not addresses:
             raise click.UsageError(f"Where is the control service? Give --control, or set {CONTROL_VARIABLE}.")
         files = {name: self._options[name] for name in ("certificates_directory", "user", "cacert", "cert", "key")}
         try:
@@ -47,7 +48,7 @@ class Session:
             sys.exit(tell(error, as_json=as_json))
 
         async def connected(reactor: Any) -> int:
-            client = ControlClient(reactor, credential, address.host, address.port)
+            client = ControlClient(reactor, credential, addresses)
             try:
                 return await command(reactor, client)
             finally:

@@ -17,8 +17,7 @@ import click
 from pyrsistent import PMap, PVector, pmap, pvector
 from twisted.internet.defer import CancelledError
 
-from flocker_admin.client import ControlClient, ControlUnreachable, DeploymentRefused, RevisionChanged
-from flocker_admin.connecting import ControlAddress, connection_options, control_address, user_credential
+from flocker_admin.connecting import connection_options, given_addresses, user_credential
 from flocker_admin.convergence import finished_move_text
 from flocker_admin.convert import convert, file_text
 from flocker_admin.exits import HELP, Exit
@@ -28,8 +27,11 @@ from flocker_admin.mistakes_told import tell_mistakes
 from flocker_admin.reporting import Ending, MoveEnding, Report, report_for
 from flocker_admin.running import run, tell
 from flocker_admin.translation import translated
-from flocker_admin.views import AppliedView, DatasetView, MoveView, PlanView
 from flocker_py import __version__
+from flocker_py.client.addresses import ControlAddress
+from flocker_py.client.control import ControlClient
+from flocker_py.client.errors import DeploymentRefused
+from flocker_py.client.views import DatasetView, MoveView
 from flocker_py.credentials import Credential
 from flocker_py.deployed import API_PORT
 from flocker_py.deployment_schema import DEPLOYMENT_SCHEMA
@@ -38,8 +40,6 @@ from flocker_py.model import MoveId
 from flocker_py.records import Record, mapping, sequence, value
 from flocker_py.units import DurationUnreadable, duration_seconds, duration_text
 
-PLANS = 5
-"""How often the plan is made again when the cluster has changed, but not in what concerns it."""
 SETTLE_SECONDS = 1.0
 
 
@@ -54,7 +54,7 @@ class _Options(Record):
     idle_nodes: PMap[str, Origin] = mapping(str, Origin, default={})
     warnings: PVector[str] = sequence(str, default=())
     credential: Credential = value(Credential)
-    address: ControlAddress = value(ControlAddress)
+    addresses: Any = sequence(ControlAddress, default=())
     dry_run: bool = value(bool)
     wait: bool = value(bool)
     timeout_seconds: float | None = value((float, type(None)))
@@ -118,7 +118,7 @@ def main(
     context: click.Context,
     *,
     files: tuple[str, ...],
-    control: ControlAddress | None,
+    control: tuple[ControlAddress, ...],
     port: int | None,
     certificates_directory: Path | None,
     user: str | None,
@@ -148,7 +148,7 @@ def main(
         case (host, deployment_file, application_file):
             if context.get_parameter_source("control") is click.core.ParameterSource.COMMANDLINE:
                 raise click.UsageError("Give CONTROL or --control, not both.")
-            control = _flockers_address(host, port)
+            control = _flockers_addresses(host, port)
             both = translated(
                 deployment_file, file_text(deployment_file), application_file, file_text(application_file)
             )
@@ -161,8 +161,8 @@ def main(
     if isinstance(read, list):
         sys.exit(tell_mistakes(files[-1], read, as_json=as_json))
     in_file = read.deployment.control
-    address = control or (None if in_file is None else ControlAddress(host=in_file.host, port=in_file.api_port))
-    if address is None:
+    addresses = control or (() if in_file is None else (ControlAddress(host=in_file.host, port=in_file.api_port),))
+    if not addresses:
         raise click.UsageError("Where is the control service? Give --control, or cluster.control.host in the file.")
     given = context.get_parameter_source("certificates_directory") is click.core.ParameterSource.COMMANDLINE
     try:
@@ -175,7 +175,7 @@ def main(
         idle_nodes=pmap(idle_nodes),
         warnings=pvector(warnings),
         credential=credential,
-        address=address,
+        addresses=pvector(addresses),
         dry_run=dry_run,
         wait=not no_wait,
         timeout_seconds=timeout,
@@ -184,17 +184,18 @@ def main(
     sys.exit(run(lambda reactor: _deploy(reactor, options, read), as_json=as_json))
 
 
-def _flockers_address(host: str, port: int | None) -> ControlAddress:
-    address = control_address(host)
+def _flockers_addresses(host: str, port: int | None) -> tuple[ControlAddress, ...]:
+    addresses = given_addresses(host)
     if port is None:
-        return address
-    if address.port not in (API_PORT, port):
-        raise click.UsageError(f"CONTROL says port {address.port}, and --port says {port}.")
-    return address.set(port=port)
+        return addresses
+    for address in addresses:
+        if address.port not in (API_PORT, port):
+            raise click.UsageError(f"CONTROL says port {address.port}, and --port says {port}.")
+    return tuple(address.set(port=port) for address in addresses)
 
 
 async def _deploy(reactor: Any, options: _Options, read: ManifestDeployment) -> int:
-    client = ControlClient(reactor, options.credential, options.address.host, options.address.port)
+    client = ControlClient(reactor, options.credential, options.addresses)
     report = report_for(reactor.seconds, as_json=options.as_json)
     try:
         missing = await _missing_nodes(client, options.idle_nodes)
@@ -246,7 +247,7 @@ async def _planned(
     ]
     if plan.steps:
         try:
-            report.applied(await _applied(client, read.manifest.data, plan))
+            report.applied(await client.apply_planned(read.manifest.data, plan))
         except CancelledError:
             text = f"Interrupted while applying: it may have been done. To see, and to watch: {options.again}"
             report.end(Ending(outcome="interrupted", text=text, good=False))
@@ -273,33 +274,6 @@ async def _planned(
         report.end(Ending(outcome="interrupted", text=text, good=False))
         raise
     return _ended(report, options, seen, ended_before)
-
-
-async def _applied(client: ControlClient, data: object, plan: PlanView) -> AppliedView:
-    """
-    Apply what was shown. The revision grows with whatever happens in the cluster; as long as that leaves the same
-    changes to be made, they are what the user has seen.
-    """
-    revision = plan.revision
-    for left in reversed(range(PLANS)):
-        try:
-            return await client.apply(data, revision)
-        except RevisionChanged:
-            again = await client.plan(data)
-            if left == 0 or again.steps != plan.steps:
-                raise
-            revision = again.revision
-        except ControlUnreachable as error:
-            if not error.arrived:
-                raise
-            # The answer was lost: if nothing is left to change, it was done.
-            again = await client.plan(data)
-            if not again.steps:
-                return AppliedView(revision=again.revision, steps=plan.steps)
-            if again.steps != plan.steps or left == 0:
-                raise
-            revision = again.revision
-    raise AssertionError("the last round returns or raises")
 
 
 def _ended(report: Report, options: _Options, seen: Look | None, ended_before: list[MoveId]) -> int:

@@ -4,16 +4,19 @@ Questions to the control service of a local cluster, one at a time, with the clu
 
 from __future__ import annotations
 
-import http.client
-import json
-import ssl
 from pathlib import Path
-from typing import Any
+
+from pyrsistent import pvector
 
 from flocker_admin.devcluster_layout import CONTROL_ADDRESS, USER_FOLDER, DevCluster
+from flocker_py.client.addresses import ControlAddress
+from flocker_py.client.blocking import BlockingClient
+from flocker_py.client.retrying import Patience
+from flocker_py.credentials import load_credential
 from flocker_py.errors import FlockerError
 
-_MOST_BYTES = 64 * 1024 * 1024
+# It is on this host, and whoever asks looks again.
+_PATIENCE = Patience(connect_seconds=5.0, answer_seconds=5.0, pauses_seconds=pvector())
 
 
 class ControlSilent(FlockerError):
@@ -23,39 +26,17 @@ class ControlSilent(FlockerError):
     """
 
 
-def answered(cluster: DevCluster, folder: Path, path: str, *, timeout_seconds: float = 5.0) -> Any:
-    """
-    The JSON value that the REST API answers with.
-
-    :param folder: the cluster's.
-    :param path: as ``/v2/nodes``.
-    :raises ControlSilent: there is no such answer.
-    """
-    user = folder / USER_FOLDER
-    try:
-        context = ssl.create_default_context(cafile=str(user / "cluster.crt"))
-        context.load_cert_chain(user / "user.crt", user / "user.key")
-        connection = http.client.HTTPSConnection(
-            CONTROL_ADDRESS, cluster.port, timeout=timeout_seconds, context=context
-        )
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            body = response.read(_MOST_BYTES)
-        finally:
-            connection.close()
-        if response.status != http.HTTPStatus.OK:
-            raise ControlSilent(f"GET {path} at {cluster.control}: status {response.status}")
-        return json.loads(body)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ControlSilent(f"GET {path} at {cluster.control}: {error}") from error
-
-
 def connected_nodes(cluster: DevCluster, folder: Path) -> set[str]:
     """
     The ids of the nodes whose agents are connected.
 
-    :raises ControlSilent: as ``answered``.
+    :param folder: the cluster's.
+    :raises ControlSilent: the control service doesn't say.
     """
-    nodes = answered(cluster, folder, "/v2/nodes")["nodes"]
-    return {node["node_id"] for node in nodes if node["connected"]}
+    address = ControlAddress(host=CONTROL_ADDRESS, port=cluster.port)
+    try:
+        with BlockingClient(load_credential(folder / USER_FOLDER, "user"), address, patience=_PATIENCE) as control:
+            nodes = control.wait(control.client.nodes()).nodes
+    except FlockerError as error:
+        raise ControlSilent(f"asking for the nodes: {error}") from error
+    return {str(node.node_id) for node in nodes if node.connected}

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import enum
 
-from flocker_admin.client import ControlNotTrusted, ControlUnreachable, RevisionChanged
+from flocker_py.client.errors import ControlNotTrusted, ControlUnreachable, RevisionChanged
 from flocker_py.credentials import CredentialUnusable
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from pyrsistent import PMap, pmap
 from twisted.internet.task import deferLater
 
-from flocker_admin.client import ControlClient, ControlUnreachable
 from flocker_admin.convergence import Convergence, convergence, finished_moves
 from flocker_admin.reporting import Report
-from flocker_admin.views import DatasetView, MoveView, node_names
+from flocker_py.client.control import ControlClient
+from flocker_py.client.errors import ControlUnreachable
+from flocker_py.client.views import DatasetView, MoveView, node_names
 from flocker_py.deployed import Deployment
 from flocker_py.model import MoveId, NodeId
 from flocker_py.records import Record, mapping, sequence, value

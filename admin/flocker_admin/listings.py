@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from flocker_admin.convergence import container_item, dataset_item, finished_move_text, move_progress_text
-from flocker_admin.views import (
+from flocker_py.client.views import (
     BackupsView,
     ContainerView,
     DatasetView,

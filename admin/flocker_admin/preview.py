@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from flocker_admin.views import PlanView
+from flocker_py.client.views import PlanView
 from flocker_py.records import Record, value
 
 # Per action: its sign, and its style in a terminal. What is lost for ever stands out.

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from flocker_admin.convergence import Convergence, Item, Standing
 from flocker_admin.preview import plan_lines
-from flocker_admin.views import AppliedView, MoveView, PlanView
+from flocker_py.client.views import AppliedView, MoveView, PlanView
 from flocker_py.records import Record, sequence, value
 from flocker_py.wire import TYPE_KEY, encode, json_text
 

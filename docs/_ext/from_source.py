@@ -9,6 +9,7 @@ directive              what it shows
 ``rest-routes``        the routes of one version of the REST API, given as ``v1`` or ``v2``
 ``rest-schemas``       the JSON objects of the REST API whose names begin so, or don't
 ``errors``             the error classes of one package, given by its name
+``methods``            the public methods of a class, given as ``module:name``
 ``refusals``           the codes with which the control service refuses what users ask
 ``fault-points``       the points of a move at which tests kill programs
 =====================  ============================================================================================
@@ -283,8 +284,15 @@ def error_classes(package: str) -> list[type[Exception]]:
     for module in pkgutil.walk_packages(top.__path__, f"{package}."):
         if ".testing" not in module.name:
             importlib.import_module(module.name)
+    # Those of the client have a section of their own.
     return sorted(
-        (each for each in _below(root) if each.__module__.split(".")[0] == package), key=lambda each: each.__name__
+        (
+            each
+            for each in _below(root)
+            if f"{each.__module__}.".startswith(f"{package}.")
+            and ("client" in package or ".client." not in each.__module__)
+        ),
+        key=lambda each: each.__name__,
     )
 
 
@@ -314,6 +322,27 @@ class Errors(_Generated):
                 f"   {meaning}",
                 "",
             )
+
+
+class Methods(_Generated):
+    """
+    The public methods of a class, given as ``module:name``.
+    """
+
+    def text(self) -> str:
+        """
+        A definition list.
+        """
+        module, _, name = self.arguments[0].partition(":")
+        found = vars(getattr(importlib.import_module(module), name))
+        shown = [each for each in found.values() if inspect.isroutine(each) and not each.__name__.startswith("_")]
+        return "\n".join(line for each in shown for line in self._lines(each))
+
+    def _lines(self, method: Callable[..., object]) -> Iterator[str]:
+        parameters = [each for each in inspect.signature(method).parameters.values() if each.name != "self"]
+        bare = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
+        meaning, _, _ = inspect.cleandoc(method.__doc__ or "").partition("\n\n")
+        yield from (f"``{method.__name__}{inspect.Signature(bare)}``", f"   {' '.join(meaning.split())}", "")
 
 
 class Refusals(_Generated):
@@ -359,6 +388,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("rest-routes", RestRoutes)
     app.add_directive("rest-schemas", RestSchemas)
     app.add_directive("errors", Errors)
+    app.add_directive("methods", Methods)
     app.add_directive("refusals", Refusals)
     app.add_directive("fault-points", FaultPoints)
     return {"parallel_read_safe": True}

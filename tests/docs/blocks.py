@@ -106,8 +106,9 @@ def steps(fence: Fence) -> list[Step]:
     for number, line in enumerate(fence.content, start=fence.line + 1):
         if line.startswith(PROMPT):
             found.append(Step(fence, number, line.removeprefix(PROMPT), []))
-        elif line.startswith(CONTINUED) and found and not found[-1].expected:
-            found[-1] = found[-1]._replace(command=f"{found[-1].command}\n{line.removeprefix(CONTINUED)}")
+        elif f"{line} ".startswith(CONTINUED) and found and not found[-1].expected:
+            # An empty line of what is typed has no space at its end.
+            found[-1] = found[-1]._replace(command=f"{found[-1].command}\n{line[len(CONTINUED) :]}")
         else:
             assert found, f"{fence.place}: output before any command"
             found[-1].expected.append(line)

@@ -14,15 +14,10 @@ import pytest
 from pyrsistent import pmap
 from twisted.internet import reactor
 
-from flocker_admin.client import (
-    ControlClient,
-    DeploymentRefused,
-    NotFound,
-    RevisionChanged,
-)
-from flocker_admin.deploy import _applied
 from flocker_admin.exits import Exit
-from flocker_admin.views import PlanView
+from flocker_py.client.control import ControlClient
+from flocker_py.client.errors import DeploymentRefused, NotFound, RevisionChanged
+from flocker_py.client.views import PlanView
 from flocker_py.model import ContainerName, DatasetId, MoveId
 from flocker_py.observed import ContainerObservation, ContainerPhase
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster
@@ -332,7 +327,7 @@ def with_client(cluster: RestCluster, certificates: ClusterCertificates, call: A
     """
 
     async def connected() -> Any:
-        client = ControlClient(reactor, certificates.user, "127.0.0.1", cluster.port)
+        client = ControlClient(reactor, certificates.user, f"127.0.0.1:{cluster.port}")
         try:
             return await call(client)
         finally:
@@ -347,7 +342,7 @@ def test_change_that_does_not_matter(cluster: RestCluster, certificates: Cluster
     """
     plan = with_client(cluster, certificates, lambda client: client.plan(DOCUMENT))
     cluster.post("/v2/datasets", {"primary": str(B), "name": "other"})
-    with_client(cluster, certificates, lambda client: _applied(client, DOCUMENT, plan))
+    with_client(cluster, certificates, lambda client: client.apply_planned(DOCUMENT, plan))
 
     assert "pg" in {dataset.name for dataset in cluster.service.state.datasets.values()}
 
@@ -360,7 +355,7 @@ def test_change_that_matters(cluster: RestCluster, certificates: ClusterCertific
     cluster.post("/v2/datasets", {"primary": str(B), "name": "pg"})
 
     with pytest.raises(RevisionChanged):
-        with_client(cluster, certificates, lambda client: _applied(client, DOCUMENT, plan))
+        with_client(cluster, certificates, lambda client: client.apply_planned(DOCUMENT, plan))
 
 
 def test_plan_of_another_revision(cluster: RestCluster, certificates: ClusterCertificates) -> None:

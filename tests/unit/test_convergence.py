@@ -22,7 +22,7 @@ from flocker_admin.convergence import (
     finished_moves,
     move_progress_text,
 )
-from flocker_admin.views import ContainerView, DatasetView, ErrorView, MoveView, NodeView, RestartView
+from flocker_py.client.views import ContainerView, DatasetView, ErrorView, MoveView, NodeView, RestartView
 from flocker_py.deployed import DeployedApp, DeployedNode, DeployedVolume, Deployment
 from flocker_py.model import ContainerName, DatasetId, MoveId, NodeId
 

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flocker_admin import ctl, deploy
-from flocker_admin.client import ControlNotTrusted, ControlUnreachable, RequestRefused, RevisionChanged
 from flocker_admin.exits import Exit, exit_for
+from flocker_py.client.errors import ControlNotTrusted, ControlUnreachable, RequestRefused, RevisionChanged
 from flocker_py.credentials import CredentialUnusable
 from flocker_py.deployment_schema import DEPLOYMENT_SCHEMA
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster

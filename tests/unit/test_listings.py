@@ -19,7 +19,7 @@ from flocker_admin.listings import (
     node_lines,
     status_lines,
 )
-from flocker_admin.views import (
+from flocker_py.client.views import (
     BackupsView,
     BackupView,
     ContainerView,

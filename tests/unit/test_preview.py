@@ -7,7 +7,7 @@ from __future__ import annotations
 from pyrsistent import pvector
 
 from flocker_admin.preview import plan_lines
-from flocker_admin.views import PlanView, StepView, UnmanagedView
+from flocker_py.client.views import PlanView, StepView, UnmanagedView
 
 
 def step(action: str, kind: str = "dataset", name: str = "pg") -> StepView:

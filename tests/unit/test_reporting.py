@@ -14,7 +14,7 @@ from rich.console import Console
 
 from flocker_admin.convergence import Convergence, Item, Standing
 from flocker_admin.reporting import Ending, JsonReport, LiveReport, MoveEnding, PlainReport, bar_text
-from flocker_admin.views import AppliedView, MoveView, PlanView, StepView
+from flocker_py.client.views import AppliedView, MoveView, PlanView, StepView
 from flocker_py.model import DatasetId, NodeId
 
 N1 = NodeId(UUID(int=1))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flocker_admin.sse import LINE_LIMIT_BYTES, Event, EventReader, StreamTooLong
+from flocker_py.client.sse import LINE_LIMIT_BYTES, Event, EventReader, StreamTooLong
 
 STREAM = (
     b": hello\n\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flocker_admin.views import DatasetsView, DatasetView, NodesView, PlanView, complaints, view
+from flocker_py.client.views import DatasetsView, DatasetView, NodesView, PlanView, complaints, view
 from flocker_py.documents import Complaint
 from flocker_py.wire import WireError
 
