@@ -187,7 +187,9 @@ def cut_off_and_failed_over(cluster: NetworkedCluster, ledger: SignedLedger) -> 
     cut_at_seconds = boottime_seconds()
     cluster.part("n1", CONTROL)
     cluster.part("n1", "n2")
-    shown = cluster.ctl("failover", "data", "--to", "n2")
+    shown = cluster.wait(lambda: "lease" in (s := cluster.ctl("failover", "data", "--to", "n2")).out and s)
+    # To wait is safe, and somebody's word may be wrong.
+    assert "--owner-is-dead" not in shown.out
     guid = re.search(r"--confirm (\d+)$", shown.out.strip())
     assert guid is not None, shown
     failed_over(cluster, guid[1])

@@ -7,6 +7,7 @@ lost and the command that does it, and exit with status 1.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -65,7 +66,9 @@ def failover(session: Session, /, dataset: str, node: str, *, as_json: bool, **o
         if not given and needed and sys.stdin.isatty() and not as_json:
             given = [_typed(guid) for guid in needed]
         if not given and needed:
-            word = " --owner-is-dead" if owner_is_dead or not copies.owner_connected else ""
+            # Where the owner goes by its lease, waiting is safe, and somebody's word may be wrong.
+            by_word = not copies.owner_connected and copies.owner_lease_left_seconds is None
+            word = " --owner-is-dead" if owner_is_dead or by_word else ""
             again = " ".join(f"--confirm {guid}" for guid in needed)
             click.echo(
                 f"Nothing was done. To go on from there: flockerctl failover {dataset} --to {node}{word} {again}"
@@ -120,6 +123,13 @@ def _story(
         state = "has no connection, since when is not known"
     else:
         state = f"has had no connection since {time_text(copies.owner_away_since_seconds)}"
+    left_seconds = copies.owner_lease_left_seconds
+    if left_seconds is not None:
+        state += (
+            f", and may serve it for another {math.ceil(left_seconds)} s: then its lease has ended for certain"
+            if left_seconds
+            else ", and has ended what it ran: its lease is over"
+        )
     lines = [f"{name}: owned by {owner} under epoch {copies.epoch}, which {state}."]
     for copy in copies.copies:
         heard = "" if copy.connected else ", as last heard of"

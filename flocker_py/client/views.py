@@ -286,6 +286,8 @@ class CopiesView(Record):
     """
     All that is known of a dataset's copies.
 
+    :param owner_lease_left_seconds: for how long its owner, which is away, may serve it yet, in seconds; None: nobody
+        knows.
     :param together: the datasets that are failed over with it, itself included.
     """
 
@@ -294,6 +296,7 @@ class CopiesView(Record):
     epoch: int = value(int)
     owner_connected: bool = value(bool)
     owner_away_since_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    owner_lease_left_seconds: float | None = value((*_NUMBER, _NONE), default=None)
     together: PVector[DatasetId] = sequence(UUID, default=())
     copies: PVector[CopyView] = sequence(CopyView, default=())
 

@@ -271,6 +271,14 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "epoch": COUNT,
             "owner_connected": BOOLEAN,
             "owner_away_since_seconds": nullable(_SECONDS),
+            "owner_lease_left_seconds": nullable(
+                {
+                    "type": "number",
+                    "minimum": 0,
+                    "description": "for how long the owner, which has no connection, may serve it yet: then it has"
+                    " ended its applications, and a failover needs nobody's word; null: only somebody's word tells",
+                }
+            ),
             "together": array(UUID_TEXT, description="all datasets that are failed over with it, itself included"),
             "copies": array(ref("Copy")),
         }

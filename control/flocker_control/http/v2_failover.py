@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pyrsistent import pmap
 
+from flocker_control import situation as facts
 from flocker_control.absence import last_heard
 from flocker_control.copies import (
     KnownCopy,
@@ -72,10 +73,18 @@ async def copies(api: Api, call: Call) -> Answer:
             "epoch": s.ownership.epoch,
             "owner_connected": owner in s.nodes,
             "owner_away_since_seconds": None if owner in s.nodes or absence is None else absence.since_seconds,
+            "owner_lease_left_seconds": _lease_left_seconds(s),
             "together": [str(member.dataset_id) for member in group(state, s.dataset)],
             "copies": [copy_view(s, copy) for copy in known_copies(s)],
         }
     )
+
+
+def _lease_left_seconds(s: Situation) -> float | None:
+    left_seconds = s.owner_lease_left_seconds
+    if s.ownership.owner in s.nodes or left_seconds is None or not facts.goes_by_its_lease(s):
+        return None
+    return max(0.0, left_seconds)
 
 
 async def fail_over(api: Api, call: Call) -> Answer:
