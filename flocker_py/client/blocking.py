@@ -4,7 +4,8 @@ The client for scripts, which wait for each answer. The reactor runs in a thread
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
@@ -58,13 +59,15 @@ class BlockingClient:
         The answer to a request, as in ``control.wait(control.client.nodes())``.
 
         :raises flocker_py.errors.FlockerError: what the request raises.
+        :raises KeyboardInterrupt: then the request is given up; it may have been done all the same.
         :raises RuntimeError: called by the reactor's own thread, which would wait for itself.
         """
         try:
             return waited_for(lambda: request)
         finally:
-            # Nothing, but for one that was never begun.
-            request.close()
+            if inspect.getcoroutinestate(request) == inspect.CORO_CREATED:
+                # It can't be begun any more, and nobody shall be told that it was forgotten.
+                request.close()
 
     def each(self, events: AsyncIterator[T]) -> Generator[T, None, None]:
         """
@@ -81,6 +84,9 @@ class BlockingClient:
             while (found := self.wait(following())) is not None:
                 yield found[0]
         finally:
-            close: Callable[[], Coroutine[Any, Any, None]] | None = getattr(events, "aclose", None)
-            if close is not None:
-                self.wait(close())
+            self.wait(_closed(events))
+
+
+async def _closed(events: AsyncIterator[Any]) -> None:
+    if isinstance(events, AsyncGenerator):
+        await events.aclose()

@@ -43,15 +43,28 @@ def waited_for(call: Callable[[], Coroutine[Deferred[Any], Any, _T]], timeout_se
     :param call: makes the coroutine; called in the reactor's thread.
     :param timeout_seconds: after which the coroutine is cancelled; None: never.
     :raises twisted.internet.defer.TimeoutError: it was.
+    :raises KeyboardInterrupt: the thread was interrupted; then the coroutine is cancelled.
     :raises RuntimeError: called by the reactor's own thread, which would wait for itself.
     """
     start_reactor()
     if isInIOThread():  # type: ignore[no-untyped-call]
         raise RuntimeError("this is the reactor's thread, which would wait for itself: await the coroutine instead")
 
+    running: list[Deferred[_T]] = []
+
     def begun() -> Any:
         result: Deferred[_T] = Deferred.fromCoroutine(call())
+        running.append(result)
         return result if timeout_seconds is None else result.addTimeout(timeout_seconds, REACTOR)
 
-    outcome: _T = blockingCallFromThread(REACTOR, begun)
+    def give_up() -> None:
+        # Called after ``begun``, also if that was still to come.
+        for each in running:
+            each.cancel()
+
+    try:
+        outcome: _T = blockingCallFromThread(REACTOR, begun)
+    except KeyboardInterrupt:
+        REACTOR.callFromThread(give_up)
+        raise
     return outcome

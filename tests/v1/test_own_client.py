@@ -520,6 +520,24 @@ with BlockingClient(load_credential(Path(sys.argv[1]), "user"), sys.argv[2:]) as
 """
 
 
+INTERRUPTED = """
+import os, signal, socket, sys, threading
+from pathlib import Path
+from flocker_py.client.blocking import BlockingClient
+from flocker_py.credentials import load_credential
+
+user = load_credential(Path(sys.argv[1]), "user")
+with BlockingClient(user, f"127.0.0.1:{sys.argv[2]}") as control:
+    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+    try:
+        control.wait(control.client.nodes())
+    except KeyboardInterrupt:
+        print("interrupted")
+with BlockingClient(user, sys.argv[3]) as control:
+    print(len(control.wait(control.client.nodes()).nodes))
+"""
+
+
 class TestBlocking:
     """
     For those who have no reactor.
@@ -541,6 +559,22 @@ class TestBlocking:
             )
 
         assert (ended.stdout, ended.stderr, ended.returncode) == ("3\nDatasetUnknown\n", "", 0)
+
+    def test_interrupted(self, cluster: Cluster) -> None:
+        """
+        A script that is interrupted while it waits can go on.
+        """
+        folder = cluster.certificates.user.certificate_path.parent
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            ended = subprocess.run(
+                [sys.executable, "-c", INTERRUPTED, folder, str(silent.getsockname()[1]), cluster.addresses[CONTROL]],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+        assert (ended.stdout, ended.stderr, ended.returncode) == ("interrupted\n3\n", "", 0)
 
     def test_in_the_reactor(self, cluster: Cluster) -> None:
         """
