@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from rich.console import Console
@@ -20,14 +19,15 @@ from demo.deploying import deploy
 from demo.evidence import Evidence
 from demo.report import MoveFigures
 from demo.witness import Witness
-from flocker_admin.devcluster_api import answered
+from flocker_admin.devcluster_api import control_of
 from flocker_admin.devcluster_cluster import bring_up, programs, take_down
 from flocker_admin.devcluster_files import ClusterMissing, read_cluster
 from flocker_admin.devcluster_layout import MOUNT_FOLDER, DevCluster, environment
 from flocker_admin.devcluster_making import Wishes
 from flocker_admin.devcluster_processes import tail
+from flocker_py.client.views import DatasetView, MoveView
 from flocker_py.errors import FlockerError
-from flocker_py.model import MoveOutcome
+from flocker_py.model import MoveOutcome, NodeId
 from flocker_py.units import GIB, MIB, bytes_text, duration_text
 
 _UP_SECONDS = 120.0
@@ -126,16 +126,16 @@ class Demonstration:
         self.say(f"move {number}: cluster.yml now says node: {to_node.name} instead of node: {from_node.name}")
         self._deploy(cluster)
         self._await_writer(number + 1, _NEXT_RECORD_SECONDS)
-        told = self._finished_move(cluster, str(to_node.node_id))
+        told = self._finished_move(cluster, to_node.node_id)
         pause = self._witness.pauses()[-1]
         figures = MoveFigures(
             source=from_node.name,
             target=to_node.name,
-            sent_bytes=told["sent_bytes"],
-            rounds=told["round"],
-            seconds=told["ended_at_seconds"] - told["started_at_seconds"],
+            sent_bytes=told.sent_bytes or 0,
+            rounds=told.round or 0,
+            seconds=(told.ended_at_seconds or 0.0) - (told.started_at_seconds or 0.0),
             seen_downtime_seconds=pause.seconds,
-            control_downtime_seconds=told["downtime_seconds"],
+            control_downtime_seconds=told.downtime_seconds,
             written_meanwhile=pause.last_before - last_before,
         )
         self.moves.append(figures)
@@ -152,7 +152,7 @@ class Demonstration:
         :param owner: the node on which it is, counted from 0.
         :returns: its volume.
         """
-        dataset_id: str = self._dataset(cluster)["dataset_id"]
+        dataset_id = str(self._dataset(cluster).dataset_id)
         self._file.write_text(without_ledger(self._file.read_text()))
         self.say("stopping the ledger: cluster.yml now says state: deleted")
         self._deploy(cluster)
@@ -206,18 +206,18 @@ class Demonstration:
         # On a slow disk there are fewer; that it goes on is what matters.
         self._witness.wait(lambda evidence: evidence.last >= wanted, timeout_seconds=2 * _CALM_SECONDS)
 
-    def _dataset(self, cluster: DevCluster) -> dict[str, Any]:
-        datasets = answered(cluster, self._folder, "/v2/datasets")["datasets"]
-        found: dict[str, Any] = next(dataset for dataset in datasets if dataset["name"] == LEDGER)
-        return found
+    def _dataset(self, cluster: DevCluster) -> DatasetView:
+        with control_of(cluster, self._folder) as control:
+            datasets = control.wait(control.client.datasets()).datasets
+        return next(dataset for dataset in datasets if dataset.name == LEDGER)
 
-    def _finished_move(self, cluster: DevCluster, target: str) -> dict[str, Any]:
+    def _finished_move(self, cluster: DevCluster, target: NodeId) -> MoveView:
         deadline = time.monotonic() + _NEXT_RECORD_SECONDS
         while True:
-            move: dict[str, Any] | None = self._dataset(cluster)["last_move"]
-            if move is not None and move["target"] == target:
-                if move["outcome"] != MoveOutcome.DONE.value:
-                    raise DemoFailed(f"the move ended as {move['outcome']}: {move['reason']}")
+            move = self._dataset(cluster).last_move
+            if move is not None and move.target == target:
+                if move.outcome != MoveOutcome.DONE.value:
+                    raise DemoFailed(f"the move ended as {move.outcome}: {move.reason}")
                 return move
             if time.monotonic() > deadline:
                 raise DemoFailed("the control service doesn't say that the move has ended")

@@ -4,6 +4,8 @@ Questions to the control service of a local cluster, one at a time, with the clu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyrsistent import pvector
@@ -26,6 +28,22 @@ class ControlSilent(FlockerError):
     """
 
 
+@contextmanager
+def control_of(cluster: DevCluster, folder: Path) -> Iterator[BlockingClient]:
+    """
+    A client of the cluster's control service.
+
+    :param folder: the cluster's.
+    :raises ControlSilent: it doesn't answer as it should.
+    """
+    address = ControlAddress(host=CONTROL_ADDRESS, port=cluster.port)
+    try:
+        with BlockingClient(load_credential(folder / USER_FOLDER, "user"), address, patience=_PATIENCE) as control:
+            yield control
+    except FlockerError as error:
+        raise ControlSilent(f"at {cluster.control}: {error}") from error
+
+
 def connected_nodes(cluster: DevCluster, folder: Path) -> set[str]:
     """
     The ids of the nodes whose agents are connected.
@@ -33,10 +51,6 @@ def connected_nodes(cluster: DevCluster, folder: Path) -> set[str]:
     :param folder: the cluster's.
     :raises ControlSilent: the control service doesn't say.
     """
-    address = ControlAddress(host=CONTROL_ADDRESS, port=cluster.port)
-    try:
-        with BlockingClient(load_credential(folder / USER_FOLDER, "user"), address, patience=_PATIENCE) as control:
-            nodes = control.wait(control.client.nodes()).nodes
-    except FlockerError as error:
-        raise ControlSilent(f"asking for the nodes: {error}") from error
+    with control_of(cluster, folder) as control:
+        nodes = control.wait(control.client.nodes()).nodes
     return {str(node.node_id) for node in nodes if node.connected}
