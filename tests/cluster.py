@@ -139,12 +139,17 @@ class Cluster:
         (folder / "agent.yml").write_text(json.dumps(settings))
 
     def __enter__(self) -> Self:
-        self.start(CONTROL)
-        for name in self.node_ids:
-            self.start(name)
-        self.wait(
-            lambda: all(n["connected"] for n in self.nodes().values()) and len(self.nodes()) == len(self.node_ids)
-        )
+        try:
+            self.start(CONTROL)
+            for name in self.node_ids:
+                self.start(name)
+            self.wait(
+                lambda: all(n["connected"] for n in self.nodes().values()) and len(self.nodes()) == len(self.node_ids)
+            )
+        except BaseException as error:
+            # Nobody else ends what was started of a cluster that isn't whole.
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(
