@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +20,10 @@ pytest.register_assert_rewrite("flocker_py.testing")
 # How fast the machine is at the moment says nothing about the code.
 settings.register_profile("flocker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("flocker")
+
+# A shell starts what it runs in the background with SIGINT ignored, and so would be what tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_VARIABLE = "FLOCKER_REQUIRE"
 

@@ -526,8 +526,6 @@ from pathlib import Path
 from flocker_py.client.blocking import BlockingClient
 from flocker_py.credentials import load_credential
 
-# Whoever runs in the background of a shell may have been started with the signal ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 user = load_credential(Path(sys.argv[1]), "user")
 with BlockingClient(user, f"127.0.0.1:{sys.argv[2]}") as control:
     threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
