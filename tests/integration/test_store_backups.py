@@ -62,6 +62,7 @@ from flocker_py.model import (
     RestartPolicy,
 )
 from flocker_py.testing.reactor_thread import in_reactor
+from tests.conftest import Require
 
 GOLDEN = Path(__file__).parent / "golden" / "store-format-1"
 NOW = 1_800_000_000.0
@@ -428,12 +429,11 @@ class TestRestore:
         assert "2027-01-15 08:00:00 UTC, revision 3" in told[0]
         assert (0, "", 4) == (done.returncode, done.stderr, read(closed).revision)
 
-    def test_owner(self, closed: Path, folder: Path) -> None:
+    def test_owner(self, closed: Path, folder: Path, require: Require) -> None:
         """
         What root restores belongs to the user of the service.
         """
-        if os.geteuid() != 0:
-            pytest.skip("only root can give files away")
+        require("root")
         os.chown(closed, 12345, 12346)
         back_up(closed, folder, now_seconds=NOW)
         done = restore(closed, folder, now_seconds=NOW)
