@@ -128,20 +128,25 @@ class Mount(Record):
 
     :param path: absolute, inside the container; None where the runtime runs plain processes, which see the paths of
         the host.
+    :param read_only: the container can't write there.
     """
 
     dataset_id: DatasetId = value(UUID)
     path: str | None = value((str, _NONE), default=None)
+    read_only: bool = value(bool, default=False)
 
 
 class Port(Record):
     """
     A port of the container that is reached from outside at ``external`` on its node.
+
+    :param host_address: the IP address of the node at which it is reached; None: all of them.
     """
 
     internal: int = value(int)
     external: int = value(int)
     protocol: str = value(str, default="tcp")
+    host_address: str | None = value((str, _NONE), default=None)
 
 
 class Link(Record):
@@ -154,15 +159,53 @@ class Link(Record):
     remote_port: int = value(int)
 
 
+class PullPolicy(enum.Enum):
+    """
+    When an image is fetched from its registry.
+    """
+
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class HealthCheck(Record):
+    """
+    How to find out whether an application works.
+
+    :param command: program and arguments, run inside the container; success is exit status 0.
+    :param interval_seconds: between one check and the next.
+    :param timeout_seconds: a check that takes longer has failed.
+    :param start_period_seconds: failures in this time after the start don't count.
+    :param retries: so many failures in a row make it unhealthy.
+    """
+
+    command: PVector[str] = sequence(str, default=())
+    interval_seconds: float = value(_NUMBER, default=30.0, invariant=_positive)
+    timeout_seconds: float = value(_NUMBER, default=30.0, invariant=_positive)
+    start_period_seconds: float = value(_NUMBER, default=0.0)
+    retries: int = value(int, default=3, invariant=_positive)
+
+
 class Container(Record):
     """
     What a user wants to run, and where. A container with mounts runs only on the node that owns all of its datasets.
 
     :param image: None where the runtime runs plain processes.
+    :param pull: when the image is fetched.
+    :param entrypoint: program and arguments before those of ``command``; empty: what the image says.
     :param command: program and arguments; empty: what the image says.
+    :param environment_file: a file of its node with more environment, one NAME=VALUE in a line.
+    :param stop_signal: such as ``SIGINT``; None: what the image says, and SIGTERM where it doesn't.
     :param stop_grace_seconds: between the polite signal and the last one.
     :param cpu_shares: relative weight, 1 .. 1024.
+    :param cpus: so many processors at most, 0.5 for half of one.
     :param swappiness: 0 .. 100.
+    :param pids_limit: so many processes and threads at most.
+    :param health: None: what the image says, if anything.
+    :param log_driver: and ``log_options``: where its output goes; None: as the runtime is set up.
+    :param read_only: its root file system can't be written, only its mounts.
+    :param user: name or number, and group after a colon; None: what the image says.
     """
 
     name: ContainerName = value(str)
@@ -179,6 +222,20 @@ class Container(Record):
     swappiness: int | None = value((int, _NONE), default=None)
     stop_grace_seconds: float = value(_NUMBER, default=10.0, invariant=_positive)
     labels: PMap[str, str] = mapping(str, str, default={})
+    pull: PullPolicy = value(PullPolicy, default=PullPolicy.MISSING)
+    entrypoint: PVector[str] = sequence(str, default=())
+    environment_file: str | None = value((str, _NONE), default=None)
+    stop_signal: str | None = value((str, _NONE), default=None)
+    cpus: float | None = value((*_NUMBER, _NONE), default=None)
+    pids_limit: int | None = value((int, _NONE), default=None)
+    health: HealthCheck | None = value((HealthCheck, _NONE), default=None)
+    log_driver: str | None = value((str, _NONE), default=None)
+    log_options: PMap[str, str] = mapping(str, str, default={})
+    read_only: bool = value(bool, default=False)
+    user: str | None = value((str, _NONE), default=None)
+    capabilities_add: PVector[str] = sequence(str, default=())
+    capabilities_drop: PVector[str] = sequence(str, default=())
+    security_options: PVector[str] = sequence(str, default=())
 
 
 class MovePhase(enum.Enum):

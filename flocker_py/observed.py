@@ -130,6 +130,19 @@ class ContainerPhase(enum.Enum):
     EXITED = "exited"
 
 
+class Health(enum.Enum):
+    """
+    What a container's own check says of it.
+
+    NONE: it has no check, or doesn't run.
+    """
+
+    NONE = "none"
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
 class ContainerObservation(Record):
     """
     One container as it is on one node.
@@ -141,6 +154,7 @@ class ContainerObservation(Record):
     :param started_at_seconds: of the present or last run, since the epoch of Unix, by the node's clock.
     :param leased: it ends with the node's lease, whether the agent is there or not.
     :param stopped: it was asked to end, by the agent or because the lease had ended; it didn't end by itself.
+    :param image_digest: of the image that it runs, as in ``sha256:…``; None: it has none, or none is known.
     """
 
     name: ContainerName = value(str)
@@ -151,6 +165,8 @@ class ContainerObservation(Record):
     started_at_seconds: float | None = value((*_NUMBER, _NONE), default=None)
     leased: bool = value(bool, default=False)
     stopped: bool = value(bool, default=False)
+    health: Health = value(Health, default=Health.NONE)
+    image_digest: str | None = value((str, _NONE), default=None)
 
 
 HOST = "the host itself"

@@ -24,6 +24,8 @@ from flocker_py.records import Record, sequence, value
 MOUNT_PATHS_FIELD = "mounts.path"
 """Stands among a node's ``container_fields`` for mounts that have a path inside the container."""
 
+READ_ONLY_MOUNTS_FIELD = "mounts.read_only"
+"""Stands among a node's ``container_fields`` for mounts that can't be written."""
 
 LEASES_FIELD = "on_partition.fence"
 """Stands among a node's ``container_fields`` for containers that end with the lease of their node."""
@@ -36,6 +38,7 @@ class RuntimeCapabilities(Record):
     :param name: as in ``agent.yml``.
     :param container_fields: names of the fields of ``Container`` that it can do, beyond name, node and restart policy.
     :param mount_paths: a mount has a path inside the container; without this it must have none.
+    :param read_only_mounts: a mount can be read only.
     :param leases: a container can be bound to the lease of its node: it ends when that does, even if the agent was
         killed or hangs. Without this, ``on_partition: fence`` is refused for what it runs.
     """
@@ -44,13 +47,18 @@ class RuntimeCapabilities(Record):
     container_fields: PVector[str] = sequence(str, default=())
     mount_paths: bool = value(bool)
     leases: bool = value(bool, default=False)
+    read_only_mounts: bool = value(bool, default=False)
 
     def reported_fields(self) -> PVector[str]:
         """
         What a node tells the control service of its runtime: ``container_fields``, ``mounts.path`` for ``mount_paths``,
-        and ``on_partition.fence`` for ``leases``.
+        ``mounts.read_only`` for ``read_only_mounts``, and ``on_partition.fence`` for ``leases``.
         """
-        also = ((MOUNT_PATHS_FIELD, self.mount_paths), (LEASES_FIELD, self.leases))
+        also = (
+            (MOUNT_PATHS_FIELD, self.mount_paths),
+            (READ_ONLY_MOUNTS_FIELD, self.read_only_mounts),
+            (LEASES_FIELD, self.leases),
+        )
         return self.container_fields.extend(name for name, can in also if can)
 
 
@@ -71,6 +79,13 @@ class ContainerRefused(ContainerRuntimeError):
 class ContainerStartFailed(ContainerRuntimeError):
     """
     The program did not start. Check the command, its permissions, and the files that it needs.
+    """
+
+
+class ContainerNotPrepared(ContainerRuntimeError):
+    """
+    What a container needs before it can start could not be had. Look at the image's name, at its registry, and at what
+    gives access to that.
     """
 
 
@@ -103,6 +118,16 @@ class Runtime(Protocol):
         Answer whether ``start`` could do all that this container asks for, touching nothing.
 
         :raises ContainerRefused: naming the field and the reason.
+        """
+        ...
+
+    def prepare(self, container: Container) -> None:
+        """
+        Get what ``start`` would have to wait for, such as the image, so that it won't have to. Nothing is started. It
+        may take as long as a network takes; harmless if all is there.
+
+        :raises ContainerRefused: as ``check``.
+        :raises ContainerNotPrepared: it can't be had at this moment.
         """
         ...
 

@@ -20,7 +20,7 @@ from flocker_py.errors import FlockerError
 Document = dict[str, Any]
 Step = Callable[[Document], Document]
 
-FORMAT = 3
+FORMAT = 4
 """
 The format that this version writes.
 """
@@ -75,7 +75,65 @@ def _to_3(document: Document) -> Document:
     return {**document, "destroyed_at_seconds": None} if document.get("type") == "Ownership" else document
 
 
-STEPS: Mapping[int, Step] = MappingProxyType({1: _to_2, 2: _to_3})
+# What format 4 added, in the same way.
+_NEW_IN_4: Mapping[str, Document] = MappingProxyType(
+    {
+        "Container": {
+            "pull": "missing",
+            "entrypoint": [],
+            "environment_file": None,
+            "stop_signal": None,
+            "cpus": None,
+            "pids_limit": None,
+            "health": None,
+            "log_driver": None,
+            "log_options": {},
+            "read_only": False,
+            "user": None,
+            "capabilities_add": [],
+            "capabilities_drop": [],
+            "security_options": [],
+        },
+        "Mount": {"read_only": False},
+        "Port": {"host_address": None},
+    }
+)
+_PARTS_OF_A_CONTAINER = MappingProxyType({"mounts": "Mount", "ports": "Port"})
+
+
+def _to_4(document: Document) -> Document:
+    match document.get("type"):
+        case "Container":
+            container: Document = _container_of_4(document)
+            return container
+        case "NodeAssignment":
+            return _assignment_of_4(document)
+        case "Remembered" if isinstance(document.get("assignment"), dict):
+            return {**document, "assignment": _assignment_of_4(document["assignment"])}
+        case _:
+            return document
+
+
+def _assignment_of_4(found: Document) -> Document:
+    containers = found.get("containers")
+    if not isinstance(containers, dict):
+        return found
+    return {**found, "containers": {name: _container_of_4(each) for name, each in containers.items()}}
+
+
+def _container_of_4(found: Any) -> Any:
+    # As above, what isn't as it was before is left alone.
+    if not isinstance(found, dict):
+        return found
+    result = {**found, **_NEW_IN_4["Container"]}
+    for field, kind in _PARTS_OF_A_CONTAINER.items():
+        parts = found.get(field)
+        if isinstance(parts, list):
+            result[field] = [{**part, **_NEW_IN_4[kind]} if isinstance(part, dict) else part for part in parts]
+    return result
+
+
+STEPS: Mapping[int, Step] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4})
 """
 Per older format, how to get from it to the next.
 """

@@ -2,7 +2,7 @@
 Records as JSON values and back, by their type hints.
 
 >>> encode(Port(internal=80, external=8080))
-{'type': 'Port', 'internal': 80, 'external': 8080, 'protocol': 'tcp'}
+{'type': 'Port', 'internal': 80, 'external': 8080, 'protocol': 'tcp', 'host_address': None}
 
 ========================  ======================================================================
 in a record               in JSON

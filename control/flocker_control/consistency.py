@@ -17,7 +17,7 @@ from flocker_control.state import Changes, State, key_of
 from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId, PartitionPolicy
 from flocker_py.observed import NodeObservation
 from flocker_py.records import field_names
-from flocker_py.runtime import LEASES_FIELD, MOUNT_PATHS_FIELD
+from flocker_py.runtime import LEASES_FIELD, MOUNT_PATHS_FIELD, READ_ONLY_MOUNTS_FIELD
 from flocker_py.units import bytes_text
 
 _FREE_FIELDS = ("name", "node_id", "restart")
@@ -238,8 +238,8 @@ def _needs(container: Container) -> set[str]:
         for field in field_names(Container)
         if field not in _FREE_FIELDS and getattr(container, field) != getattr(plain, field)
     }
-    paths = {MOUNT_PATHS_FIELD for mount in container.mounts if mount.path is not None}
-    return needs | paths
+    needs |= {MOUNT_PATHS_FIELD for mount in container.mounts if mount.path is not None}
+    return needs | {READ_ONLY_MOUNTS_FIELD for mount in container.mounts if mount.read_only}
 
 
 def _called(state: State, dataset_id: DatasetId) -> str:

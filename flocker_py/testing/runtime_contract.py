@@ -20,7 +20,17 @@ from uuid import UUID, uuid4
 import pytest
 from pyrsistent import pmap, pvector
 
-from flocker_py.model import ContainerName, DatasetId, Link, Mount, Port, RestartName, RestartPolicy
+from flocker_py.model import (
+    ContainerName,
+    DatasetId,
+    HealthCheck,
+    Link,
+    Mount,
+    Port,
+    PullPolicy,
+    RestartName,
+    RestartPolicy,
+)
 from flocker_py.observed import ContainerPhase
 from flocker_py.runtime import (
     ContainerMissing,
@@ -55,6 +65,20 @@ _SAMPLES: dict[str, Any] = {
     "cpu_shares": 512,
     "swappiness": 10,
     "labels": pmap({"team": "one"}),
+    "pull": PullPolicy.NEVER,
+    "entrypoint": pvector(["/bin/sh", "-c"]),
+    "environment_file": "/etc/flocker/database.env",
+    "stop_signal": "SIGINT",
+    "cpus": 0.5,
+    "pids_limit": 50,
+    "health": HealthCheck(command=pvector(["true"]), interval_seconds=1.0),
+    "log_driver": "json-file",
+    "log_options": pmap({"max-size": "1m"}),
+    "read_only": True,
+    "user": "1000:1000",
+    "capabilities_add": pvector(["NET_ADMIN"]),
+    "capabilities_drop": pvector(["CHOWN"]),
+    "security_options": pvector(["no-new-privileges"]),
 }
 
 
@@ -239,6 +263,46 @@ class RuntimeContract(RuntimeFixtures):
             refused = "mounts" in str(refusal)
 
         assert refused == (not runtime.capabilities.mount_paths)
+
+    def test_read_only_mount(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A mount that can't be written is refused exactly if the runtime says that it has none.
+        """
+        path = "/var/lib/data" if runtime.capabilities.mount_paths else None
+        mount = Mount(dataset_id=_DATASET, path=path, read_only=True)
+        try:
+            runtime.check(container(host, mounts=pvector([mount])))
+            refused = False
+        except ContainerRefused as refusal:
+            refused = "read_only" in str(refusal)
+
+        assert refused == (not runtime.capabilities.read_only_mounts)
+
+    def test_prepare(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Preparing, any number of times, starts nothing and leaves what runs alone; what was prepared starts.
+        """
+        runtime.prepare(container(host))
+        runtime.prepare(container(host))
+        before = runtime.containers()
+        start(host, runtime)
+        started = runtime.containers()
+        runtime.prepare(container(host))
+
+        assert (before, runtime.containers()) == (pmap(), started)
+
+    def test_prepare_refuses_as_check_does(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        What can't be done is refused when it is to be prepared, before anybody relies on it.
+        """
+        cannot = sorted(set(_SAMPLES) - set(runtime.capabilities.container_fields))
+        refused = []
+        for field in cannot:
+            with pytest.raises(ContainerRefused, match=field):
+                runtime.prepare(container(host).set(**{field: _SAMPLES[field]}))
+            refused.append(field)
+
+        assert refused == cannot
 
     def test_leases(self, host: HostUnderTest, runtime: Runtime) -> None:
         """

@@ -39,6 +39,7 @@ from flocker_py.model import (
     DatasetLease,
     FinishedMove,
     Guid,
+    HealthCheck,
     KeptDataset,
     Link,
     Mount,
@@ -52,6 +53,7 @@ from flocker_py.model import (
     Ownership,
     PartitionPolicy,
     Port,
+    PullPolicy,
     RestartName,
     RestartPolicy,
     StartFailurePolicy,
@@ -61,6 +63,7 @@ from flocker_py.observed import (
     ContainerObservation,
     ContainerPhase,
     DatasetObservation,
+    Health,
     NodeObservation,
     ReportedError,
     SendProgress,
@@ -122,8 +125,8 @@ CONTAINER = Container(
     image="postgres:16",
     command=["postgres", "-c", "fsync=on"],
     environment={"PGDATA": "/data/é"},
-    mounts=[Mount(dataset_id=DATASET, path="/data")],
-    ports=[Port(internal=5432, external=15432, protocol="udp")],
+    mounts=[Mount(dataset_id=DATASET, path="/data", read_only=True)],
+    ports=[Port(internal=5432, external=15432, protocol="udp", host_address="192.0.2.1")],
     links=[Link(alias="cache", local_port=80, remote_port=8080)],
     restart=RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=3),
     memory_bytes=2**30,
@@ -131,6 +134,22 @@ CONTAINER = Container(
     swappiness=10,
     stop_grace_seconds=2.5,
     labels={"tier": "data"},
+    pull=PullPolicy.ALWAYS,
+    entrypoint=["docker-entrypoint.sh"],
+    environment_file="/etc/flocker/db.env",
+    stop_signal="SIGINT",
+    cpus=1.5,
+    pids_limit=100,
+    health=HealthCheck(
+        command=["pg_isready"], interval_seconds=1.5, timeout_seconds=2.0, start_period_seconds=3.0, retries=4
+    ),
+    log_driver="json-file",
+    log_options={"max-size": "1m"},
+    read_only=True,
+    user="999:999",
+    capabilities_add=["NET_ADMIN"],
+    capabilities_drop=["CHOWN"],
+    security_options=["no-new-privileges"],
 )
 
 EXAMPLES: dict[str, Any] = {
@@ -280,6 +299,8 @@ EXAMPLES: dict[str, Any] = {
                 started_at_seconds=1_700_000_000.5,
                 leased=True,
                 stopped=True,
+                health=Health.UNHEALTHY,
+                image_digest="sha256:0123",
             ),
         },
         failures={
@@ -410,6 +431,65 @@ def test_golden_file_is_read(name: str) -> None:
     assert from_text(type(EXAMPLES[name]), golden_text(name)) == EXAMPLES[name]
 
 
+# What format 3 didn't have yet, and what its records have of it since.
+LATER_THAN_3: dict[type[Record], dict[str, Any]] = {
+    Container: {
+        field: getattr(Container(name=DB, node_id=N1), field)
+        for field in (
+            "pull", "entrypoint", "environment_file", "stop_signal", "cpus", "pids_limit", "health", "log_driver",
+            "log_options", "read_only", "user", "capabilities_add", "capabilities_drop", "security_options",
+        )
+    },
+    Mount: {"read_only": False},
+    Port: {"host_address": None},
+}  # fmt: skip
+
+
+def as_of_format_3(record: Any) -> Any:
+    record = record.set(**LATER_THAN_3.get(type(record), {}))
+    match record:
+        case Container():
+            return record.set(
+                mounts=[as_of_format_3(mount) for mount in record.mounts],
+                ports=[as_of_format_3(port) for port in record.ports],
+            )
+        case NodeAssignment():
+            return record.set(containers={n: as_of_format_3(container) for n, container in record.containers.items()})
+        case Remembered():
+            return record.set(assignment=as_of_format_3(record.assignment))
+    return record
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (GOLDEN / "format-3").glob("*.json")))
+def test_format_3_is_read(name: str) -> None:
+    """
+    What was persisted in format 3 is read now, and means what it meant.
+    """
+    text = (GOLDEN / "format-3" / f"{name}.json").read_text()
+
+    assert from_text(type(EXAMPLES[name]), text) == as_of_format_3(EXAMPLES[name])
+
+
+@pytest.mark.parametrize(
+    ("example", "damage"),
+    [
+        ("container", {"mounts": 3}),
+        ("container", {"ports": [3]}),
+        ("node-assignment", {"containers": []}),
+        ("node-assignment", {"containers": {"db": 3}}),
+        ("remembered", {"assignment": 3}),
+    ],
+)
+def test_damage_in_format_3_is_told_as_damage(example: str, damage: dict[str, Any]) -> None:
+    """
+    A text of the third format that is no record is refused by its place, as one of today's is.
+    """
+    data = json.loads((GOLDEN / "format-3" / f"{example}.json").read_text()) | damage
+
+    with pytest.raises(WireError):
+        from_text(type(EXAMPLES[example]), json.dumps(data))
+
+
 # What format 2 didn't have yet, and what its records have of it since.
 LATER_THAN_2: dict[type[Record], dict[str, Any]] = {Ownership: {"destroyed_at_seconds": None}}
 
@@ -421,7 +501,7 @@ def test_format_2_is_read(name: str) -> None:
     """
     text, example = (GOLDEN / "format-2" / f"{name}.json").read_text(), EXAMPLES[name]
 
-    assert from_text(type(example), text) == example.set(**LATER_THAN_2.get(type(example), {}))
+    assert from_text(type(example), text) == as_of_format_3(example).set(**LATER_THAN_2.get(type(example), {}))
 
 
 # What format 1 didn't have yet, and what its records have of it since.
@@ -454,7 +534,7 @@ def test_format_1_is_read(name: str) -> None:
     """
     text = (GOLDEN / "format-1" / f"{name}.json").read_text()
 
-    assert from_text(type(EXAMPLES[name]), text) == as_of_format_1(EXAMPLES[name])
+    assert from_text(type(EXAMPLES[name]), text) == as_of_format_1(as_of_format_3(EXAMPLES[name]))
 
 
 @pytest.mark.parametrize("field", sorted(record_hints(Ownership)))

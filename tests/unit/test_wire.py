@@ -54,6 +54,7 @@ def test_record_is_an_object_with_type_and_every_field() -> None:
         "internal": 80,
         "external": 8080,
         "protocol": "tcp",
+        "host_address": None,
     }
 
 
@@ -70,7 +71,10 @@ def test_text_is_sorted_and_compact() -> None:
     """
     A persisted text has its format, sorted keys and no spaces.
     """
-    assert to_text(Mount(dataset_id=DATASET)) == f'{{"dataset_id":"{DATASET}","format":3,"path":null,"type":"Mount"}}'
+    assert (
+        to_text(Mount(dataset_id=DATASET))
+        == f'{{"dataset_id":"{DATASET}","format":4,"path":null,"read_only":false,"type":"Mount"}}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,11 +110,11 @@ def test_text_is_sorted_and_compact() -> None:
         (sample(by_count=[]), "$.by_count: expected an object, found an array"),
         (sample(ports={}), "$.ports: expected an array, found an object"),
         (
-            sample(ports=[{"internal": 1, "external": 2, "protocol": "tcp"}, None]),
+            sample(ports=[{"internal": 1, "external": 2, "protocol": "tcp", "host_address": None}, None]),
             "$.ports[1]: expected a Port, found null",
         ),
         (
-            sample(ports=[{"internal": 1, "external": 2, "protocol": 3}]),
+            sample(ports=[{"internal": 1, "external": 2, "protocol": 3, "host_address": None}]),
             "$.ports[0].protocol: expected a string, found 3",
         ),
         (sample(strange=1), "$.strange: expected no such field in a Sample, found 1"),

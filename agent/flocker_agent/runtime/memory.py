@@ -37,6 +37,7 @@ CAPABILITIES = RuntimeCapabilities(
     name="memory",
     container_fields=pvector(name for name in field_names(Container) if name not in _OWN_FIELDS),
     mount_paths=True,
+    read_only_mounts=True,
     leases=True,
 )
 
@@ -227,6 +228,14 @@ class MemoryRuntime:
                 f"Container {container.name!r} can't be run by the runtime {self._capabilities.name!r}: {reason}"
             )
 
+    def prepare(self, container: Container) -> None:
+        """
+        There is nothing to fetch for a container of this runtime: it is checked.
+
+        :raises ContainerRefused: as ``check``.
+        """
+        self.check(container)
+
     def containers(self) -> PMap[ContainerName, ContainerObservation]:
         """
         Every container that was not removed.
@@ -363,10 +372,11 @@ class MemoryRuntime:
             return "name: is empty"
         if not container.command and container.image is None:
             return "command: is empty, and there is no image that has one"
-        if not self._capabilities.mount_paths:
-            for index, mount in enumerate(container.mounts):
-                if mount.path is not None:
-                    return f"mounts[{index}].path: containers see the paths of the host here; leave it out"
+        for index, mount in enumerate(container.mounts):
+            if mount.path is not None and not self._capabilities.mount_paths:
+                return f"mounts[{index}].path: containers see the paths of the host here; leave it out"
+            if mount.read_only and not self._capabilities.read_only_mounts:
+                return f"mounts[{index}].read_only: it can't do this"
         if container.restart.maximum_retry_count is not None and container.restart.name.value != "on-failure":
             return "restart.maximum_retry_count: only the policy on-failure has one"
         return None

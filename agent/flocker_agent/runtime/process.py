@@ -116,6 +116,14 @@ class ProcessRuntime:
         """
         process_spec.check(container)
 
+    def prepare(self, container: Container) -> None:
+        """
+        There is nothing to fetch for a plain process: it is checked.
+
+        :raises ContainerRefused: as ``check``.
+        """
+        self.check(container)
+
     def containers(self) -> PMap[ContainerName, ContainerObservation]:
         """
         Every container that was not removed. What is left of one whose supervisor was killed is ended first.

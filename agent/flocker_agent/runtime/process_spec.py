@@ -37,6 +37,20 @@ _REASONS = {
     "memory_bytes": "a plain process has no limit of memory",
     "cpu_shares": "a plain process has no share of the processors",
     "swappiness": "a plain process has no swappiness of its own",
+    "pull": "a plain process has no image to fetch",
+    "entrypoint": "a plain process has no image; put all of it into the command",
+    "environment_file": "let the program itself read it, or give environment",
+    "stop_signal": "a plain process gets SIGTERM",
+    "cpus": "a plain process has no limit of processors",
+    "pids_limit": "a plain process has no limit of processes",
+    "health": "a plain process is not checked",
+    "log_driver": "the output of a plain process goes to the log of its runtime",
+    "log_options": "the output of a plain process goes to the log of its runtime",
+    "read_only": "a plain process has the root file system of the host",
+    "user": "a plain process runs as its agent does; let the program itself change that",
+    "capabilities_add": "a plain process has the capabilities of its agent",
+    "capabilities_drop": "a plain process has the capabilities of its agent",
+    "security_options": "a plain process has none",
 }
 
 
@@ -117,6 +131,8 @@ def _reason_to_refuse(container: Container) -> str | None:
     for index, mount in enumerate(container.mounts):
         if mount.path is not None:
             return f"mounts[{index}].path: a plain process sees the paths of the host; leave it out"
+        if mount.read_only:
+            return f"mounts[{index}].read_only: a plain process can write wherever its agent can"
     if container.restart.maximum_retry_count is not None and container.restart.name.value != "on-failure":
         return "restart.maximum_retry_count: only the policy on-failure has one"
     return _reason_in_texts(container)
