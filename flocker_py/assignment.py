@@ -1,6 +1,6 @@
 """
-What the control service asks of one node: per dataset one of seven roles, the containers to run, and what is to become
-of stashes.
+What the control service asks of one node: per dataset one of seven roles, the containers to run, what is to become of
+stashes, and where the ports lead that containers on other nodes publish.
 
 A node acts on an assignment only if its epoch is not below the one written in the dataset's own properties.
 Having no assignment for a dataset means nothing: the node leaves it exactly as it is.
@@ -159,11 +159,26 @@ class StashAssignment(Record):
     may_expire: bool = value(bool, default=False)
 
 
+class Forward(Record):
+    """
+    A port that containers on other nodes publish, and where it leads from this one.
+
+    :param containers: that publish it, by name.
+    :param address: IP address of the node where the one is that does; None: nowhere, since several nodes have one.
+    """
+
+    protocol: str = value(str)
+    port: int = value(int)
+    containers: PVector[ContainerName] = sequence(str, default=())
+    address: str | None = value((str, _NONE), default=None)
+
+
 class NodeAssignment(Record):
     """
     One node's slice of what is wanted.
 
     :param revision: of the control service's store when this was decided.
+    :param forwards: for a node that forwards: by protocol and port, as in ``tcp/5432``.
     """
 
     node_id: NodeId = value(UUID)
@@ -173,6 +188,7 @@ class NodeAssignment(Record):
     )
     containers: PMap[ContainerName, Container] = mapping(str, Container, default={})
     stashes: PMap[str, StashAssignment] = mapping(str, StashAssignment, default={})
+    forwards: PMap[str, Forward] = mapping(str, Forward, default={})
 
 
 class Remembered(Record):

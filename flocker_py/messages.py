@@ -16,6 +16,7 @@ from pyrsistent import PMap, PVector, pmap, pvector
 from flocker_py.assignment import (
     DatasetAssignment,
     Destroy,
+    Forward,
     Keep,
     NodeAssignment,
     Own,
@@ -35,7 +36,7 @@ from flocker_py.observed import (
 )
 from flocker_py.records import Record, mapping, sequence, value
 
-LINK_VERSION = 2
+LINK_VERSION = 3
 """Of these messages. Both sides refuse a session with another version, by a clear error."""
 
 _NONE = type(None)
@@ -61,6 +62,8 @@ class AssignmentUpdate(Record):
     withdrawn_containers: PVector[ContainerName] = sequence(str, default=())
     stashes: PMap[str, StashAssignment] = mapping(str, StashAssignment, default={})
     withdrawn_stashes: PVector[str] = sequence(str, default=())
+    forwards: PMap[str, Forward] = mapping(str, Forward, default={})
+    withdrawn_forwards: PVector[str] = sequence(str, default=())
 
 
 class NodeReport(Record):
@@ -176,12 +179,14 @@ def update_of(before: NodeAssignment | None, after: NodeAssignment) -> Assignmen
             datasets=after.datasets,
             containers=after.containers,
             stashes=after.stashes,
+            forwards=after.forwards,
         )
     datasets, withdrawn_datasets = _news(before.datasets, after.datasets)
     containers, withdrawn_containers = _news(before.containers, after.containers)
     stashes, withdrawn_stashes = _news(before.stashes, after.stashes)
-    news = (datasets, withdrawn_datasets, containers, withdrawn_containers, stashes, withdrawn_stashes)
-    if not any(news):
+    forwards, withdrawn_forwards = _news(before.forwards, after.forwards)
+    of_containers = (containers, withdrawn_containers, forwards, withdrawn_forwards)
+    if not any((datasets, withdrawn_datasets, stashes, withdrawn_stashes, *of_containers)):
         return None
     return AssignmentUpdate(
         node_id=after.node_id,
@@ -192,6 +197,8 @@ def update_of(before: NodeAssignment | None, after: NodeAssignment) -> Assignmen
         withdrawn_containers=withdrawn_containers,
         stashes=stashes,
         withdrawn_stashes=withdrawn_stashes,
+        forwards=forwards,
+        withdrawn_forwards=withdrawn_forwards,
     )
 
 
@@ -208,4 +215,5 @@ def updated(before: NodeAssignment | None, update: AssignmentUpdate) -> NodeAssi
         datasets=_applied(before.datasets, update.datasets, update.withdrawn_datasets),
         stashes=_applied(before.stashes, update.stashes, update.withdrawn_stashes),
         containers=_applied(before.containers, update.containers, update.withdrawn_containers),
+        forwards=_applied(before.forwards, update.forwards, update.withdrawn_forwards),
     )

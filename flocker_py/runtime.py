@@ -30,6 +30,9 @@ READ_ONLY_MOUNTS_FIELD = "mounts.read_only"
 LEASES_FIELD = "on_partition.fence"
 """Stands among a node's ``container_fields`` for containers that end with the lease of their node."""
 
+FORWARDS_FIELD = "ports.forwarded"
+"""Stands among a node's ``container_fields`` if the node leads ports that containers elsewhere publish there."""
+
 
 class RuntimeCapabilities(Record):
     """

@@ -115,6 +115,7 @@ def _to_4(document: Document) -> Document:
 
 
 def _assignment_of_4(found: Document) -> Document:
+    found = {**found, "forwards": {}}
     containers = found.get("containers")
     if not isinstance(containers, dict):
         return found

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from pyrsistent import PMap, pmap
 
 from flocker_control import slices
+from flocker_control.forwards import PublishedPorts, serving_node
 from flocker_control.situation import Situation
 from flocker_control.state import State
 from flocker_py.assignment import DatasetAssignment, NodeAssignment
 from flocker_py.model import ContainerName, DatasetId, NodeId
 from flocker_py.observed import ContainerPhase, NodeObservation
+from flocker_py.runtime import FORWARDS_FIELD
 
 
 class Look:
@@ -51,6 +53,8 @@ class AskedOfNodes:
         self._assigned: dict[DatasetId, PMap[NodeId, DatasetAssignment]] = {}
         self._placed: dict[ContainerName, NodeId] = {}
         self._concerned: dict[NodeId, set[DatasetId]] = {}
+        self._ports = PublishedPorts()
+        self._forwarding: set[NodeId] = set()
 
     def slice(self, node_id: NodeId, revision: int) -> NodeAssignment:
         """
@@ -72,6 +76,24 @@ class AskedOfNodes:
         """
         return self._concerned.get(node_id, set())
 
+    def publishing_on(self, node_id: NodeId) -> frozenset[ContainerName]:
+        """
+        The containers that publish ports on a node.
+        """
+        return self._ports.on(node_id)
+
+    def came(self, node: NodeObservation, state: State) -> None:
+        """
+        A node has opened a session. One that forwards ports is asked at once where they lead: told later, it would take
+        away what it has, and clients would be turned away.
+        """
+        node_id, forwards = node.node_id, FORWARDS_FIELD in node.container_fields
+        (self._forwarding.add if forwards else self._forwarding.discard)(node_id)
+        asked = self._ports.forwards(node_id, state.nodes) if forwards else pmap()
+        part = self.slice(node_id, state.revision)
+        if part.forwards != asked:
+            self._slices[node_id] = part.set(forwards=asked)
+
     def keep_up(
         self,
         look: Look,
@@ -89,8 +111,11 @@ class AskedOfNodes:
         for dataset_id in touched:
             if dataset_id in look.state.ownerships:
                 changed_nodes |= self._assign(look, dataset_id)
+        ports: set[str] = set()
         for name in containers:
             changed_nodes |= self._place(look, name)
+            ports |= self._publish(look, name)
+        changed_nodes |= self._forward(look, ports)
         changed_nodes |= self._assign_stashes(look, frozenset(touched), stashes)
         for node_id in changed_nodes:
             self._slices[node_id] = self._slice(look, node_id).set(revision=look.state.revision)
@@ -125,6 +150,26 @@ class AskedOfNodes:
             asked = slices.stash_assignments(node, look.state.stash_wishes, {d: look.situation(d) for d in of})
             if asked != part.stashes:
                 self._slices[node_id] = part.set(stashes=asked)
+                changed_nodes.add(node_id)
+        return changed_nodes
+
+    def _publish(self, look: Look, name: ContainerName) -> set[str]:
+        container, state = look.state.containers.get(name), look.state
+        node_id = None
+        if container is not None:
+            node_id = serving_node(container, self._placed.get(name), state.datasets, state.ownerships)
+        return self._ports.changed(name, container, node_id)
+
+    def _forward(self, look: Look, ports: set[str]) -> set[NodeId]:
+        changed_nodes = set()
+        for node_id in self._forwarding if ports else ():
+            part = self._slice(look, node_id)
+            asked = self._ports.forwards(node_id, look.state.nodes, ports)
+            after = part.forwards.update(asked)
+            for key in ports - set(asked):
+                after = after.discard(key)
+            if after != part.forwards:
+                self._slices[node_id] = part.set(forwards=after)
                 changed_nodes.add(node_id)
         return changed_nodes
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 from pyrsistent import PMap
 
+from flocker_control.forwards import is_forwarded
 from flocker_control.membership import closed, is_on, members, node_called
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.state import Changes, State, key_of
 from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId, PartitionPolicy
 from flocker_py.observed import NodeObservation
 from flocker_py.records import field_names
-from flocker_py.runtime import LEASES_FIELD, MOUNT_PATHS_FIELD, READ_ONLY_MOUNTS_FIELD
+from flocker_py.runtime import FORWARDS_FIELD, LEASES_FIELD, MOUNT_PATHS_FIELD, READ_ONLY_MOUNTS_FIELD
 from flocker_py.units import bytes_text
 
 _FREE_FIELDS = ("name", "node_id", "restart")
@@ -48,6 +49,7 @@ def inconsistencies(
     for container in put_containers:
         yield from _place_complaints(before, after, container)
         yield from _port_complaints(after, container)
+        yield from _forward_complaints(before, after, container, observed)
         needs = _needs(container)
         known = before.containers.get(container.name)
         if known is not None and known.node_id == container.node_id:
@@ -212,6 +214,28 @@ def _port_complaints(state: State, container: Container) -> Iterator[Refusal]:
                     f"the external port {port.external}/{port.protocol} of node"
                     f" {node_called(state, container.node_id)} is used by container {other.name}, and can't be used by"
                     f" container {container.name} too",
+                    key_of(container),
+                )
+
+
+def _forward_complaints(
+    before: State, after: State, container: Container, observed: PMap[NodeId, NodeObservation]
+) -> Iterator[Refusal]:
+    # What both had before nodes began to forward stays as it is, or they could not be moved any more.
+    known = before.containers.get(container.name)
+    had = set() if known is None else {(p.external, p.protocol) for p in known.ports}
+    wanted = {(p.external, p.protocol) for p in container.ports if is_forwarded(p)} - had
+    if not wanted or not any(FORWARDS_FIELD in node.container_fields for node in observed.values()):
+        return
+    for other in after.containers.values():
+        if other.name == container.name or other.node_id == container.node_id:
+            continue
+        for port in other.ports:
+            if (port.external, port.protocol) in wanted and is_forwarded(port):
+                yield Refusal.of(
+                    RefusalCode.PORT_IN_USE,
+                    f"the external port {port.external}/{port.protocol} leads to container {other.name} on every node"
+                    f" that forwards ports, and can't lead to container {container.name} too: choose another",
                     key_of(container),
                 )
 

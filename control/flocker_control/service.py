@@ -313,6 +313,7 @@ class ControlService:
             earlier.replaced()
         self._sessions[node.node_id] = session
         self._attendance[node.node_id] = None
+        self._asked.came(node, self.state)
         self.node_reported(session, node)
         # A node that isn't recorded yet is told nothing: what it then does could never be asked about.
         if node.node_id in self.state.nodes:
@@ -492,6 +493,9 @@ class ControlService:
         for record in changes.puts.values():
             if isinstance(record, Container):
                 containers.add(record.name)
+            if isinstance(record, Node):
+                # Their ports may lead to another address now.
+                containers |= self._asked.publishing_on(record.node_id)
         containers |= {ContainerName(k.partition("/")[2]) for k in changes.deletes if k.startswith("container/")}
         containers |= {name for d in touched for name in self._mounting.get(d, set())}
         stashes |= {record.node_id for record in changes.puts.values() if isinstance(record, StashWish)}

@@ -4,7 +4,7 @@ What users ask: what it changes, and why it is refused.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
@@ -524,6 +524,43 @@ class TestContainers:
 
         code, text = refusal(present, command)
         assert (RefusalCode.PORT_IN_USE, True) == (code, "80/tcp" in text and "db" in text and "alpha" in text)
+
+    FORWARDING: ClassVar = ("command", "ports", "ports.forwarded")
+
+    @pytest.mark.parametrize(
+        ("here", "there", "fields", "refused"),
+        [
+            (Port(internal=1, external=80), Port(internal=2, external=80), FORWARDING, True),
+            (Port(internal=1, external=80), Port(internal=2, external=80), ("command", "ports"), False),
+            (Port(internal=1, external=81), Port(internal=2, external=80), FORWARDING, False),
+            (Port(internal=1, external=80, protocol="udp"), Port(internal=2, external=80), FORWARDING, False),
+            (Port(internal=1, external=80, host_address="::1"), Port(internal=2, external=80), FORWARDING, False),
+            (Port(internal=1, external=80), Port(internal=2, external=80, host_address="::1"), FORWARDING, False),
+        ],
+    )
+    def test_port_is_forwarded_already(self, here: Port, there: Port, fields: tuple[str, ...], refused: bool) -> None:
+        """
+        Where nodes forward ports, an external port belongs to one container of the cluster.
+        """
+        present = state(container("db", B, ports=pvector([there])))
+        decision = decide(present, PutContainer(container=container(ports=pvector([here]))), fields)
+
+        assert refused == (
+            isinstance(decision, Refusal)
+            and decision.code is RefusalCode.PORT_IN_USE
+            and "80/tcp" in decision.text
+            and "db" in decision.text
+        )
+
+    def test_port_that_was_shared_before_nodes_forward(self) -> None:
+        """
+        Two containers that had the same port on two nodes before these forwarded may be changed all the same.
+        """
+        ports = pvector([Port(internal=1, external=80)])
+        present = state(container("db", B, ports=ports), container("web", A, ports=ports))
+        command = PutContainer(container=container("web", A, ports=ports, command=pvector(["/bin/other"])))
+
+        assert not isinstance(decide(present, command, self.FORWARDING), Refusal)
 
     @pytest.mark.parametrize(
         "other",

@@ -19,6 +19,7 @@ import pytest
 from flocker_control.absence import Absence, LastHeard
 from flocker_py.assignment import (
     Destroy,
+    Forward,
     Keep,
     NodeAssignment,
     Own,
@@ -248,6 +249,7 @@ EXAMPLES: dict[str, Any] = {
         },
         containers={DB: CONTAINER},
         stashes={f"{DATASET}-a": StashAssignment(mounted=True, dropped=True, may_expire=True)},
+        forwards={"tcp/80": Forward(protocol="tcp", port=80, containers=["web"], address="192.0.2.2")},
     ),
     "node-observation": NodeObservation(
         node_id=N1,
@@ -368,6 +370,8 @@ EXAMPLES |= {
         withdrawn_containers=["web"],
         stashes={f"{DATASET}-a": StashAssignment(mounted=True)},
         withdrawn_stashes=[f"{DATASET}-b"],
+        forwards={"udp/53": Forward(protocol="udp", port=53, containers=["a", "b"])},
+        withdrawn_forwards=["tcp/80"],
     ),
     "node-report": NodeReport(
         node_id=N1,
@@ -454,7 +458,8 @@ def as_of_format_3(record: Any) -> Any:
                 ports=[as_of_format_3(port) for port in record.ports],
             )
         case NodeAssignment():
-            return record.set(containers={n: as_of_format_3(container) for n, container in record.containers.items()})
+            containers = {n: as_of_format_3(container) for n, container in record.containers.items()}
+            return record.set(containers=containers, forwards={})
         case Remembered():
             return record.set(assignment=as_of_format_3(record.assignment))
     return record

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyrsistent import pmap, pvector
 
-from flocker_py.assignment import Keep, NodeAssignment
+from flocker_py.assignment import Forward, Keep, NodeAssignment
 from flocker_py.messages import NodeReport, report_of, reported, update_of, updated
 from flocker_py.model import Container, ContainerName, DatasetId, NodeId
 from flocker_py.observed import (
@@ -77,6 +77,10 @@ assignments = st.builds(
             node_id=st.just(A),
             command=st.sampled_from([pvector(["a"]), pvector(["b"])]),
         ),
+    ),
+    forwards=st.dictionaries(
+        st.sampled_from(["tcp/80", "tcp/81"]),
+        st.builds(Forward, protocol=st.just("tcp"), port=st.just(80), address=st.sampled_from([None, "192.0.2.1"])),
     ),
 )
 
