@@ -17,6 +17,7 @@ from flocker_admin.convergence import Standing, dataset_item, finished_move_text
 from flocker_admin.ctl_failover import adopt, failover, stashes, unclaimed_lines
 from flocker_admin.ctl_leases import lease, leases, release
 from flocker_admin.ctl_nodes import drain, readmit, remove, undrain
+from flocker_admin.ctl_protection import protect, unprotect
 from flocker_admin.ctl_session import Session, json_option, known_dataset_names, known_node_names, listed, named, told
 from flocker_admin.ctl_status import status
 from flocker_admin.exits import HELP, Exit
@@ -224,7 +225,10 @@ def events(session: Session, begun_at: int | None, as_json: bool) -> None:
     session.run(command, as_json=as_json)
 
 
-for _command in (drain, undrain, remove, readmit, failover, adopt, stashes, status, lease, leases, release):
+for _command in (
+    *(drain, undrain, remove, readmit, failover, adopt, stashes, status),
+    *(lease, leases, release, protect, unprotect),
+):
     main.add_command(_command)
 
 

@@ -22,16 +22,17 @@ class StateInUse(FlockerError):
     lasting = True
 
 
-def hold(folder: Path) -> int:
+def hold(folder: Path, lock_file: str = LOCK_FILE) -> int:
     """
     Make a folder if it is not there, and hold it for this process.
 
+    :param lock_file: the name of the file in it by which it is held.
     :returns: the file descriptor that holds it; closing it, or the end of the process, lets go.
     :raises StateInUse: another process holds it.
     :raises OSError: it can't be made.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(folder / lock_file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -362,13 +362,17 @@ class ControlClient:
         found: dict[str, Any] = await self.answer("PUT", f"/v2/leases/{_quoted(dataset)}", body, harmless=True)
         return found
 
-    async def release_lease(self, dataset: str) -> dict[str, Any]:
+    async def release_lease(self, dataset: str, *, node: str | None = None) -> dict[str, Any]:
         """
         End the lease on a dataset. Answers with its id.
 
+        :param node: by id or name: only if it is held for this node; None: whoever holds it.
         :raises NotFound: there is no such dataset, or nobody holds a lease of it.
+        :raises RequestRefused: it is held for another node.
         """
-        found: dict[str, Any] = await self.answer("DELETE", f"/v2/leases/{_quoted(dataset)}")
+        query = "" if node is None else f"?node={_quoted(node)}"
+        path = f"/v2/leases/{_quoted(dataset)}{query}"
+        found: dict[str, Any] = await self.answer("DELETE", path)
         return found
 
     async def fail_over(

@@ -211,9 +211,25 @@ class MovesView(Record):
     moves: PVector[MoveView] = sequence(MoveView, default=())
 
 
+class LeaseView(Record):
+    """
+    A lease that a user holds on a dataset.
+
+    :param left_seconds: None: it lasts until it is released.
+    :param is_waited_for: the dataset is wanted otherwise, or deleted, when it ends.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    node_id: NodeId = value(UUID)
+    left_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    is_waited_for: bool = value(bool)
+
+
 class DatasetView(Record):
     """
     A dataset, as wanted and as it is.
+
+    :param mounted: whether its owner reports that it can be written at ``path``; None: an older service doesn't say.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -232,6 +248,12 @@ class DatasetView(Record):
     last_error: ErrorView | None = value((ErrorView, _NONE), default=None)
     used_bytes: int | None = value((int, _NONE), default=None)
     path: str | None = value((str, _NONE), default=None)
+    mounted: bool | None = value((bool, _NONE), default=None)
+    lease: LeaseView | None = value((LeaseView, _NONE), default=None)
+    max_downtime_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    on_overrun: str | None = value((str, _NONE), default=None)
+    on_start_failure: str | None = value((str, _NONE), default=None)
+    on_partition: str | None = value((str, _NONE), default=None)
     settling: PVector[NodeId] = sequence(UUID, default=())
 
 
@@ -242,20 +264,6 @@ class DatasetsView(Record):
 
     revision: int = value(int)
     datasets: PVector[DatasetView] = sequence(DatasetView, default=())
-
-
-class LeaseView(Record):
-    """
-    A lease that a user holds on a dataset.
-
-    :param left_seconds: None: it lasts until it is released.
-    :param is_waited_for: the dataset is wanted otherwise, or deleted, when it ends.
-    """
-
-    dataset_id: DatasetId = value(UUID)
-    node_id: NodeId = value(UUID)
-    left_seconds: float | None = value((*_NUMBER, _NONE), default=None)
-    is_waited_for: bool = value(bool)
 
 
 class LeasesView(Record):

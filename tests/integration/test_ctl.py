@@ -207,6 +207,22 @@ def test_lease(ctl: Ctl) -> None:
     ) == ([one.out for one in ended[:2]], [one.status for one in ended])
 
 
+def test_protect(ctl: Ctl) -> None:
+    """
+    A dataset is protected, and no longer, by an entry of its metadata.
+    """
+    protected = ctl.run("protect", "pg")
+    metadata = ctl.cluster.get("/v2/datasets/pg").body["metadata"]
+    unprotected = ctl.run("unprotect", "pg", "--json")
+
+    assert ("pg is protected.\n", "true", False, {}) == (
+        protected.out,
+        metadata["protected"],
+        json.loads(unprotected.out)["protected"],
+        ctl.cluster.get("/v2/datasets/pg").body["metadata"],
+    )
+
+
 def test_move_by_force(ctl: Ctl) -> None:
     """
     By force a leased dataset is moved at once; not both at once and later.

@@ -169,6 +169,7 @@ class TestDatasets:
             "last_error": None,
             "used_bytes": None,
             "path": f"/flocker/{dataset_id}",
+            "mounted": False,
             "settling": [],
             "deposed": [],
             "lease": None,

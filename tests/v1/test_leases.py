@@ -436,6 +436,16 @@ class TestV2:
 
         assert ([200, 404], None) == (statuses, listed(client, dataset_id))
 
+    def test_released_for_one_node_only(self, client: Client) -> None:
+        """
+        Whoever names the node for which a lease is held ends no other.
+        """
+        dataset_id = client.create()["dataset_id"]
+        acquired(client, dataset_id, "n1")
+        statuses = [client.delete(f"/v2/leases/{dataset_id}?node={client.node(node)}").status for node in ("n2", "n1")]
+
+        assert ([409, 200], None) == (statuses, listed(client, dataset_id))
+
 
 def test_restarts_of_everything(client: Client, cluster: Cluster) -> None:
     """

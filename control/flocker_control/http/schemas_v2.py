@@ -194,6 +194,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "last_error": nullable(ref("LastError")),
             "used_bytes": nullable(COUNT),
             "path": TEXT,
+            "mounted": {"type": "boolean", "description": "whether its owner reports that it can be written there"},
             "settling": array(UUID_TEXT, description="former owners that still have to remove their copy"),
             "deposed": array(UUID_TEXT, description="nodes that still have to put aside what they have, if anything"),
             "lease": nullable(ref("Lease")),

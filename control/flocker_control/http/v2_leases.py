@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 from flocker_control.commands import Command, UnderLease
-from flocker_control.dataset_leases import LeaseRule, ReleaseLease, is_held, left_seconds
+from flocker_control.dataset_leases import LeaseRule, Moment, ReleaseLease, is_held, left_seconds
 from flocker_control.http.answers import Answer, RequestRefused
 from flocker_control.http.naming import known_dataset, known_node
 from flocker_control.http.routes import Api, Call, Route, route
 from flocker_control.http.v1_leases import held
 from flocker_control.http.views_v2 import View, lease_view
-from flocker_py.model import DatasetLease
+from flocker_control.refusals import RefusalCode
+from flocker_control.state import State
+from flocker_control.store import RevisionConflict
+from flocker_py.model import DatasetLease, NodeId
 
 LEASE_QUERY = {
     "when_released": "true: if the dataset is leased, do it when the lease ends",
@@ -62,10 +65,30 @@ async def delete_lease(api: Api, call: Call) -> Answer:
     """
     Hold a dataset no more.
     """
-    state = api.service.state
-    dataset_id = known_dataset(state, call.path["dataset"])
-    await api.service.submit(ReleaseLease(dataset_id=dataset_id, now=api.service.moment()))
-    return Answer(body={"dataset_id": str(dataset_id)})
+    holder = call.query("node")
+    while True:
+        state, now = api.service.state, api.service.moment()
+        dataset_id = known_dataset(state, call.path["dataset"])
+        if holder is not None:
+            _refuse_another(state, state.dataset_leases.get(dataset_id), known_node(state, holder), now)
+        try:
+            await api.service.submit(ReleaseLease(dataset_id=dataset_id, now=now), if_revision=state.revision)
+        except RevisionConflict:
+            # Something was committed meanwhile, and it may have been this lease.
+            continue
+        return Answer(body={"dataset_id": str(dataset_id)})
+
+
+def _refuse_another(state: State, lease: DatasetLease | None, node_id: NodeId, now: Moment) -> None:
+    """
+    Nothing, unless a lease is held for another node than this one.
+    """
+    if lease is not None and is_held(lease, now) and lease.node_id != node_id:
+        called = state.nodes[lease.node_id].name if lease.node_id in state.nodes else None
+        code = RefusalCode.LEASE_HELD
+        raise RequestRefused(
+            code.status, code.text, f"The lease is held for node {called or lease.node_id}, and stays as it is."
+        )
 
 
 LEASE_ROUTES: tuple[Route, ...] = (
@@ -91,6 +114,10 @@ LEASE_ROUTES: tuple[Route, ...] = (
         delete_lease,
         {200: "LeaseReleased"},
         summary="Hold a dataset no more, whoever does; what waits for that is done",
-        errors={404: "There is no such dataset, or nobody holds a lease of it."},
+        errors={
+            404: "There is no such dataset or node, or nobody holds a lease of it.",
+            409: "It is held for another node than the one that was named.",
+        },
+        query={"node": "release it only if it is held for this node, by id or name"},
     ),
 )

@@ -78,6 +78,7 @@ def dataset_view(s: Situation, mount_root: str) -> View:
         "last_error": _last_error(str(dataset.dataset_id), _concerned(s), s.nodes),
         "used_bytes": None if seen is None else seen.used_bytes,
         "path": f"{mount_root}/{dataset.dataset_id}" if seen is None or seen.path is None else seen.path,
+        "mounted": facts.is_proven(s),
         "settling": sorted(str(node_id) for node_id in ownership.handed_over),
         "deposed": sorted(str(node_id) for node_id in ownership.deposed),
         "lease": None if s.lease is None else lease_view(s.lease, s.lease_left_seconds),
