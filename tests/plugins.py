@@ -212,4 +212,3 @@ class Plugin:
         """
         volumes = json.loads((self.state / "mounted.json").read_text())["volumes"]
         return {name: volume["callers"] for name, volume in volumes.items()}
-

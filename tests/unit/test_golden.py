@@ -16,6 +16,7 @@ from uuid import UUID
 
 import pytest
 
+from flocker_agent.plugin.users import MountedVolume, MountedVolumes
 from flocker_control.absence import Absence, LastHeard
 from flocker_py.assignment import (
     Destroy,
@@ -104,6 +105,7 @@ PERSISTED: tuple[type[Record], ...] = (
     DatasetLease,
     Absence,
     Remembered,
+    MountedVolumes,
 )
 
 N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
@@ -389,6 +391,10 @@ EXAMPLES |= {
         waiting_no_longer=["db"],
         stashes=EXAMPLES["node-observation"].stashes,
         gone_stashes=[f"{DATASET}-b"],
+    ),
+    "mounted-volumes": MountedVolumes(
+        era=UUID("eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"),
+        volumes={"pg": MountedVolume(dataset_id=DATASET, callers=["c1", "c2"], releases=False)},
     ),
     "transfer-hello": Hello(protocol=1, dataset_id=DATASET, epoch=7, move_id=MOVE, sender=N1, task_id="task@/1"),
     "transfer-state": State(guids=[1, 2**64 - 1], resume_token="token", free_bytes=2**40),
