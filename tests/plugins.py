@@ -67,6 +67,7 @@ class Plugin:
     :param socket_path: where Docker finds it; None: a socket of its own.
     :param inside: what it is started by, such as ``nsenter``.
     :param options: of ``flocker-docker-plugin``, beyond those that say where it is.
+    :param called: one node can have several, of different names.
     :param control: the addresses of the control service; None: those of the cluster.
     """
 
@@ -79,12 +80,13 @@ class Plugin:
         inside: Sequence[str] = (),
         options: Sequence[str] = (),
         control: str | None = None,
+        called: str = "plugin",
     ) -> None:
         self.cluster = cluster
         self.node = node
         self.folder = cluster.folder / node
-        self.socket_path = self.folder / "plugin.sock" if socket_path is None else socket_path
-        self.state = self.folder / "plugin"
+        self.socket_path = self.folder / f"{called}.sock" if socket_path is None else socket_path
+        self.state = self.folder / called
         self._inside = inside
         self._options = options
         self._control = control or f"{cluster.addresses[CONTROL]}:{API_PORT}"
@@ -105,13 +107,20 @@ class Plugin:
             *self._options,
         ]
 
-    def start(self) -> None:
+    def start(self, *, before: Sequence[str] = (), inherited: Sequence[int] = ()) -> None:
         """
         Start it, and wait until it answers.
+
+        :param before: what it is started by besides; ``inherited``: file descriptors that it gets.
         """
         with (self.cluster.folder / f"plugin-{self.node}.out").open("ab") as out:
             self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                [*before, *self.command()],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                pass_fds=inherited,
             )
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
@@ -139,6 +148,14 @@ class Plugin:
         """
         assert self._process is not None
         return self._process.pid
+
+    def refusal(self) -> str:
+        """
+        Why it doesn't start.
+        """
+        ended = subprocess.run(self.command(), capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+        assert ended.returncode == 1
+        return ended.stderr
 
     def __enter__(self) -> Self:
         self.start()

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from flocker_agent.plugin.errors import OptionRefused
-from flocker_agent.plugin.options import Options, difference, options
+from flocker_agent.plugin.options import Options, check_name, difference, options
 from flocker_py.client.views import DatasetView
 from flocker_py.model import DatasetId, NodeId
 
@@ -138,3 +138,28 @@ def test_differs(given: dict[str, str], present: DatasetView, expected: str) -> 
     In what a volume differs is said.
     """
     assert expected == difference(options(given), present)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("f" * 64, "needs a name: -v NAME:/path"),
+        ("a" * 65, "1 to 63 letters"),
+        ("-a", "begins with a letter or digit"),
+        ("a/b", "letters, digits"),
+        (str(UUID(int=5)), "is no UUID"),
+    ],
+)
+def test_bad_names(name: str, expected: str) -> None:
+    """
+    What a volume can't be called is refused; so is Docker's own name for one that has none.
+    """
+    with pytest.raises(OptionRefused, match=expected):
+        check_name(name)
+
+
+def test_good_name() -> None:
+    """
+    What datasets can be called, volumes can.
+    """
+    check_name("pg-data_1.2")

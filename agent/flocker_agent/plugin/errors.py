@@ -18,5 +18,5 @@ class VolumeRefused(FlockerError):
 
 class OptionRefused(VolumeRefused):
     """
-    An option of a volume is unknown, or its value can't be.
+    A name or an option of a volume can't be.
     """

@@ -7,13 +7,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
-from twisted.python.systemd import ListenFDs
+from twisted.python.failure import Failure
 
 from flocker_py.errors import FlockerError
 
@@ -26,21 +28,30 @@ class SocketUnavailable(FlockerError):
     lasting = True
 
 
-def listen(reactor: Any, path: Path, factory: Factory[Any], environment: MutableMapping[str, str]) -> Any:
+def listen(reactor: Any, path: Path, factory: Factory[Any]) -> Callable[[], Deferred[None] | None]:
     """
-    Listen for Docker. Nobody but root, or who runs the plugin, can connect to a socket that is made here.
+    Listen for Docker: where systemd says, or else at a path. Nobody but root, or who runs the plugin, can connect to a
+    socket that is made here.
 
-    :param environment: of the process: systemd says there that it gives a socket, which is taken instead.
-    :returns: a port of Twisted's.
+    :returns: what to call in the end.
     :raises SocketUnavailable: that can't be.
     """
-    given = ListenFDs.fromEnvironment(environment).inheritedDescriptors()
-    if given:
-        try:
-            return reactor.adoptStreamPort(given[0], socket.AF_UNIX, factory)
-        finally:
-            # It has been duplicated.
-            os.close(given[0])
+    try:
+        # Twisted has taken what systemd says out of the environment when it was imported.
+        endpoint: Any = serverFromString(reactor, "systemd:domain=UNIX:index=0")
+    except IndexError:
+        listening: Callable[[], Deferred[None] | None] = _own(reactor, path, factory).stopListening
+        return listening
+    # It has a result at once.
+    port = endpoint.listen(factory).result
+    if isinstance(port, Failure):
+        raise SocketUnavailable(f"the socket that systemd gives: {port.getErrorMessage()}")
+    # Stopped in any other way, it would take systemd's socket off the file system, and Docker would find it no more.
+    ignored: Callable[[], None] = port.stopReading
+    return ignored
+
+
+def _own(reactor: Any, path: Path, factory: Factory[Any]) -> Any:
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _remove_left_over(path)

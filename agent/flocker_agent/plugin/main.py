@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -167,7 +166,7 @@ def main(
                 blocking=threads,
                 mount_seconds=mount_seconds,
             )
-            port = listen(reactor, socket_path, plugin_site(reactor, volumes, mount_seconds=mount_seconds), os.environ)
+            stop_listening = listen(reactor, socket_path, plugin_site(reactor, volumes, mount_seconds=mount_seconds))
         except (FlockerError, OSError) as error:
             click.echo(f"flocker-docker-plugin: {explanation(error)}", err=True)
             sys.exit(REFUSED)
@@ -178,7 +177,7 @@ def main(
 
     async def stop() -> None:
         forgetting.stop()
-        await maybeDeferred(port.stopListening)
+        await maybeDeferred(stop_listening)
         await client.close()
         threads.stop()
 

@@ -16,12 +16,14 @@ option                what it is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pyrsistent import PMap
 
 from flocker_agent.plugin.errors import OptionRefused
 from flocker_py.client.views import DatasetView
+from flocker_py.deployment import NAME_PATTERN, UUID_PATTERN
 from flocker_py.errors import explanation
 from flocker_py.model import OverrunPolicy, PartitionPolicy, StartFailurePolicy
 from flocker_py.protection import PROTECTED, is_protected, with_protection
@@ -99,6 +101,21 @@ def options(given: Mapping[str, str]) -> Options:
         else:
             raise OptionRefused(f"{name}={text}: there is no option {name}, only {', '.join(KNOWN)}")
     return result
+
+
+def check_name(volume: str) -> None:
+    """
+    Nothing, if a volume can be called so.
+
+    :raises OptionRefused: it can't.
+    """
+    if re.fullmatch("[0-9a-f]{64}", volume):
+        raise OptionRefused("a volume of the cluster needs a name: -v NAME:/path, or docker volume create NAME")
+    if re.fullmatch(UUID_PATTERN, volume) or not re.fullmatch(NAME_PATTERN, volume):
+        raise OptionRefused(
+            f"volume {volume}: a name has 1 to 63 letters, digits, '_', '.' or '-', begins with a letter or digit, and"
+            " is no UUID"
+        )
 
 
 def _size(text: str) -> int:

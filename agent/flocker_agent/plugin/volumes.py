@@ -31,7 +31,7 @@ from flocker_agent.plugin.mounting import (
     next_step,
     too_late_text,
 )
-from flocker_agent.plugin.options import Options, difference
+from flocker_agent.plugin.options import Options, check_name, difference
 from flocker_agent.plugin.removing import why_not_removed
 from flocker_agent.plugin.users import (
     MountedVolumes,
@@ -129,6 +129,7 @@ class Volumes:
 
         :raises VolumeRefused: it is there and differs, or can't be made.
         """
+        check_name(volume)
         policies: Any = asked.policies
         try:
             await self._client.create_dataset(
