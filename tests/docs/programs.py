@@ -18,10 +18,10 @@ from tests.docs.blocks import ROOT
 OTHERS = frozenset(
     (
         *("apt-get", "chown", "cp", "curl", "journalctl", "ln", "python3", "scp", "ssh"),
-        *("systemctl", "systemd-sysusers", "truncate", "zfs", "zpool"),
+        *("systemctl", "systemd-sysusers", "truncate", "zfs", "zpool", "docker", "podman"),
     )
 )
-_UNIT = re.compile(r"flocker-[a-z]+(\.service)?")
+_UNIT = re.compile(r"flocker-[a-z-]+(\.service|\.socket)?")
 
 
 def complaints(command: str) -> Iterator[str]:
@@ -84,9 +84,9 @@ def _complaints(program: str, arguments: list[str]) -> Iterator[str]:
         yield f"there is no {arguments[0]}"
     if program in {"systemctl", "journalctl"}:
         for word in arguments:
-            unit = word.removesuffix(".service")
-            if _UNIT.fullmatch(word) and not (ROOT / "packaging" / "systemd" / f"{unit}.service").exists():
-                yield f"packaging/systemd has no unit {unit}.service"
+            unit = word if "." in word else f"{word}.service"
+            if _UNIT.fullmatch(word) and not (ROOT / "packaging" / "systemd" / unit).exists():
+                yield f"packaging/systemd has no unit {unit}"
     for word in arguments:
         if word.startswith("packaging/") and not (ROOT / word).exists():
             yield f"there is no {word}"

@@ -17,7 +17,8 @@ import click
 import pytest
 
 ROOT = Path(__file__).parents[2]
-UNITS = sorted((ROOT / "packaging" / "systemd").glob("*.service"))
+FOLDER = ROOT / "packaging" / "systemd"
+UNITS = sorted(FOLDER.glob("*.service"))
 SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 BY_NAME = pytest.mark.parametrize("unit", UNITS, ids=[path.name for path in UNITS])
 
@@ -32,11 +33,11 @@ def started(unit: Path) -> list[str]:
     return shlex.split(line)
 
 
-def test_both_services_have_a_unit() -> None:
+def test_all_services_have_a_unit() -> None:
     """
-    There is a unit for the control service, and one for the agent.
+    There is a unit for each of the services.
     """
-    assert [path.stem for path in UNITS] == ["flocker-agent", "flocker-control"]
+    assert [path.stem for path in UNITS] == ["flocker-agent", "flocker-control", "flocker-docker-plugin"]
 
 
 @BY_NAME
@@ -70,6 +71,8 @@ def test_systemd_reads_it(unit: Path, tmp_path: Path, require: Require) -> None:
     # A program that exists on every machine, and a user that does.
     text = unit.read_text().replace(started(unit)[0], sys.executable)
     copy.write_text(re.sub(r"^(User|Group)=.*$", r"\1=root", text, flags=re.MULTILINE))
+    for other in FOLDER.glob("*.socket"):
+        (tmp_path / other.name).write_text(other.read_text())
 
     done = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False)
 
@@ -80,4 +83,26 @@ def test_containers_survive_the_agent() -> None:
     """
     systemd ends the agent alone, never the containers that it started.
     """
-    assert "\nKillMode=process\n" in (ROOT / "packaging" / "systemd" / "flocker-agent.service").read_text()
+    assert "\nKillMode=process\n" in (FOLDER / "flocker-agent.service").read_text()
+
+
+def test_plugin_listens_where_its_socket_is() -> None:
+    """
+    systemd listens for Docker where the plugin would by itself.
+    """
+    (path,) = re.findall(r"^ListenStream=(.*)$", (FOLDER / "flocker-docker-plugin.socket").read_text(), re.MULTILINE)
+    program = importlib.import_module("flocker_agent.plugin.main").main
+    (option,) = [parameter for parameter in program.params if "--socket" in parameter.opts]
+
+    assert Path(path) == option.default
+
+
+def test_nothing_that_docker_waits_for_waits_for_docker() -> None:
+    """
+    Docker starts containers before it is up, so neither agent nor plugin may be started after it.
+    """
+    texts = [(FOLDER / f"flocker-{name}.service").read_text() for name in ("agent", "docker-plugin")]
+
+    assert [] == [
+        line for text in texts for line in text.splitlines() if re.match("(After|Requires)=.*docker.service", line)
+    ]

@@ -60,7 +60,7 @@ class ContainerEngines:
         pool = HTTPConnectionPool(self._reactor, persistent=False)  # type: ignore[no-untyped-call]
         at_socket: Any = _AtSocket(self._reactor, path)
         http = HTTPClient(Agent.usingEndpointFactory(self._reactor, at_socket, pool))  # type: ignore[no-untyped-call]
-        response = await http.get("http://engine/containers/json", timeout=ANSWER_SECONDS)
+        response: Any = await http.get("http://engine/containers/json", timeout=ANSWER_SECONDS)
         body = response.content().addTimeout(ANSWER_SECONDS, self._reactor)
         return _volumes(json_of(await body)) if response.code == 200 else _refused(response.code)
 

@@ -38,7 +38,7 @@ def listen(reactor: Any, path: Path, factory: Factory[Any]) -> Callable[[], Defe
     """
     try:
         # Twisted has taken what systemd says out of the environment when it was imported.
-        endpoint: Any = serverFromString(reactor, "systemd:domain=UNIX:index=0")
+        endpoint: Any = serverFromString(reactor, "systemd:domain=UNIX:index=0")  # type: ignore[no-untyped-call]
     except IndexError:
         listening: Callable[[], Deferred[None] | None] = _own(reactor, path, factory).stopListening
         return listening
