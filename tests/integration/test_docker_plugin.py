@@ -221,7 +221,7 @@ class TestCreate:
         ("option", "text", "expected"),
         [
             ("size", "10", "size=10: it has no unit. Write size=10G, or with K, M or T"),
-            ("sise", "10G", "sise=10G: there is no option sise, only size, "),
+            ("capacity", "10G", "capacity=10G: there is no option capacity, only size, "),
             ("from", "pg@monday", "from=pg@monday: volumes can't be made from snapshots of others"),
         ],
     )
