@@ -172,6 +172,9 @@ class ContainerObservation(Record):
 HOST = "the host itself"
 """The key of what went wrong with no one dataset or container: with a space, which no name of a container has."""
 
+FORWARDING = "forwarding of ports"
+"""In the same way, the key of what is wrong with leading ports to containers on other nodes."""
+
 
 class NodeObservation(Record):
     """
@@ -185,7 +188,7 @@ class NodeObservation(Record):
     :param storage_known: ``datasets`` and ``stashes`` are complete. Without this, a dataset that is not in it is not
         known to be absent.
     :param runtime_known: ``containers`` is complete, in the same sense.
-    :param failures: the last error per dataset or container, keyed by id or name; or by ``HOST``.
+    :param failures: the last error per dataset or container, keyed by id or name; or by ``HOST`` or ``FORWARDING``.
     :param waiting: in the same way, what has to happen before the node gets further, where it waits for something.
     :param stashes: what was put aside in its pool, by name.
     """

@@ -81,6 +81,7 @@ class Cluster:
     :param folder: for everything it keeps.
     :param dataset: the ``dataset`` section of a node's agent.yml, by its name.
     :param runtime: and its ``runtime`` section; None: the default one.
+    :param also: and more of it.
     :param addresses: of control and nodes, by name; on loopback they are 127.0.0.x.
     :param namespaces: network namespace of control and nodes, by name; those that have none run on this host's network.
     :param fault_points: run programs that can be stopped at any fault point (``tests.faults``).
@@ -101,15 +102,18 @@ class Cluster:
         impatient: bool = False,
         lease_seconds: float | None = None,
         keep_stashes: str | None = None,
+        also: Callable[[str], Mapping[str, Any]] = lambda _: {},
     ) -> None:
         self.folder = folder
         self._keep_stashes = keep_stashes
+        self._also = also
         self._lease_seconds = lease_seconds
         self._fault_points = fault_points
         self._impatient = impatient
         self.addresses = dict(addresses)
         self._namespaces = dict(namespaces or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._hidden: dict[str, Path] = {}
         names = [name for name in addresses if name != CONTROL]
         self.node_ids = {name: UUID(int=0x4000_8000_0000_0000_0000 + n + 1, version=4) for n, name in enumerate(names)}
         certificates = make_cluster(
@@ -133,6 +137,7 @@ class Cluster:
             "dataset": dict(dataset),
             "transfer": {"address": self.addresses[name], "port": TRANSFER_PORT, **transfer},
             "state_path": str(self.kept(name)),
+            **self._also(name),
         }
         if runtime is not None:
             settings["runtime"] = dict(runtime)
@@ -247,13 +252,25 @@ class Cluster:
         """
         with (self.folder / f"{name}.out").open("ab") as out:
             self._processes[name] = subprocess.Popen(
-                [*self._inside(name), *self.command(name)],
+                [*self._inside(name), *self._hiding(name), *self.command(name)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
                 env={**os.environ, **self.variables(name)},
             )
+
+    def hide(self, name: str, command: Path) -> None:
+        """
+        From its next start on, a program lives on a host without a command.
+        """
+        self._hidden[name] = command
+
+    def _hiding(self, name: str) -> list[str]:
+        if name not in self._hidden:
+            return []
+        script = 'mount --bind /dev/null "$0" && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", script, str(self._hidden[name])]
 
     def _inside(self, name: str) -> list[str]:
         # nsenter, since `ip netns exec` makes a mount namespace, too, in which nobody else would see what is mounted.

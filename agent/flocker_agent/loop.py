@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from flocker_agent.container_work import ContainerWork
 from flocker_agent.dataset_work import DatasetWork, Transfers
 from flocker_agent.failures import Failures
+from flocker_agent.forward_work import ForwardWork, Network
 from flocker_agent.lease import NodeLease
 from flocker_agent.locks import Locks
 from flocker_agent.looks import Looks
@@ -41,6 +42,8 @@ class Agent:
     :param now_seconds: since the epoch of Unix; None: what ``clock`` shows.
     :param boottime_seconds: the clock of leases; None: the same as ``clock``.
     :param lease_blocking: where writing down a lease waits for nothing else; None: ``blocking``.
+    :param network: where ports are led to containers on other nodes; None: nothing of it was ever done here.
+    :param forwards: whether they are; else, what was done of it is undone.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class Agent:
         now_seconds: Callable[[], float] | None = None,
         boottime_seconds: Callable[[], float] | None = None,
         lease_blocking: Blocking | None = None,
+        network: Network | None = None,
+        forwards: bool = False,
     ) -> None:
         self.assignment: NodeAssignment | None = None
         self._runtime = runtime
@@ -107,6 +112,16 @@ class Agent:
             clock=clock,
             changed=self._stashes_changed,
         )
+        self.forwards: ForwardWork | None = None
+        if network is not None:
+            self.forwards = ForwardWork(
+                network=network,
+                enabled=forwards,
+                failures=self._failures,
+                blocking=blocking,
+                clock=clock,
+                changed=self._tell,
+            )
         self._look = Worker(clock, self._look_at_everything)
         self._stop_watching: Callable[[], None] = lambda: None
 
@@ -122,6 +137,8 @@ class Agent:
         Begin with a look at everything.
         """
         self._look.start()
+        if self.forwards is not None:
+            self.forwards.start()
         self._stop_watching = self._runtime.watch(lambda name: self._blocking.report(self._container_news, name))
 
     async def stop(self) -> None:
@@ -134,6 +151,8 @@ class Agent:
         await self.containers.stop()
         await self.datasets.stop()
         await self.stashes.stop()
+        if self.forwards is not None:
+            await self.forwards.stop()
 
     def assign(self, assignment: NodeAssignment) -> None:
         """
@@ -143,6 +162,8 @@ class Agent:
         self.datasets.asked(assignment.datasets)
         self.containers.asked(assignment.containers)
         self.stashes.asked(assignment.stashes)
+        if self.forwards is not None:
+            self.forwards.asked(assignment.forwards)
         for dataset_id in assignment.datasets:
             self.containers.wake_users(dataset_id)
 

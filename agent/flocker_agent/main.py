@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 
 from flocker_agent.adopt_command import adopt, agent_config_option
+from flocker_agent.forwarding.network import HostNetwork
 from flocker_agent.holding import hold
 from flocker_agent.link import CONNECT_SECONDS, ControlLink
 from flocker_agent.locks import Locks
@@ -38,6 +39,7 @@ from flocker_py.identity import NodeIdentity
 from flocker_py.logs import start_logging
 from flocker_py.model import NodeId
 from flocker_py.observed import NodeObservation
+from flocker_py.runtime import FORWARDS_FIELD
 from flocker_py.subcommands import refuse_given_options
 from flocker_py.tls import agent_client_options
 
@@ -135,6 +137,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise PortUnavailable(f"transfer port {settings.transfer_port} at {address}: {reason}") from error
+    marker = state_path / "forwarding"
     agent = Agent(
         node=_node(settings, node_id, port, storage.capabilities.name, runtime.capabilities),
         storage=storage,
@@ -147,6 +150,8 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
         now_seconds=time.time,
         boottime_seconds=boottime_seconds,
         lease_blocking=lease_thread,
+        network=HostNetwork(marker) if settings.forwarding or marker.exists() else None,
+        forwards=settings.forwarding,
     )
     transfers.attach(agent.datasets)
     memory = Memory(state_path / "assignment.json", node_id, agent, threads)
@@ -183,7 +188,7 @@ def _node(settings: Settings, node_id: NodeId, port: int, storage: str, runtime:
         version=__version__,
         storage=storage,
         runtime=runtime.name,
-        container_fields=runtime.reported_fields(),
+        container_fields=runtime.reported_fields().extend([FORWARDS_FIELD] if settings.forwarding else []),
     )
 
 

@@ -12,6 +12,7 @@ key                    what it holds
 ``transfer``           ours, optional: ``address``, ``port`` (4525), ``maximum_transfers`` (4),
                        ``maximum_rate`` (bytes a second, such as ``100M``; without it, no limit),
                        ``advertised_address`` and ``advertised_port`` (``address`` and ``port``)
+``forwarding``         ours, optional: ``enabled`` (false): lead ports of containers on other nodes there
 ``state_path``         ours, optional: where the agent keeps what is its own (``/var/lib/flocker``)
 =====================  ==========================================================================================
 """
@@ -65,6 +66,7 @@ class Settings(Record):
     :param backend: of the storage; ``backend_settings``: what it needs.
     :param address: at which the agent listens for others; empty: all that it has.
     :param advertised_address: at which other agents reach this one; empty: the one that leads to the control service.
+    :param forwarding: ports that containers on other nodes publish are led there.
     :param advertised_port: and there, at which port; None: the one where it listens.
     """
 
@@ -80,6 +82,7 @@ class Settings(Record):
     advertised_port: int | None = value((int, _NONE), default=None)
     maximum_transfers: int = value(int, default=4)
     maximum_bytes_per_second: int | None = value((int, _NONE), default=None)
+    forwarding: bool = value(bool, default=False)
     state_path: str = value(str, default="/var/lib/flocker")
     logging: PMap[str, Any] | None = value((PMap, _NONE), default=None)
 
@@ -113,7 +116,7 @@ def _settings(data: object, complaints: list[str]) -> Settings | None:
         return None
     _unknown(
         data,
-        {"version", "control-service", "dataset", "logging", "runtime", "transfer", "state_path"},
+        {"version", "control-service", "dataset", "logging", "runtime", "transfer", "forwarding", "state_path"},
         "",
         complaints,
     )
@@ -130,6 +133,8 @@ def _settings(data: object, complaints: list[str]) -> Settings | None:
         "transfer: ",
         complaints,
     )
+    forwarding = _section(data, "forwarding", complaints)
+    _unknown(forwarding, {"enabled"}, "forwarding: ", complaints)
     address = _address(transfer, "address", complaints)
     python_logging = data.get("logging")
     if python_logging is not None and not isinstance(python_logging, Mapping):
@@ -148,6 +153,7 @@ def _settings(data: object, complaints: list[str]) -> Settings | None:
         "advertised_port": _advertised_port(transfer, complaints),
         "maximum_transfers": _number(transfer, "maximum_transfers", "transfer: ", complaints, default=4, highest=1000),
         "maximum_bytes_per_second": _rate(transfer, complaints),
+        "forwarding": _flag(forwarding, "enabled", "forwarding: ", complaints),
         "state_path": _absolute(data, "state_path", complaints, "/var/lib/flocker"),
         "logging": None if python_logging is None else pmap(python_logging),
     }
@@ -208,6 +214,14 @@ def _number(
         complaints.append(f"{where}{key} must be a whole number from {lowest} to {highest}, not {number!r}")
         return default
     return number
+
+
+def _flag(section: Mapping[str, object], key: str, where: str, complaints: list[str]) -> bool:
+    flag = section.get(key, False)
+    if not isinstance(flag, bool):
+        complaints.append(f"{where}{key} must be true or false, not {flag!r}")
+        return False
+    return flag
 
 
 def _advertised_port(transfer: Mapping[str, object], complaints: list[str]) -> int | None:

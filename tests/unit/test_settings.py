@@ -30,6 +30,7 @@ runtime: {backend: process, log_bytes: 4096}
 transfer:
   {address: "192.0.2.1", port: 0, maximum_transfers: 2, maximum_rate: 100M,
    advertised_address: "192.0.2.9", advertised_port: 14525}
+forwarding: {enabled: true}
 state_path: /state
 """
 
@@ -58,7 +59,7 @@ def test_flockers_own(path: Path) -> None:
     assert (settings.runtime, settings.transfer_port, settings.maximum_transfers) == ("process", 4525, 4)
     assert (settings.address, settings.maximum_bytes_per_second, settings.logging) == ("", None, None)
     assert (settings.advertised_address, settings.advertised_port) == ("", None)
-    assert settings.state_path == "/var/lib/flocker"
+    assert (settings.state_path, settings.forwarding) == ("/var/lib/flocker", False)
 
 
 def test_everything(path: Path) -> None:
@@ -73,6 +74,7 @@ def test_everything(path: Path) -> None:
     assert (settings.address, settings.transfer_port, settings.maximum_transfers) == ("192.0.2.1", 0, 2)
     assert (settings.maximum_bytes_per_second, settings.state_path) == (100 * 2**20, "/state")
     assert (settings.advertised_address, settings.advertised_port) == ("192.0.2.9", 14525)
+    assert settings.forwarding
 
 
 def test_advertised_where_it_listens(path: Path) -> None:
@@ -109,6 +111,8 @@ def test_advertised_where_it_listens(path: Path) -> None:
         ("192.0.2.9", "nat", "transfer: advertised_address must be an IP address, not 'nat'"),
         ("14525", "0", "transfer: advertised_port must be a whole number from 1 to 65535, not 0"),
         ("14525", "null", "transfer: advertised_port must be a whole number from 1 to 65535, not None"),
+        ("enabled: true", "enabled: 1", "forwarding: enabled must be true or false, not 1"),
+        ("enabled: true", "ports: 1", "forwarding: ports is not a key of agent.yml (there are enabled)"),
         ("maximum_transfers: 2", "maximum_transfers: 0", "transfer: maximum_transfers must be a whole number from 1"),
         ("maximum_rate: 100M", "maximum_rate: fast", "transfer: maximum_rate: 'fast'"),
         ("maximum_rate: 100M", "maximum_rate: [1]", "transfer: maximum_rate: '[1]'"),

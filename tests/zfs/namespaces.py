@@ -20,28 +20,31 @@ def _ip(*arguments: str) -> None:
 
 
 @contextmanager
-def hosts(names: Sequence[str] | Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+def hosts(names: Sequence[str] | Mapping[str, str], *, apart: str = "") -> Iterator[Mapping[str, str]]:
     """
     A namespace per name, called ``fp-NAME``, with an address of its own; all reach one another.
 
     :param names: or, by name, the addresses, which are given out here otherwise.
+    :param apart: what tells these hosts from others that there may be at the same time: then a namespace is called
+        ``fp-APART-NAME``. The functions below are for hosts without it.
     :returns: the addresses, by name.
     """
+    bridge = BRIDGE + apart
     with ExitStack() as undo:
-        _ip("netns", "add", BRIDGE)
-        undo.callback(_ip, "netns", "del", BRIDGE)
-        _ip("-n", BRIDGE, "link", "add", "br0", "type", "bridge")
-        _ip("-n", BRIDGE, "link", "set", "br0", "up")
+        _ip("netns", "add", bridge)
+        undo.callback(_ip, "netns", "del", bridge)
+        _ip("-n", bridge, "link", "add", "br0", "type", "bridge")
+        _ip("-n", bridge, "link", "set", "br0", "up")
         addresses = {}
         for number, name in enumerate(names, start=1):
-            namespace = f"fp-{name}"
+            namespace = f"fp-{apart}-{name}" if apart else f"fp-{name}"
             _ip("netns", "add", namespace)
             undo.callback(_ip, "netns", "del", namespace)
             _ip("-n", namespace, "link", "set", "lo", "up")
             _ip(
-                "link", "add", f"v{name}", "netns", BRIDGE, "type", "veth", "peer", "name", "eth0", "netns", namespace
+                "link", "add", f"v{name}", "netns", bridge, "type", "veth", "peer", "name", "eth0", "netns", namespace
             )  # fmt: skip
-            _ip("-n", BRIDGE, "link", "set", f"v{name}", "master", "br0", "up")
+            _ip("-n", bridge, "link", "set", f"v{name}", "master", "br0", "up")
             addresses[name] = names[name] if isinstance(names, Mapping) else f"10.99.0.{number}"
             _ip("-n", namespace, "addr", "add", f"{addresses[name]}/24", "dev", "eth0")
             _ip("-n", namespace, "link", "set", "eth0", "up")
