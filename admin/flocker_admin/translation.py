@@ -202,7 +202,8 @@ class _Document:
                 if "node" in app and (app["node"], link["remote_port"]) not in exposed:
                     warning = (
                         f"{name}: no app of its node has the external port {link['remote_port']}, at which"
-                        f" {link['alias']} is expected; connections are not passed on to other nodes"
+                        f" {link['alias']} is expected; connections are passed on to other nodes only where nodes"
+                        " forward ports"
                     )
                     self.warnings.append(warning)
                     notes.append(warning)

@@ -19,6 +19,7 @@ OTHERS = frozenset(
     (
         *("apt-get", "chown", "cp", "curl", "journalctl", "ln", "python3", "scp", "ssh"),
         *("systemctl", "systemd-sysusers", "truncate", "zfs", "zpool", "docker", "podman"),
+        *("echo", "iptables", "nft", "sysctl"),
     )
 )
 _UNIT = re.compile(r"flocker-[a-z-]+(\.service|\.socket)?")

@@ -37,6 +37,7 @@ from flocker_agent.forwarding.ruleset import (
     table_document,
 )
 from flocker_agent.forwarding.tracked import Answers, Tracked, answers, astray, ending_request, listing_request
+from flocker_agent.holding import StateInUse, hold
 from flocker_py.errors import FlockerError
 
 # A service's PATH may lack the folders of the administrator's commands.
@@ -47,7 +48,8 @@ _ACCEPT = (
     "FORWARD", "-m", "connmark", "--mark", f"{MARK:#x}/{MARK:#x}",
     "-m", "comment", "--comment", "flocker: ports led to other nodes", "-j", "ACCEPT",
 )  # fmt: skip
-_ONE_EACH = "\0flocker/forwarding"
+_HELD = Path("/run/flocker/forwarding")
+"""A folder for each network namespace; whoever forwards there holds it."""
 _NFNETLINK = 12  # linux/netlink.h
 _RECEIVED_BYTES = 1 << 16
 _COMMAND_SECONDS = 30.0
@@ -86,7 +88,7 @@ class HostNetwork:
 
     def __init__(self, marker: Path) -> None:
         self._marker = marker
-        self._alone: socket.socket | None = None
+        self._held: int | None = None
 
     def look(self, ports: frozenset[str]) -> Seen:
         """
@@ -155,23 +157,23 @@ class HostNetwork:
         return comparable(_nft(["list", "table", FAMILY, TABLE]))
 
     def _be_alone(self) -> None:
-        # Such a name is one of the network namespace's, as the table is, and ends with the process.
-        if self._alone is None:
-            alone = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            try:
-                alone.bind(_ONE_EACH)
-            except OSError as error:
-                alone.close()
-                raise ForwardedByAnother("two agents in one network namespace") from error
-            self._alone = alone
+        if self._held is not None:
+            return
+        try:
+            namespace = Path("/proc/thread-self/ns/net").stat().st_ino
+            self._held = hold(_HELD / str(namespace))
+        except StateInUse as error:
+            raise ForwardedByAnother("two agents in one network namespace") from error
+        except OSError as error:
+            raise ForwardingFailed(f"{_HELD}: {error.strerror}") from error
 
     def close(self) -> None:
         """
         Let another agent forward. What is in place stays.
         """
-        if self._alone is not None:
-            self._alone.close()
-            self._alone = None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
 
 def _run(program: str, arguments: Sequence[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
