@@ -24,6 +24,12 @@ from flocker_py.testing.certificates import write_files
 from tests.cluster import API_PORT, CONTROL, DEADLINE_SECONDS, Cluster
 
 _PROGRAM = "from flocker_agent.plugin.main import main; main()"
+# sd_listen_fds(3): what is handed over begins at descriptor 3, and is for the process of that id alone.
+_AS_SYSTEMD = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3);"
+    " os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='flocker.sock');"
+    " os.execv(sys.argv[2], sys.argv[2:])"
+)
 
 
 class Reply(Record):
@@ -107,12 +113,14 @@ class Plugin:
             *self._options,
         ]
 
-    def start(self, *, before: Sequence[str] = (), inherited: Sequence[int] = ()) -> None:
+    def start(self, *, given: socket.socket | None = None) -> None:
         """
         Start it, and wait until it answers.
 
-        :param before: what it is started by besides; ``inherited``: file descriptors that it gets.
+        :param given: a socket that listens already, handed over as systemd does.
         """
+        inherited = [] if given is None else [given.fileno()]
+        before = [sys.executable, "-c", _AS_SYSTEMD, *map(str, inherited)] if inherited else []
         with (self.cluster.folder / f"plugin-{self.node}.out").open("ab") as out:
             self._process = subprocess.Popen(
                 [*before, *self.command()],

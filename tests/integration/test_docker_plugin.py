@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -628,13 +627,7 @@ class TestStart:
             early: list[str] = []
             waiting = threading.Thread(target=lambda: early.append(plugin.create(volume).error))
             waiting.start()
-            as_systemd = (
-                "import os, sys; os.dup2(int(sys.argv[1]), 3);"
-                " os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='flocker.sock');"
-                " os.execv(sys.argv[2], sys.argv[2:])"
-            )
-            before = [sys.executable, "-c", as_systemd, str(given.fileno())]
-            plugin.start(before=before, inherited=[given.fileno()])
+            plugin.start(given=given)
             waiting.join()
             plugin.kill(signal.SIGTERM)
 

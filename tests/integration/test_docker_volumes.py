@@ -4,7 +4,10 @@ Volumes of the cluster in the containers of real engines, one per node.
 
 from __future__ import annotations
 
+import json
+import select
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +17,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.cluster import Cluster
+from tests.cluster import DEADLINE_SECONDS, Cluster
 from tests.integration.loopback import addresses
 from tests.integration.tools import Ended
 from tests.plugins import Plugin
@@ -234,6 +237,37 @@ def test_docker_starts_containers_again(cluster: Cluster, n1: Engine, n2: Engine
     cluster.wait(lambda: is_free(cluster, volume))
 
     assert f"volume {volume} is in use on node" in error
+
+
+def test_host_boots(cluster: Cluster, nodes: dict[str, Node], volume: str) -> None:
+    """
+    Docker, which starts its containers before it is up, waits for a plugin that systemd is yet to start.
+    """
+    engine, plugin = nodes["n1"].engine, nodes["n1"].plugin
+    options = ("--detach", "--restart", "always")
+    container = done(engine.container(volume, "echo run >> /data/file; sleep 1000000", *options))
+    cluster.wait(lambda: done(engine.docker("exec", container, "cat", "/data/file")) == "run")
+    plugin.kill()
+    engine.kill()
+    path = plugin.state / "mounted.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "era": str(uuid4())}))
+    plugin.socket_path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as given, ThreadPoolExecutor() as threads:
+        given.bind(str(plugin.socket_path))
+        given.listen(16)
+        starting = threads.submit(engine.start)
+        # It asks for the volumes that it remembers.
+        assert select.select([given], [], [], DEADLINE_SECONDS)[0]
+        plugin.start(given=given)
+        starting.result()
+        cluster.wait(lambda: engine.docker("exec", container, "cat", "/data/file").out == "run\nrun\n")
+        mounts = engine.volume(volume)["Status"]["mounts_here"]
+        done(engine.docker("rm", "--force", container))
+        cluster.wait(lambda: is_free(cluster, volume))
+        plugin.kill()
+    plugin.start()
+
+    assert 1 == mounts
 
 
 def podman_missing(folder: Path) -> str | None:
