@@ -35,7 +35,9 @@ def _zfs_missing() -> str | None:
 
 
 def _docker_missing() -> str | None:
-    return None if Path("/var/run/docker.sock").exists() else "there is no Docker socket"
+    from tests.engines import docker_missing
+
+    return docker_missing()
 
 
 def _root_missing() -> str | None:

@@ -112,10 +112,10 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     hold(state_path)
     storage = opened_storage(settings.backend, dict(settings.backend_settings))
     runtime_settings = {"backend": settings.runtime, **settings.runtime_settings}
-    if settings.runtime == "process":
+    if settings.runtime in ("process", "docker"):
         runtime_settings.setdefault("state_path", str(state_path / "containers"))
     runtime = opened_runtime(runtime_settings)
-    if settings.runtime == "process" and "state_path" in settings.runtime_settings:
+    if settings.runtime in ("process", "docker") and "state_path" in settings.runtime_settings:
         # Whoever shares it would stop our containers: they are not asked of it.
         hold(Path(settings.runtime_settings["state_path"]))
     locks = Locks()

@@ -1,0 +1,365 @@
+"""
+The runtime ``docker``: containers of Docker Engine.
+
+What a container is to Docker is in ``docker_spec``; what keeps Docker from starting one that must not run here any
+more, in ``docker_grants``. Containers are the agent's by their labels: others are never touched, whatever their names.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyrsistent import PMap, pmap, pvector
+
+from flocker_agent.runtime import docker_spec as spec
+from flocker_agent.runtime.docker_engine import DockerEngine, EngineRefused, NotThere
+from flocker_agent.runtime.docker_grants import Grants
+from flocker_agent.runtime.docker_watch import Watch
+from flocker_agent.runtime.process_writing import replace_text
+from flocker_py.model import Container, ContainerName, DatasetId, PullPolicy
+from flocker_py.observed import ContainerObservation
+from flocker_py.runtime import (
+    ContainerMissing,
+    ContainerNotPrepared,
+    ContainerRefused,
+    ContainerRuntimeError,
+    ContainerStartFailed,
+    ContainerStillRunning,
+    RuntimeCapabilities,
+)
+
+DEFAULT_NETWORK = "flocker"
+DEFAULT_GRANTS_PATH = "/run/flocker/docker"
+_IDENTITY_FILE = "identity"
+_IDENTITY_CHARACTERS = 8
+_CREATED = "created"
+_RUNS = ("running", "paused", "restarting")
+_LARGEST_FILE_BYTES = 1024 * 1024
+
+
+class DockerRuntime:
+    """
+    Containers of Docker Engine. It implements ``flocker_py.runtime.Runtime``.
+
+    :param state_path: this agent's own folder; made if it is not there. Runtimes with different folders don't see each
+        other's containers, also on one engine.
+    :param grants_path: a folder on a file system in memory, which several runtimes may share.
+    :param network: the network of the containers, made if there is none.
+    """
+
+    def __init__(
+        self,
+        engine: DockerEngine,
+        state_path: Path,
+        *,
+        grants_path: Path = Path(DEFAULT_GRANTS_PATH),
+        network: str = DEFAULT_NETWORK,
+    ) -> None:
+        self._engine = engine
+        self._network = network
+        state_path = state_path.absolute()
+        state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._identity = _identity(state_path / _IDENTITY_FILE)
+        self._label = f"{spec.IDENTITY_LABEL}={self._identity}"
+        self._grants = Grants(grants_path / self._identity, state_path / "stopped")
+        self._digests: dict[str, str] = {}
+        self._busy: dict[ContainerName, threading.Lock] = {}
+        self._busy_guard = threading.Lock()
+
+    @property
+    def capabilities(self) -> RuntimeCapabilities:
+        """
+        What Docker can do.
+        """
+        return spec.CAPABILITIES
+
+    def check(self, container: Container) -> None:
+        """
+        Answer whether ``start`` could do all that this container asks for.
+
+        :raises ContainerRefused: naming the field and the reason.
+        """
+        spec.check(container)
+
+    def prepare(self, container: Container) -> None:
+        """
+        Fetch the image, as the container's policy says.
+
+        :raises ContainerRefused: as ``check``.
+        :raises ContainerNotPrepared: the registry does not answer, or refuses.
+        """
+        spec.check(container)
+        self._fetch(container, again=container.pull is PullPolicy.ALWAYS)
+
+    def containers(self) -> PMap[ContainerName, ContainerObservation]:
+        """
+        Every container of ours that was started and not removed.
+
+        :raises EngineAway: nobody knows.
+        """
+        observed = {}
+        for inspected in self._engine.containers(self._label):
+            if inspected["State"]["Status"] != _CREATED:
+                name = spec.name_of(inspected["Config"]["Labels"])
+                observed[name] = self._observation(inspected)
+        return pmap(observed)
+
+    def definition(self, name: ContainerName) -> Container:
+        """
+        What the container was started as.
+
+        :raises ContainerMissing: there is none.
+        """
+        return spec.definition_of(self._started(name)["Config"]["Labels"])
+
+    def start(self, container: Container, paths: Mapping[DatasetId, Path], *, leased: bool = False) -> None:
+        """
+        Start a container. One that runs as the same definition is left alone; a finished one is replaced.
+
+        :raises ContainerRefused: as ``check``; another definition runs under that name; it is to be bound to the lease;
+            or Docker has a container of that name that is not ours.
+        :raises ContainerStartFailed: Docker could not start it, or a dataset is not there; nothing of it is left.
+        :raises ContainerNotPrepared: its image could not be had.
+        """
+        spec.check(container)
+        if leased:
+            raise self._no_leases(container.name)
+        missing = [str(mount.dataset_id) for mount in container.mounts if mount.dataset_id not in paths]
+        if missing:
+            raise ContainerStartFailed(f"Container {container.name!r}: not mounted on this host: {', '.join(missing)}")
+        sources = [str(paths[mount.dataset_id]) for mount in container.mounts]
+        with self._busy_lock(container.name):
+            present = self._found(container.name)
+            if present is not None and present["State"]["Status"] in _RUNS:
+                self._left_alone(container, sources, present)
+                return
+            from_file = _environment_file(container)
+            self._fetch(container, again=False)
+            if present is not None:
+                self._forget(present)
+            self._begin(container, sources, from_file)
+
+    def lease_ends_at_seconds(self) -> float:
+        """
+        0: there is no lease that anything here would be bound to.
+        """
+        return 0.0
+
+    def renew_lease(self, ends_at_seconds: float) -> None:
+        """
+        Without effect: nothing here can be bound to it.
+        """
+
+    def bind_to_lease(self, name: ContainerName, *, leased: bool) -> None:
+        """
+        Only unbinding is possible: nothing ever was bound.
+
+        :raises ContainerMissing: there is none.
+        :raises ContainerRefused: it is to be bound.
+        """
+        self._started(name)
+        if leased:
+            raise self._no_leases(name)
+
+    def fence(self, name: ContainerName) -> None:
+        """
+        Without effect: nothing here is bound to the lease.
+
+        :raises ContainerMissing: there is none.
+        """
+        self._started(name)
+
+    def stop(self, name: ContainerName, *, grace_seconds: float) -> None:
+        """
+        End a container. Returns when nothing of it runs any more.
+
+        :raises ContainerMissing: there is none.
+        :raises ContainerStillRunning: it survived the last signal.
+        """
+        with self._busy_lock(name):
+            present = self._started(name)
+            docker_name = spec.docker_name(self._identity, name)
+            # First, so that nothing starts it again from here on: not its policy, and nobody by hand.
+            self._grants.revoke(docker_name)
+            if present["State"]["Status"] not in _RUNS:
+                return
+            self._write_down(lambda: self._grants.write_stopped(docker_name))
+            self._engine.stop(present["Id"], grace_seconds=int(grace_seconds))
+            if self._engine.inspect(present["Id"])["State"]["Status"] in _RUNS:
+                raise ContainerStillRunning(f"Container {name!r} has not ended after a kill")
+
+    def remove(self, name: ContainerName) -> None:
+        """
+        Forget a container that has ended. Docker forgets its log with it. Harmless if there is none.
+
+        :raises ContainerStillRunning: it has not ended.
+        """
+        with self._busy_lock(name):
+            present = self._found(name)
+            if present is None:
+                return
+            if present["State"]["Status"] in _RUNS:
+                raise ContainerStillRunning(f"Container {name!r} has not ended; stop it first")
+            self._forget(present)
+
+    def watch(self, changed: Callable[[ContainerName], None]) -> Callable[[], None]:
+        """
+        Be told, from a thread of its own, when a container may have changed.
+
+        :returns: call it to be told no more.
+        """
+        return Watch(self._engine, self._label, self._names, changed).end
+
+    # -- beginning ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, container: Container, sources: Sequence[str], from_file: Sequence[str]) -> None:
+        docker_name = spec.docker_name(self._identity, container.name)
+        self._write_down(lambda: self._grants.grant(docker_name))
+        surroundings = spec.Surroundings(
+            identity=self._identity,
+            network=self._network,
+            gateway=self._engine.network_gateway(self._network),
+            grant_path=str(self._grants.path(docker_name)),
+            file_environment=pvector(from_file),
+        )
+        try:
+            created = self._engine.create(docker_name, spec.creation(container, sources, surroundings))
+        except EngineRefused as error:
+            self._grants.forget(docker_name)
+            raise self._not_created(container, docker_name, error) from error
+        try:
+            self._engine.start(created)
+        except EngineRefused as error:
+            self._engine.remove(created)
+            self._grants.forget(docker_name)
+            raise ContainerStartFailed(f"Container {container.name!r}: Docker could not start it: {error}") from error
+
+    def _not_created(self, container: Container, docker_name: str, error: EngineRefused) -> ContainerRuntimeError:
+        try:
+            foreign = self._engine.inspect(docker_name)
+        except NotThere:
+            return ContainerStartFailed(f"Container {container.name!r}: Docker refuses it: {error}")
+        return ContainerRefused(
+            f"Container {container.name!r}: Docker has another container named {docker_name}, with id"
+            f" {foreign['Id'][:12]}, which is not this agent's; rename or remove it"
+        )
+
+    def _left_alone(self, container: Container, sources: Sequence[str], present: Mapping[str, Any]) -> None:
+        labels = present["Config"]["Labels"]
+        if spec.definition_of(labels) != container or spec.sources_of(labels) != list(sources):
+            raise ContainerRefused(f"Container {container.name!r} runs with another definition; stop it first")
+        docker_name = spec.docker_name(self._identity, container.name)
+        if not self._grants.granted(docker_name) and not self._grants.stopped(docker_name):
+            self._write_down(lambda: self._grants.grant(docker_name))
+
+    def _fetch(self, container: Container, *, again: bool) -> None:
+        image = str(container.image)
+        present = self._engine.image(image)
+        if present is not None and not again:
+            return
+        if container.pull is PullPolicy.NEVER:
+            raise ContainerNotPrepared(
+                f"Container {container.name!r}: this host does not have the image {image}, and its pull policy is never"
+            )
+        try:
+            self._engine.pull(image)
+        except EngineRefused as error:
+            raise ContainerNotPrepared(
+                f"Container {container.name!r}: the image {image} can't be fetched: {error}"
+            ) from error
+
+    # -- finding -----------------------------------------------------------------------------------------------------
+
+    def _found(self, name: ContainerName) -> dict[str, Any] | None:
+        """
+        The container as Docker has it, started or not; None: there is none.
+        """
+        found = self._engine.containers(self._label, f"{spec.NAME_LABEL}={name}")
+        return next((each for each in found if spec.name_of(each["Config"]["Labels"]) == name), None)
+
+    def _started(self, name: ContainerName) -> dict[str, Any]:
+        found = self._found(name)
+        if found is None or found["State"]["Status"] == _CREATED:
+            raise ContainerMissing(f"No container {name!r}")
+        return found
+
+    def _names(self) -> list[ContainerName]:
+        return [spec.name_of(each["Config"]["Labels"]) for each in self._engine.containers(self._label)]
+
+    def _observation(self, inspected: Mapping[str, Any]) -> ContainerObservation:
+        labels = inspected["Config"]["Labels"]
+        docker_name = spec.docker_name(self._identity, spec.name_of(labels))
+        return spec.observation(
+            inspected,
+            mounts=[mount.dataset_id for mount in spec.definition_of(labels).mounts],
+            stopped=self._grants.stopped(docker_name),
+            granted=self._grants.granted(docker_name),
+            digest=self._digest(inspected["Image"]),
+        )
+
+    def _digest(self, image_id: str) -> str:
+        """
+        The digest by which a registry knows an image; that of its configuration, where it is from none.
+        """
+        known = self._digests.get(image_id)
+        if known is None:
+            image = self._engine.image(image_id) or {}
+            repositories = image.get("RepoDigests") or [f"@{image_id}"]
+            known = self._digests[image_id] = repositories[0].partition("@")[2]
+        return known
+
+    def _forget(self, present: Mapping[str, Any]) -> None:
+        self._engine.remove(present["Id"])
+        self._grants.forget(spec.docker_name(self._identity, spec.name_of(present["Config"]["Labels"])))
+
+    def _busy_lock(self, name: ContainerName) -> threading.Lock:
+        with self._busy_guard:
+            return self._busy.setdefault(name, threading.Lock())
+
+    @staticmethod
+    def _write_down(what: Callable[[], None]) -> None:
+        try:
+            what()
+        except OSError as error:
+            raise ContainerRuntimeError(f"what Docker may start can't be written down: {error}") from error
+
+    @staticmethod
+    def _no_leases(name: ContainerName) -> ContainerRefused:
+        return ContainerRefused(f"Container {name!r}: the runtime 'docker' can't bind containers to the lease")
+
+
+def _identity(path: Path) -> str:
+    if not path.exists():
+        replace_text(str(path), uuid.uuid4().hex[:_IDENTITY_CHARACTERS])
+    return path.read_text().strip()
+
+
+def _environment_file(container: Container) -> list[str]:
+    """
+    What its file with environment says.
+
+    :raises ContainerStartFailed: it can't be read, others can read it, or a line in it is wrong. What it says is never
+        told.
+    """
+    if container.environment_file is None:
+        return []
+    begin = f"Container {container.name!r}: the file with environment {container.environment_file}"
+    try:
+        with Path(container.environment_file).open(encoding="utf-8") as file:
+            about = os.fstat(file.fileno())
+            if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o077:
+                raise ContainerStartFailed(f"{begin} must belong to the agent's user, with mode 0600")
+            text = file.read(_LARGEST_FILE_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ContainerStartFailed(f"{begin} can't be read: {reason}") from error
+    lines = spec.parsed_environment(text)
+    if isinstance(lines, int):
+        raise ContainerStartFailed(f"{begin}, line {lines}: must be NAME=VALUE")
+    return lines

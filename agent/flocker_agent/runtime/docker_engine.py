@@ -1,0 +1,248 @@
+"""
+Docker Engine, as the runtime calls it: the SDK behind the few calls that it needs, from any thread.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import requests
+from docker import errors, utils
+
+from flocker_agent.runtime.docker_spec import IDENTITY_LABEL
+from flocker_py.runtime import ContainerRuntimeError
+
+DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+OLDEST_API = (1, 40)
+_ANSWER_SECONDS = 60
+# Docker tells of the progress of a pull; silence for so long means that the registry has gone.
+_PULL_SILENCE_SECONDS = 120
+_NETWORK_LABEL = f"{IDENTITY_LABEL}.network"
+
+
+class EngineAway(ContainerRuntimeError):
+    """
+    Docker Engine does not answer. Start it, or look at its log; the agent goes on once it answers.
+    """
+
+
+class EngineTooOld(ContainerRuntimeError):
+    """
+    Docker Engine is older than the runtime needs. Install version 19.03 or later.
+    """
+
+
+class EngineRefused(ContainerRuntimeError):
+    """
+    Docker Engine refused what it was asked.
+
+    :param status: of HTTP.
+    """
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class NotThere(EngineRefused):
+    """
+    Docker Engine does not have what was asked for.
+    """
+
+
+class DockerEngine:
+    """
+    :param address: where it listens, such as ``unix:///var/run/docker.sock``.
+    :param credentials_path: a ``config.json`` of Docker with what private registries ask for; None: there is none.
+    """
+
+    def __init__(self, address: str = DEFAULT_SOCKET, *, credentials_path: str | None = None) -> None:
+        self._socket = address
+        self._credentials_path = credentials_path
+        # The SDK's client keeps a session of requests, which belongs to one thread.
+        self._local = threading.local()
+
+    def containers(self, *labels: str) -> list[dict[str, Any]]:
+        """
+        All that have these labels, running or not, as Docker inspects them.
+        """
+        with self._asked() as client:
+            listed = client.containers(all=True, filters={"label": list(labels)})
+        found = []
+        for each in listed:
+            try:
+                found.append(self.inspect(each["Id"]))
+            except NotThere:
+                # Removed in between.
+                continue
+        return found
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """
+        A container by its name or id.
+
+        :raises NotThere: there is none.
+        """
+        with self._asked() as client:
+            return dict(client.inspect_container(container))
+
+    def create(self, name: str, body: Mapping[str, Any]) -> str:
+        """
+        A container, not started yet: its id.
+        """
+        with self._asked() as client:
+            return str(client.create_container_from_config(dict(body), name)["Id"])
+
+    def start(self, container: str) -> None:
+        """
+        Start it. Harmless if it runs.
+        """
+        with self._asked() as client:
+            client.start(container)
+
+    def stop(self, container: str, *, grace_seconds: int) -> None:
+        """
+        Ask it to end, wait, and kill it. Harmless if it has ended. What is paused can't end, so it goes on first.
+        """
+        with self._asked() as client:
+            if client.inspect_container(container)["State"]["Paused"]:
+                client.unpause(container)
+            client.stop(container, timeout=grace_seconds)
+
+    def remove(self, container: str) -> None:
+        """
+        Forget a container that has ended, with its anonymous volumes. Harmless if there is none.
+        """
+        with self._asked() as client:
+            try:
+                client.remove_container(container, v=True)
+            except errors.NotFound:
+                return
+
+    def update(self, container: str, limits: Mapping[str, int]) -> None:
+        """
+        Change limits of what runs.
+        """
+        with self._asked() as client:
+            url = client._url("/containers/{0}/update", container)
+            client._result(client._post_json(url, data=dict(limits)), True)
+
+    def image(self, image: str) -> dict[str, Any] | None:
+        """
+        An image as Docker has it; None: it hasn't.
+        """
+        with self._asked() as client:
+            try:
+                return dict(client.inspect_image(image))
+            except errors.NotFound:
+                return None
+
+    def pull(self, image: str) -> None:
+        """
+        Fetch an image from its registry.
+
+        :raises EngineRefused: with what Docker says of it.
+        """
+        repository, tag = utils.parse_repository_tag(image)
+        client = self._made(timeout=_PULL_SILENCE_SECONDS)
+        try:
+            with self._translated():
+                for line in client.pull(repository, tag or "latest", stream=True, decode=True):
+                    if "error" in line:
+                        raise EngineRefused(str(line["error"]), 500)
+        finally:
+            client.close()
+
+    def network_gateway(self, name: str) -> str:
+        """
+        The address of this host in a bridge network of that name, which is made if there is none.
+        """
+        with self._asked() as client:
+            try:
+                found = client.inspect_network(name)
+            except errors.NotFound:
+                client.create_network(name, driver="bridge", check_duplicate=True, labels={_NETWORK_LABEL: name})
+                found = client.inspect_network(name)
+        for part in found["IPAM"]["Config"] or ():
+            if part.get("Gateway"):
+                return str(part["Gateway"])
+        raise EngineRefused(f"network {name} has no gateway: it is not a bridge network", 409)
+
+    def events(self, *labels: str) -> tuple[Iterator[dict[str, Any]], Callable[[], None]]:
+        """
+        What happens to containers that have these labels, from now on; and how to end that, from another thread.
+
+        :raises EngineAway: at once, or while the events are gone through.
+        """
+        client = self._made(timeout=None)
+        with self._translated():
+            stream = client.events(filters={"type": "container", "label": list(labels)}, decode=True)
+
+        def happening() -> Iterator[dict[str, Any]]:
+            try:
+                with self._translated():
+                    yield from stream
+            finally:
+                client.close()
+
+        return happening(), stream.close
+
+    def ping(self) -> None:
+        """
+        Answer whether it is there.
+        """
+        with self._asked() as client:
+            client.ping()
+
+    @contextmanager
+    def _asked(self) -> Iterator[Any]:
+        with self._translated():
+            self._knock()
+            client = getattr(self._local, "client", None)
+            if client is None:
+                client = self._local.client = self._made(timeout=_ANSWER_SECONDS)
+            yield client
+
+    def _made(self, *, timeout: int | None) -> Any:
+        with self._translated():
+            self._knock()
+            client = docker.APIClient(base_url=self._socket, version="auto", timeout=timeout)
+            version = tuple(int(part) for part in client.api_version.split("."))
+            if version < OLDEST_API:
+                client.close()
+                raise EngineTooOld(f"Docker Engine at {self._socket} speaks version {client.api_version} of its API")
+            if self._credentials_path is not None:
+                client.reload_config(self._credentials_path)
+            return client
+
+    def _knock(self) -> None:
+        # Where nobody listens, the SDK says so with a page of text, and leaves a socket open.
+        scheme, _, path = self._socket.partition("://")
+        if scheme != "unix":
+            return
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(path)
+            except OSError as error:
+                raise EngineAway(f"Docker Engine does not listen at {self._socket}: {error.strerror}") from error
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except errors.NotFound as error:
+            raise NotThere(_explained(error), 404) from error
+        except errors.APIError as error:
+            raise EngineRefused(_explained(error), error.status_code or 500) from error
+        except (errors.DockerException, requests.RequestException) as error:
+            self._local.client = None
+            raise EngineAway(f"Docker Engine at {self._socket} does not answer: {error}") from error
+
+
+def _explained(error: errors.APIError) -> str:
+    return str(error.explanation or error).strip()

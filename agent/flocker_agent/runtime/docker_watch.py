@@ -1,0 +1,105 @@
+"""
+Being told of what happens to containers of Docker, over restarts of the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable
+
+from flocker_agent.runtime.docker_engine import DockerEngine, EngineAway, EngineRefused
+from flocker_agent.runtime.docker_spec import name_of
+from flocker_py.model import ContainerName
+
+_FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 5.0
+_ENDING_SECONDS = 5.0
+
+
+class Watch:
+    """
+    A thread that follows the events of an engine.
+
+    :param label: of the containers that matter.
+    :param present: their names; asked whenever events may have been missed.
+    """
+
+    def __init__(
+        self,
+        engine: DockerEngine,
+        label: str,
+        present: Callable[[], list[ContainerName]],
+        changed: Callable[[ContainerName], None],
+    ) -> None:
+        self._engine = engine
+        self._label = label
+        self._present = present
+        self._changed = changed
+        self._over = threading.Event()
+        self._begun = threading.Event()
+        self._hang_up: Callable[[], None] = lambda: None
+        self._guard = threading.Lock()
+        self._thread = threading.Thread(target=self._follow, name="docker-events", daemon=True)
+        self._thread.start()
+        # What happens from now on is told, if there is an engine.
+        self._begun.wait(_LONGEST_WAIT_SECONDS)
+
+    def end(self) -> None:
+        """
+        Nothing is told any more. Harmless if it has ended.
+        """
+        with self._guard:
+            self._over.set()
+            hang_up = self._hang_up
+        with contextlib.suppress(Exception):
+            hang_up()
+        if self._thread is not threading.current_thread():
+            self._thread.join(_ENDING_SECONDS)
+
+    def _follow(self) -> None:
+        wait_seconds = _FIRST_WAIT_SECONDS
+        known: set[ContainerName] = set()
+        while not self._over.is_set():
+            try:
+                events, hang_up = self._engine.events(self._label)
+                with self._guard:
+                    self._hang_up = hang_up
+                if self._over.is_set():
+                    hang_up()
+                    return
+                wait_seconds = _FIRST_WAIT_SECONDS
+                if self._begun.is_set():
+                    # It was away: whatever was there then, or is now, may have changed.
+                    present = set(self._present())
+                    for name in sorted(known | present):
+                        self._tell(name)
+                    known = present
+                self._begun.set()
+                for event in events:
+                    if self._over.is_set():
+                        return
+                    name = name_of(event["Actor"]["Attributes"])
+                    known.add(name)
+                    self._tell(name)
+            except (EngineAway, EngineRefused):
+                pass
+            except Exception:  # noqa: BLE001  # the SDK fails in many ways where a stream is closed under it
+                if not self._over.is_set():
+                    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            self._begun.set()
+            for name in sorted(known):
+                if self._over.is_set():
+                    return
+                self._tell(name)
+            self._over.wait(wait_seconds)
+            wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
+
+    def _tell(self, name: ContainerName) -> None:
+        if self._over.is_set():
+            return
+        try:
+            self._changed(name)
+        except Exception:  # noqa: BLE001  # whatever it is, it is shown, and the next is told all the same
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
