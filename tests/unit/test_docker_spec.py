@@ -32,6 +32,7 @@ PLAIN = Container(name=ContainerName("db"), node_id=NODE, image="postgres:16")
 SURROUNDINGS = spec.Surroundings(
     identity="0123abcd", network="flocker", gateway="172.18.0.1", grant_path="/run/flocker/docker/x"
 )
+_PORT = Port(internal=80, external=8080)
 GRANT = {
     "Type": "bind",
     "Source": "/run/flocker/docker/x",
@@ -150,15 +151,15 @@ def test_always_is_started_by_docker_unless_it_was_stopped() -> None:
 
 def test_links() -> None:
     """
-    The other end of a link is found by variables, as Flocker's were named, and by its alias.
+    The other end of a link is found by variables, as Flocker's were named, which hold an address, and by its alias.
     """
     linked = PLAIN.set(links=pvector([Link(alias="Cache", local_port=6379, remote_port=16379)]))
     body = created(linked)
 
     assert body["HostConfig"]["ExtraHosts"] == ["cache:172.18.0.1"]
     assert body["Env"] == [
-        "CACHE_PORT_6379_TCP=tcp://cache:16379",
-        "CACHE_PORT_6379_TCP_ADDR=cache",
+        "CACHE_PORT_6379_TCP=tcp://172.18.0.1:16379",
+        "CACHE_PORT_6379_TCP_ADDR=172.18.0.1",
         "CACHE_PORT_6379_TCP_PORT=16379",
         "CACHE_PORT_6379_TCP_PROTO=tcp",
     ]
@@ -216,13 +217,15 @@ def test_no_alias_for_a_name_that_is_no_host() -> None:
     assert body["NetworkingConfig"] == {"EndpointsConfig": {"flocker": {"Aliases": []}}}
 
 
-def test_changed_limits() -> None:
+def test_changed_by_hand() -> None:
     """
-    Only what was asked for is compared: what Docker put there by itself is no change.
+    Only what was asked for is compared, and the restart policy: what Docker put there by itself is no change.
     """
     asked = PLAIN.set(memory_bytes=100, cpu_shares=5)
+    policy = {"Name": "no", "MaximumRetryCount": 0}
+    host = {"Memory": 100, "CpuShares": 7, "PidsLimit": 9, "RestartPolicy": {**policy, "Name": "always"}}
 
-    assert spec.changed_limits(asked, {"Memory": 100, "CpuShares": 7, "PidsLimit": 9}) == {"CpuShares": 5}
+    assert spec.changed_by_hand(asked, host) == {"CpuShares": 5, "RestartPolicy": policy}
 
 
 def inspected(status: str, **state: Any) -> dict[str, Any]:
@@ -233,8 +236,16 @@ def inspected(status: str, **state: Any) -> dict[str, Any]:
     }
 
 
-def observed(status: str, *, stopped: bool = False, granted: bool = True, **state: Any) -> Any:
-    return spec.observation(inspected(status, **state), mounts=[DATASET], stopped=stopped, granted=granted, digest="d")
+def observed(
+    status: str,
+    *,
+    stopped: bool = False,
+    granted: bool = True,
+    restart: RestartPolicy = RestartPolicy(),  # noqa: B008  # immutable
+    **state: Any,
+) -> Any:
+    asked = PLAIN.set(restart=restart, mounts=pvector([Mount(dataset_id=DATASET, path="/data")]))
+    return spec.observation(inspected(status, **state), asked, stopped=stopped, granted=granted, digest="d")
 
 
 def test_running() -> None:
@@ -277,6 +288,47 @@ def test_exit_status(code: int, granted: bool, stopped: bool, status: int | None
     assert (seen.phase, seen.exit_status, seen.stopped) == (ContainerPhase.EXITED, status, stopped)
 
 
+_ON_FAILURE = RestartPolicy(name=RestartName.ON_FAILURE)
+_THRICE = RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=3)
+_TWICE = RestartPolicy(name=RestartName.ON_FAILURE, maximum_retry_count=2)
+_ALWAYS = RestartPolicy(name=RestartName.ALWAYS)
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "stopped", "status"),
+    [
+        (_ON_FAILURE, 0, False, 0),
+        (_ON_FAILURE, 3, False, None),
+        (_ON_FAILURE, 3, True, 3),
+        (_THRICE, 3, False, None),
+        (_TWICE, 3, False, 3),
+        (_ALWAYS, 0, False, None),
+        (_ALWAYS, 0, True, 0),
+    ],
+)
+def test_cut_short(policy: RestartPolicy, code: int, stopped: bool, status: int | None) -> None:
+    """
+    What was to be started again, but wasn't, was kept from it: how it ended says nothing.
+    """
+    assert observed("exited", ExitCode=code, stopped=stopped, restart=policy).exit_status == status
+
+
+def test_paused() -> None:
+    """
+    What somebody has paused doesn't run, and has not ended.
+    """
+    assert observed("paused").phase is ContainerPhase.STARTING
+
+
+def test_swappiness() -> None:
+    """
+    It is asked for at the creation; later Docker can't change it.
+    """
+    asked = PLAIN.set(swappiness=10)
+
+    assert (created(asked)["HostConfig"]["MemorySwappiness"], spec.limits(asked)) == (10, {})
+
+
 @pytest.mark.parametrize(
     ("status", "told", "health"),
     [
@@ -310,6 +362,9 @@ def test_health(status: str, told: Any, health: Health) -> None:
             {"mounts": pvector([Mount(dataset_id=DATASET, path="/a"), Mount(dataset_id=DATASET, path="/a")])},
             r"mounts\[1\].path: /a is there already",
         ),
+        ({"ports": pvector([_PORT, _PORT.set(internal=81)])}, r"ports\[1\].external: 8080 of tcp is another's"),
+        ({"ports": pvector([_PORT.set(host_address="10.0.0.1"), _PORT])}, r"ports\[1\].external: 8080 of tcp is"),
+        ({"ports": pvector([_PORT, _PORT.set(host_address="10.0.0.1")])}, r"ports\[1\].external: 8080 of tcp is"),
         ({"environment": pmap({"A=B": "1"})}, r"environment\['A=B'\]: no name of a variable"),
         ({"labels": pmap({"org.flocker.identity": "1"})}, "are the runtime's own"),
         ({"command": pvector(["a\0b"])}, r"command\[0\]: contains a NUL character"),
@@ -337,6 +392,14 @@ def test_what_can_be_done_is_not_refused() -> None:
             mounts=pvector([Mount(dataset_id=DATASET, path="/a"), Mount(dataset_id=DATASET, path="/b")]),
             environment=pmap({"A": "1"}),
             labels=pmap({"team": "one"}),
+            ports=pvector(
+                [
+                    _PORT.set(protocol="udp"),
+                    _PORT.set(host_address="10.0.0.1"),
+                    _PORT.set(host_address="10.0.0.2"),
+                    _PORT.set(external=8081),
+                ]
+            ),
             stop_signal="SIGRTMIN+3",
             capabilities_add=pvector(["NET_ADMIN"]),
             health=HealthCheck(command=pvector(["true"])),

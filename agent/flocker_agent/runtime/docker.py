@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eliot import log_message
 from pyrsistent import PMap, pmap, pvector
 
 from flocker_agent.runtime import docker_spec as spec
 from flocker_agent.runtime.docker_engine import DockerEngine, EngineRefused, NotThere
 from flocker_agent.runtime.docker_grants import Grants
+from flocker_agent.runtime.docker_mounts import unseen
 from flocker_agent.runtime.docker_watch import Watch
 from flocker_agent.runtime.process_writing import replace_text
 from flocker_py.model import Container, ContainerName, DatasetId, PullPolicy
@@ -69,6 +71,8 @@ class DockerRuntime:
         self._label = f"{spec.IDENTITY_LABEL}={self._identity}"
         self._grants = Grants(grants_path / self._identity, state_path / "stopped")
         self._digests: dict[str, str] = {}
+        self._prepared: dict[ContainerName, Container] = {}
+        self._unstarted = True
         self._busy: dict[ContainerName, threading.Lock] = {}
         self._busy_guard = threading.Lock()
 
@@ -96,6 +100,7 @@ class DockerRuntime:
         """
         spec.check(container)
         self._fetch(container, again=container.pull is PullPolicy.ALWAYS)
+        self._prepared[container.name] = container
 
     def containers(self) -> PMap[ContainerName, ContainerObservation]:
         """
@@ -104,10 +109,17 @@ class DockerRuntime:
         :raises EngineAway: nobody knows.
         """
         observed = {}
+        unstarted = []
+        # Before looking: what a start leaves from here on is for the next look.
+        sweeps, self._unstarted = self._unstarted, False
         for inspected in self._engine.containers(self._label):
-            if inspected["State"]["Status"] != _CREATED:
-                name = spec.name_of(inspected["Config"]["Labels"])
+            name = spec.name_of(inspected["Config"]["Labels"])
+            if inspected["State"]["Status"] == _CREATED:
+                unstarted.append(name)
+            else:
                 observed[name] = self._observation(inspected)
+        for name in unstarted if sweeps else ():
+            self._sweep(name)
         return pmap(observed)
 
     def definition(self, name: ContainerName) -> Container:
@@ -140,7 +152,8 @@ class DockerRuntime:
                 self._left_alone(container, sources, present)
                 return
             from_file = _environment_file(container)
-            self._fetch(container, again=False)
+            prepared = self._prepared.pop(container.name, None) == container
+            self._fetch(container, again=container.pull is PullPolicy.ALWAYS and not prepared)
             if present is not None:
                 self._forget(present)
             self._begin(container, sources, from_file)
@@ -190,9 +203,13 @@ class DockerRuntime:
             if present["State"]["Status"] not in _RUNS:
                 return
             self._write_down(lambda: self._grants.write_stopped(docker_name))
-            self._engine.stop(present["Id"], grace_seconds=int(grace_seconds))
-            if self._engine.inspect(present["Id"])["State"]["Status"] in _RUNS:
-                raise ContainerStillRunning(f"Container {name!r} has not ended after a kill")
+            refusal = ""
+            try:
+                self._engine.stop(present["Id"], grace_seconds=int(grace_seconds))
+            except EngineRefused as error:
+                refusal = f": {error}"
+            if self._is_running(present["Id"]):
+                raise ContainerStillRunning(f"Container {name!r} has not ended after a kill{refusal}")
 
     def remove(self, name: ContainerName) -> None:
         """
@@ -214,7 +231,7 @@ class DockerRuntime:
 
         :returns: call it to be told no more.
         """
-        return Watch(self._engine, self._label, self._names, changed).end
+        return Watch(self._engine, self._label, self._names, changed, repair=self._repair).end
 
     # -- beginning ---------------------------------------------------------------------------------------------------
 
@@ -233,12 +250,40 @@ class DockerRuntime:
         except EngineRefused as error:
             self._grants.forget(docker_name)
             raise self._not_created(container, docker_name, error) from error
+        # Until it is started: should the engine go away, what was created is not left for ever.
+        self._unstarted = True
         try:
             self._engine.start(created)
         except EngineRefused as error:
             self._engine.remove(created)
             self._grants.forget(docker_name)
             raise ContainerStartFailed(f"Container {container.name!r}: Docker could not start it: {error}") from error
+        hidden = self._unseen(created, sources)
+        if hidden:
+            self._grants.revoke(docker_name)
+            self._engine.stop(created, grace_seconds=0)
+            self._engine.remove(created)
+            self._grants.forget(docker_name)
+            raise ContainerStartFailed(
+                f"Container {container.name!r}: Docker Engine does not see what is mounted at {', '.join(hidden)}:"
+                " it has mounts of its own. Let it share those of the host (no MountFlags in its unit, no snap)"
+            )
+
+    def _unseen(self, container: str, sources: Sequence[str]) -> list[str]:
+        """
+        Those of the paths that are mounted, but not for the engine. None of what has ended already.
+        """
+        if not sources:
+            return []
+        process = Path("/proc") / str(self._engine.inspect(container)["State"]["Pid"])
+        try:
+            theirs = (process / "mountinfo").read_text(errors="surrogateescape")
+            # Where the agent has processes of its own, the number is somebody else's.
+            is_its = container in (process / "cgroup").read_text(errors="surrogateescape")
+        except OSError:
+            return []
+        ours = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+        return unseen([str(Path(source).resolve()) for source in sources], ours, theirs) if is_its else []
 
     def _not_created(self, container: Container, docker_name: str, error: EngineRefused) -> ContainerRuntimeError:
         try:
@@ -257,6 +302,8 @@ class DockerRuntime:
         docker_name = spec.docker_name(self._identity, container.name)
         if not self._grants.granted(docker_name) and not self._grants.stopped(docker_name):
             self._write_down(lambda: self._grants.grant(docker_name))
+        if present["State"]["Paused"]:
+            self._engine.unpause(present["Id"])
 
     def _fetch(self, container: Container, *, again: bool) -> None:
         image = str(container.image)
@@ -289,6 +336,39 @@ class DockerRuntime:
             raise ContainerMissing(f"No container {name!r}")
         return found
 
+    def _is_running(self, container: str) -> bool:
+        try:
+            return self._engine.inspect(container)["State"]["Status"] in _RUNS
+        except NotThere:
+            return False
+
+    def _sweep(self, name: ContainerName) -> None:
+        """
+        Remove what was created by a start that didn't come to its end.
+        """
+        with self._busy_lock(name):
+            present = self._found(name)
+            if present is not None and present["State"]["Status"] == _CREATED:
+                self._forget(present)
+
+    def _repair(self, name: ContainerName) -> None:
+        """
+        What somebody has changed of a container while it runs, is put back.
+        """
+        present = self._found(name)
+        if present is None or present["State"]["Status"] not in _RUNS:
+            return
+        changes = spec.changed_by_hand(spec.definition_of(present["Config"]["Labels"]), present["HostConfig"])
+        if changes:
+            try:
+                self._engine.update(present["Id"], changes)
+                refusal = ""
+            except EngineRefused as error:
+                refusal = str(error)
+            log_message(
+                message_type="flocker:docker:changed-by-hand", name=name, put_back=sorted(changes), refusal=refusal
+            )
+
     def _names(self) -> list[ContainerName]:
         return [spec.name_of(each["Config"]["Labels"]) for each in self._engine.containers(self._label)]
 
@@ -297,7 +377,7 @@ class DockerRuntime:
         docker_name = spec.docker_name(self._identity, spec.name_of(labels))
         return spec.observation(
             inspected,
-            mounts=[mount.dataset_id for mount in spec.definition_of(labels).mounts],
+            spec.definition_of(labels),
             stopped=self._grants.stopped(docker_name),
             granted=self._grants.granted(docker_name),
             digest=self._digest(inspected["Image"]),

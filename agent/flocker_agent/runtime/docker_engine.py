@@ -124,13 +124,21 @@ class DockerEngine:
             except errors.NotFound:
                 return
 
-    def update(self, container: str, limits: Mapping[str, int]) -> None:
+    def unpause(self, container: str) -> None:
         """
-        Change limits of what runs.
+        Let it go on.
         """
         with self._asked() as client:
+            client.unpause(container)
+
+    def update(self, container: str, changes: Mapping[str, Any]) -> None:
+        """
+        Change limits, or the restart policy, of what runs.
+        """
+        with self._asked() as client:
+            # The SDK's own call knows only some of the limits.
             url = client._url("/containers/{0}/update", container)
-            client._result(client._post_json(url, data=dict(limits)), True)
+            client._result(client._post_json(url, data=dict(changes)), True)
 
     def image(self, image: str) -> dict[str, Any] | None:
         """
@@ -209,9 +217,11 @@ class DockerEngine:
             yield client
 
     def _made(self, *, timeout: int | None) -> Any:
+        # The stubs of the SDK don't know that None is for ever.
+        lasting: Any = timeout
         with self._translated():
             self._knock()
-            client = docker.APIClient(base_url=self._socket, version="auto", timeout=timeout)
+            client = docker.APIClient(base_url=self._socket, version="auto", timeout=lasting)
             version = tuple(int(part) for part in client.api_version.split("."))
             if version < OLDEST_API:
                 client.close()

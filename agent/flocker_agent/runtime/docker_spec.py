@@ -24,7 +24,7 @@ from typing import Any
 
 from pyrsistent import pvector
 
-from flocker_py.model import Container, ContainerName, DatasetId, Port, RestartName, RestartPolicy
+from flocker_py.model import Container, ContainerName, Port, RestartName, RestartPolicy
 from flocker_py.observed import ContainerObservation, ContainerPhase, Health
 from flocker_py.records import Record, field_names, sequence, value
 from flocker_py.runtime import ContainerRefused, RuntimeCapabilities
@@ -64,7 +64,8 @@ _PHASES = {
     "created": ContainerPhase.STARTING,
     "restarting": ContainerPhase.STARTING,
     "running": ContainerPhase.RUNNING,
-    "paused": ContainerPhase.RUNNING,
+    # By somebody's hand, and for a while: it doesn't answer, but has not ended.
+    "paused": ContainerPhase.STARTING,
     "removing": ContainerPhase.EXITED,
     "exited": ContainerPhase.EXITED,
     "dead": ContainerPhase.EXITED,
@@ -132,11 +133,13 @@ def creation(container: Container, sources: Sequence[str], surroundings: Surroun
         "SecurityOpt": list(container.security_options),
         **limits(container),
     }
+    if container.swappiness is not None:
+        host["MemorySwappiness"] = container.swappiness
     if container.log_driver is not None or container.log_options:
         host["LogConfig"] = {"Type": container.log_driver or "", "Config": dict(container.log_options)}
     body: dict[str, Any] = {
         "Image": container.image,
-        "Env": environment(container, surroundings.file_environment),
+        "Env": environment(container, surroundings.file_environment, gateway=surroundings.gateway),
         "ExposedPorts": {_port_key(port): {} for port in container.ports},
         "Labels": {**container.labels, **labels(container, sources, surroundings.identity)},
         "HostConfig": host,
@@ -181,7 +184,6 @@ def limits(container: Container) -> dict[str, int]:
         "Memory": container.memory_bytes,
         "CpuShares": container.cpu_shares,
         "NanoCpus": None if container.cpus is None else round(container.cpus * _NANOSECONDS),
-        "MemorySwappiness": container.swappiness,
         "PidsLimit": container.pids_limit,
     }
     return {name: limit for name, limit in asked.items() if limit is not None}
@@ -195,17 +197,18 @@ def restart_policy(policy: RestartPolicy) -> dict[str, Any]:
     return {"Name": names[policy.name], "MaximumRetryCount": policy.maximum_retry_count or 0}
 
 
-def environment(container: Container, from_file: Sequence[str]) -> list[str]:
+def environment(container: Container, from_file: Sequence[str], *, gateway: str) -> list[str]:
     """
     The whole environment, in order: links, the file's, what the definition says. Later ones win.
+
+    :param gateway: the address at which linked ports are reached; an address, since Flocker's were.
     """
     result = {}
     for link in container.links:
         alias = link.alias.upper().replace("-", "_").replace(".", "_")
         name = f"{alias}_PORT_{link.local_port}_TCP"
-        host = link.alias.lower()
-        result[name] = f"tcp://{host}:{link.remote_port}"
-        result |= {f"{name}_ADDR": host, f"{name}_PORT": str(link.remote_port), f"{name}_PROTO": "tcp"}
+        result[name] = f"tcp://{gateway}:{link.remote_port}"
+        result |= {f"{name}_ADDR": gateway, f"{name}_PORT": str(link.remote_port), f"{name}_PROTO": "tcp"}
     result |= dict(line.split("=", 1) for line in from_file)
     result |= container.environment
     return [f"{name}={text}" for name, text in result.items()]
@@ -252,17 +255,18 @@ def sources_of(labelled: Mapping[str, str]) -> list[str]:
     return list(json_value(labelled[SOURCES_LABEL]))
 
 
-def changed_limits(container: Container, host: Mapping[str, Any]) -> dict[str, int]:
+def changed_by_hand(container: Container, host: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The limits that somebody else has changed since the container was created, as they should be.
+    The limits that were asked for, and the restart policy, as far as they are otherwise now: as they should be.
 
     :param host: its HostConfig, as Docker has it now.
     """
-    return {name: limit for name, limit in limits(container).items() if host.get(name) != limit}
+    wanted = {**limits(container), "RestartPolicy": restart_policy(container.restart)}
+    return {name: value for name, value in wanted.items() if host.get(name) != value}
 
 
 def observation(
-    inspected: Mapping[str, Any], *, mounts: Sequence[DatasetId], stopped: bool, granted: bool, digest: str | None
+    inspected: Mapping[str, Any], definition: Container, *, stopped: bool, granted: bool, digest: str | None
 ) -> ContainerObservation:
     """
     A container as Docker has it.
@@ -273,13 +277,15 @@ def observation(
     """
     state = inspected["State"]
     phase = _PHASES[state["Status"]]
+    restarts = inspected.get("RestartCount", 0)
     health = _HEALTH.get(str((state.get("Health") or {}).get("Status")), Health.NONE)
+    known = stopped or not _cut_short(definition.restart, state["ExitCode"], restarts=restarts, granted=granted)
     return ContainerObservation(
         name=name_of(inspected["Config"]["Labels"]),
         phase=phase,
-        mounts=pvector(mounts),
-        exit_status=_exit_status(state["ExitCode"], granted=granted or stopped) if phase is _ENDED else None,
-        restarts=inspected.get("RestartCount", 0),
+        mounts=pvector(mount.dataset_id for mount in definition.mounts),
+        exit_status=_exit_status(state["ExitCode"]) if phase is _ENDED and known else None,
+        restarts=restarts,
         started_at_seconds=_seconds(state.get("StartedAt")),
         stopped=stopped and phase is _ENDED,
         health=health if phase is ContainerPhase.RUNNING else Health.NONE,
@@ -290,10 +296,20 @@ def observation(
 _ENDED = ContainerPhase.EXITED
 
 
-def _exit_status(code: int, *, granted: bool) -> int | None:
-    if code == _UNKNOWN_STATUS and not granted:
-        # The host or the engine went down under it: Docker puts this number where it knows none.
-        return None
+def _cut_short(policy: RestartPolicy, code: int, *, restarts: int, granted: bool) -> bool:
+    """
+    Whether a container that we haven't stopped and that doesn't run didn't end by itself, or was to be started again.
+    """
+    # Docker would have started it again, but for a boot of the host, a crash of dockerd, or somebody's hand.
+    if policy.name is RestartName.ALWAYS:
+        return True
+    if policy.name is RestartName.ON_FAILURE and code != 0:
+        return policy.maximum_retry_count is None or restarts < policy.maximum_retry_count
+    # The host or the engine went down under it: Docker puts this number where it knows none.
+    return code == _UNKNOWN_STATUS and not granted
+
+
+def _exit_status(code: int) -> int:
     return 128 - code if 128 < code <= 128 + _LAST_SIGNAL else code
 
 
@@ -342,7 +358,12 @@ def _reason_to_refuse(container: Container) -> str | None:
         return "image: there is none, and a command alone is no container of Docker"
     if container.restart.maximum_retry_count is not None and container.restart.name is not RestartName.ON_FAILURE:
         return "restart.maximum_retry_count: only the policy on-failure has one"
-    return _reason_in_mounts(container) or _reason_in_texts(container) or _reason_in_rights(container)
+    return (
+        _reason_in_mounts(container)
+        or _reason_in_ports(container)
+        or _reason_in_texts(container)
+        or _reason_in_rights(container)
+    )
 
 
 def _reason_in_mounts(container: Container) -> str | None:
@@ -353,6 +374,16 @@ def _reason_in_mounts(container: Container) -> str | None:
         if mount.path in targets:
             return f"mounts[{index}].path: {mount.path} is there already"
         targets.add(mount.path)
+    return None
+
+
+def _reason_in_ports(container: Container) -> str | None:
+    taken: dict[tuple[str, int], set[str | None]] = {}
+    for index, port in enumerate(container.ports):
+        addresses = taken.setdefault((port.protocol, port.external), set())
+        if port.host_address in addresses or (addresses and None in {port.host_address, *addresses}):
+            return f"ports[{index}].external: {port.external} of {port.protocol} is another's of this container already"
+        addresses.add(port.host_address)
     return None
 
 

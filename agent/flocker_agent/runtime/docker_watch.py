@@ -9,6 +9,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from eliot import log_message
+
 from flocker_agent.runtime.docker_engine import DockerEngine, EngineAway, EngineRefused
 from flocker_agent.runtime.docker_spec import name_of
 from flocker_py.model import ContainerName
@@ -16,6 +18,25 @@ from flocker_py.model import ContainerName
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
 _ENDING_SECONDS = 5.0
+# What Docker calls what changes a container. It also tells of every command that a check of its health runs.
+_MATTERING = frozenset(
+    (
+        "create",
+        "destroy",
+        "die",
+        "health_status",
+        "kill",
+        "oom",
+        "pause",
+        "rename",
+        "restart",
+        "start",
+        "stop",
+        "unpause",
+    )
+)
+_UPDATED = "update"
+_OUT_OF_MEMORY = "oom"
 
 
 class Watch:
@@ -24,6 +45,7 @@ class Watch:
 
     :param label: of the containers that matter.
     :param present: their names; asked whenever events may have been missed.
+    :param repair: called when somebody may have changed what a container was created with.
     """
 
     def __init__(
@@ -32,11 +54,14 @@ class Watch:
         label: str,
         present: Callable[[], list[ContainerName]],
         changed: Callable[[ContainerName], None],
+        *,
+        repair: Callable[[ContainerName], None],
     ) -> None:
         self._engine = engine
         self._label = label
         self._present = present
         self._changed = changed
+        self._repair = repair
         self._over = threading.Event()
         self._begun = threading.Event()
         self._hang_up: Callable[[], None] = lambda: None
@@ -70,19 +95,19 @@ class Watch:
                     hang_up()
                     return
                 wait_seconds = _FIRST_WAIT_SECONDS
+                # It was away, or we were: whatever was there then, or is now, may have changed.
+                present = set(self._present())
+                for name in sorted(present):
+                    self._repair(name)
                 if self._begun.is_set():
-                    # It was away: whatever was there then, or is now, may have changed.
-                    present = set(self._present())
                     for name in sorted(known | present):
                         self._tell(name)
-                    known = present
+                known = present
                 self._begun.set()
                 for event in events:
                     if self._over.is_set():
                         return
-                    name = name_of(event["Actor"]["Attributes"])
-                    known.add(name)
-                    self._tell(name)
+                    self._happened(event["Action"].partition(":")[0], name_of(event["Actor"]["Attributes"]), known)
             except (EngineAway, EngineRefused):
                 pass
             except Exception:  # noqa: BLE001  # the SDK fails in many ways where a stream is closed under it
@@ -95,6 +120,15 @@ class Watch:
                 self._tell(name)
             self._over.wait(wait_seconds)
             wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
+
+    def _happened(self, action: str, name: ContainerName, known: set[ContainerName]) -> None:
+        if action == _OUT_OF_MEMORY:
+            log_message(message_type="flocker:docker:out-of-memory", name=name)
+        if action == _UPDATED:
+            self._repair(name)
+        if action in _MATTERING:
+            known.add(name)
+            self._tell(name)
 
     def _tell(self, name: ContainerName) -> None:
         if self._over.is_set():

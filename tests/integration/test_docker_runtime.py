@@ -1,0 +1,716 @@
+"""
+What the runtime ``docker`` does beyond the contract: with a real engine that is killed, with people who change things
+by hand, and with what Docker would do by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pyrsistent import pmap, pvector
+
+from flocker_agent.runtime.docker import DockerRuntime
+from flocker_agent.runtime.docker_engine import DockerEngine, EngineAway
+from flocker_agent.runtime.docker_spec import IDENTITY_LABEL
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    DatasetId,
+    HealthCheck,
+    Link,
+    Mount,
+    NodeId,
+    Port,
+    PullPolicy,
+    RestartName,
+    RestartPolicy,
+)
+from flocker_py.observed import ContainerPhase, Health
+from flocker_py.runtime import ContainerMissing, ContainerNotPrepared, ContainerRefused, ContainerStartFailed
+from flocker_py.testing.runtime_hosts import eventually
+from flocker_py.wire import to_text
+from tests.conftest import Require
+from tests.engine_gate import Gate
+from tests.engines import BUSYBOX_IMAGE, Host, engines
+
+NODE = NodeId(UUID(int=1))
+DATASET = DatasetId(UUID(int=2))
+NAME = ContainerName("app")
+ALWAYS = RestartPolicy(name=RestartName.ALWAYS)
+ON_FAILURE = RestartPolicy(name=RestartName.ON_FAILURE)
+SLEEP = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
+SECRET = "swordfish"
+STARTING = r"POST /v[0-9.]+/containers/[0-9a-f]+/start "
+# The arguments: the engine's socket, the state, the grants; a definition, and where its dataset is.
+STARTER = """
+import sys
+from pathlib import Path
+from flocker_agent.runtime.docker import DockerRuntime
+from flocker_agent.runtime.docker_engine import DockerEngine
+from flocker_py.model import Container
+from flocker_py.wire import from_text
+runtime = DockerRuntime(DockerEngine(sys.argv[1]), Path(sys.argv[2]), grants_path=Path(sys.argv[3]))
+container = from_text(Container, sys.argv[4])
+runtime.start(container, {mount.dataset_id: Path(sys.argv[5]) for mount in container.mounts})
+"""
+
+
+def app(script: str = SLEEP, **fields: Any) -> Container:
+    """
+    A container that runs a script.
+    """
+    words = pvector(["sh", "-c", script])
+    return Container(**{"name": NAME, "node_id": NODE, "image": BUSYBOX_IMAGE, "command": words, **fields})
+
+
+class Node:
+    """
+    A host with an engine, and an agent's folders on it.
+    """
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self.host = host
+        self.folder = folder
+        self.state = folder / "state"
+        # In memory, as on a node.
+        self.grants = Path("/dev/shm") / f"flocker-tests-{uuid4()}"
+        self.runtime = self.opened()
+
+    def opened(self, address: str | None = None) -> DockerRuntime:
+        """
+        As an agent that begins.
+        """
+        return DockerRuntime(DockerEngine(address or self.host.socket), self.state, grants_path=self.grants)
+
+    def start(self, container: Container, path: Path | None = None) -> Container:
+        """
+        Start a container, with the dataset at a path.
+        """
+        self.runtime.start(container, {} if path is None else {DATASET: path})
+        return container
+
+    def phase(self) -> ContainerPhase | None:
+        """
+        None: there is no container.
+        """
+        seen = self.runtime.containers().get(NAME)
+        return None if seen is None else seen.phase
+
+    def ours(self) -> list[str]:
+        """
+        The ids of all containers that have the label of an agent, in whatever state.
+        """
+        return self.host.docker("ps", "-aq", "--no-trunc", "--filter", f"label={IDENTITY_LABEL}").split()
+
+    def docker_name(self) -> str:
+        """
+        What Docker calls the one container that is there.
+        """
+        (one,) = self.ours()
+        return self.host.docker("inspect", "-f", "{{.Name}}", one).strip().lstrip("/")
+
+    def execute(self, *command: str) -> str:
+        """
+        What a command says in the container.
+        """
+        return self.host.docker("exec", self.docker_name(), *command).strip()
+
+    def boot(self) -> None:
+        """
+        As after a boot of the host: what was in memory is gone, and the engine begins.
+        """
+        self.host.stop()
+        shutil.rmtree(self.grants)
+        self.host.start()
+
+    def restart_engine(self) -> None:
+        """
+        The engine is killed, and begins again.
+        """
+        self.host.kill()
+        self.host.start()
+
+    def clear(self) -> None:
+        """
+        Nothing is left of it.
+        """
+        for each in self.host.docker("ps", "-aq").split():
+            self.host.docker("rm", "-f", each)
+        shutil.rmtree(self.grants, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory, require: Require) -> Iterator[Host]:
+    require("docker")
+    with engines(["n1"], tmp_path_factory.mktemp("engine")) as hosts:
+        yield hosts["n1"]
+
+
+@pytest.fixture
+def node(host: Host, tmp_path: Path) -> Iterator[Node]:
+    node = Node(host, tmp_path)
+    yield node
+    node.clear()
+
+
+class TestStartedByDocker:
+    """
+    Docker starts containers by itself, and only those that the agent has granted since the host was booted.
+    """
+
+    def test_engine_restarted(self, node: Node) -> None:
+        """
+        Where only the engine was restarted, an application goes on as its policy says, with no agent, in one copy.
+        """
+        started = node.start(app(restart=ALWAYS))
+        node.host.stop()
+        node.host.start()
+        eventually(lambda: node.phase() is ContainerPhase.RUNNING)
+
+        assert (1, started) == (len(node.ours()), node.opened().definition(NAME))
+
+    def test_engine_killed(self, node: Node) -> None:
+        """
+        What an engine that was killed left running it ends when it begins again. That is for the agent to start.
+        """
+        asked = node.start(app(restart=ALWAYS))
+        node.restart_engine()
+        eventually(lambda: node.phase() is ContainerPhase.EXITED)
+        seen = node.runtime.containers()[NAME]
+        node.start(asked)
+
+        assert (False, None) == (seen.stopped, seen.exit_status)
+        assert (ContainerPhase.RUNNING, 1) == (node.phase(), len(node.ours()))
+
+    @pytest.mark.parametrize("policy", [ALWAYS, ON_FAILURE])
+    def test_host_booted(self, node: Node, policy: RestartPolicy) -> None:
+        """
+        After a boot nothing runs before the agent has started it. That it was going to be started is seen.
+        """
+        asked = node.start(app("trap 'exit 1' TERM; while :; do sleep 1000 & wait $!; done", restart=policy))
+        node.boot()
+        node.runtime = node.opened()
+        seen = node.runtime.containers()[NAME]
+        node.start(asked)
+
+        assert (ContainerPhase.EXITED, False, None) == (seen.phase, seen.stopped, seen.exit_status)
+        assert (ContainerPhase.RUNNING, 1) == (node.phase(), len(node.ours()))
+
+    def test_finished_before_the_boot(self, node: Node) -> None:
+        """
+        What had come to a good end is known to have, also after a boot: a job isn't done twice.
+        """
+        node.start(app("true", restart=ON_FAILURE))
+        eventually(lambda: node.phase() is ContainerPhase.EXITED)
+        node.boot()
+
+        assert 0 == node.opened().containers()[NAME].exit_status
+
+    def test_stopped_stays_stopped(self, node: Node) -> None:
+        """
+        What the agent has stopped isn't started by an engine that begins, nor by hand.
+        """
+        node.start(app(restart=ALWAYS))
+        name = node.docker_name()
+        node.runtime.stop(NAME, grace_seconds=20)
+        node.restart_engine()
+        with pytest.raises(AssertionError, match="bind source path does not exist"):
+            node.host.docker("start", name)
+
+        seen = node.runtime.containers()[NAME]
+        assert (ContainerPhase.EXITED, True) == (seen.phase, seen.stopped)
+
+    def test_stopped_while_failing(self, node: Node) -> None:
+        """
+        Between two tries of Docker's policy, too, a stop is the end.
+        """
+        node.start(app("exit 3", restart=ALWAYS))
+        eventually(lambda: node.runtime.containers()[NAME].restarts > 1)
+        node.runtime.stop(NAME, grace_seconds=20)
+        before = node.runtime.containers()[NAME]
+        node.restart_engine()
+
+        assert (ContainerPhase.EXITED, True, before) == (before.phase, before.stopped, node.runtime.containers()[NAME])
+
+
+class TestKilled:
+    """
+    A crash between Docker's creating a container and its starting leaves no second one.
+    """
+
+    def test_agent(self, node: Node) -> None:
+        """
+        The agent: nothing is seen, and the next start makes the only container.
+        """
+        asked = app(restart=ALWAYS)
+        with Gate(node.folder / "gate.sock", _path(node.host.socket), STARTING) as gate:
+            arguments = [gate.address, str(node.state), str(node.grants), to_text(asked)]
+            agent = subprocess.Popen([sys.executable, "-c", STARTER, *arguments], env=_environment())
+            gate.wait()
+            agent.kill()
+            agent.wait()
+        left = node.ours()
+        seen = node.opened().containers()
+        node.runtime = node.opened()
+        node.start(asked)
+
+        assert (1, pmap(), 1) == (len(left), seen, len(node.ours()))
+        assert ContainerPhase.RUNNING is node.phase()
+
+    def test_engine(self, node: Node) -> None:
+        """
+        The engine: start says that it doesn't answer. Whether Docker has begun it or not, one runs afterwards.
+        """
+        asked = app(restart=ALWAYS)
+        with Gate(node.folder / "gate.sock", _path(node.host.socket), STARTING) as gate:
+            failures: list[BaseException] = []
+            starting = _in_thread(lambda: node.opened(gate.address).start(asked, {}), failures)
+            gate.wait()
+            node.host.kill()
+            gate.hang_up()
+            starting()
+        node.host.start()
+        node.start(asked)
+
+        assert ([EngineAway], 1, ContainerPhase.RUNNING) == (
+            [type(one) for one in failures],
+            len(node.ours()),
+            node.phase(),
+        )
+
+    def test_agent_is_not_asked_again(self, node: Node) -> None:
+        """
+        What was created and never started doesn't stay for ever, if nobody wants it any more.
+        """
+        with Gate(node.folder / "gate.sock", _path(node.host.socket), STARTING) as gate:
+            arguments = [gate.address, str(node.state), str(node.grants), to_text(app())]
+            agent = subprocess.Popen([sys.executable, "-c", STARTER, *arguments], env=_environment())
+            gate.wait()
+            agent.kill()
+            agent.wait()
+        node.opened().containers()
+
+        assert [] == node.ours()
+
+
+class TestByHand:
+    """
+    What people do to containers of ours by hand is noticed.
+    """
+
+    @pytest.mark.parametrize("command", [["stop", "-t", "0"], ["kill"]])
+    def test_stopped(self, node: Node, command: Sequence[str]) -> None:
+        """
+        Who watches is told, and finds it ended, but not by the agent; started again, it runs.
+        """
+        asked = node.start(app(restart=ALWAYS))
+        found: list[object] = []
+        end = node.runtime.watch(lambda _: found.append(node.phase()))
+        node.host.docker(*command, node.docker_name())
+        eventually(lambda: ContainerPhase.EXITED in found)
+        end()
+        seen = node.runtime.containers()[NAME]
+        node.start(asked)
+
+        assert (False, ContainerPhase.RUNNING, 1) == (seen.stopped, node.phase(), len(node.ours()))
+
+    def test_removed(self, node: Node) -> None:
+        """
+        Who watches is told, and finds nothing.
+        """
+        node.start(app(restart=ALWAYS))
+        found: list[object] = []
+        end = node.runtime.watch(lambda _: found.append(node.phase()))
+        node.host.docker("rm", "-f", node.docker_name())
+        eventually(lambda: None in found)
+        end()
+
+        with pytest.raises(ContainerMissing):
+            node.runtime.definition(NAME)
+
+    def test_renamed(self, node: Node) -> None:
+        """
+        Its name in Docker is for people: it is ours by its labels, and can be stopped and started anew.
+        """
+        asked = node.start(app())
+        node.host.docker("rename", node.docker_name(), "renamed")
+        seen = node.runtime.containers()[NAME]
+        node.runtime.stop(NAME, grace_seconds=20)
+        stopped = node.runtime.containers()[NAME]
+        node.start(asked)
+
+        assert (ContainerPhase.RUNNING, True) == (seen.phase, stopped.stopped)
+        assert (ContainerPhase.RUNNING, 1) == (node.phase(), len(node.ours()))
+
+    def test_paused(self, node: Node) -> None:
+        """
+        What is paused goes on when the agent looks at it, and can be stopped.
+        """
+        node.start(app())
+        node.host.docker("pause", node.docker_name())
+        node.runtime.stop(NAME, grace_seconds=20)
+
+        assert (ContainerPhase.EXITED, 0) == (node.phase(), node.runtime.containers()[NAME].exit_status)
+
+    def test_paused_goes_on(self, node: Node) -> None:
+        """
+        Starting what is paused lets it go on.
+        """
+        asked = node.start(app())
+        node.host.docker("pause", node.docker_name())
+        paused = node.phase()
+        node.start(asked)
+        state = node.host.docker("inspect", "-f", "{{.State.Paused}}", node.docker_name()).strip()
+
+        assert (ContainerPhase.STARTING, ContainerPhase.RUNNING, "false") == (paused, node.phase(), state)
+
+    def test_limits(self, node: Node) -> None:
+        """
+        Limits that were changed are as they should be again when Docker tells of it, and nothing was restarted.
+        """
+        node.start(app(pids_limit=50, memory_bytes=64 << 20))
+        before = node.runtime.containers()[NAME]
+        end = node.runtime.watch(lambda _: None)
+        node.host.docker("update", "--pids-limit", "99", "--restart", "always", node.docker_name())
+        asked = '50 {"Name":"no","MaximumRetryCount":0}'
+        form = "{{.HostConfig.PidsLimit}} {{json .HostConfig.RestartPolicy}}"
+        eventually(lambda: asked == node.host.docker("inspect", "-f", form, node.docker_name()).strip())
+        end()
+
+        assert before == node.runtime.containers()[NAME]
+
+
+class TestForeign:
+    """
+    Containers of others are never touched.
+    """
+
+    def test_not_listed(self, node: Node) -> None:
+        """
+        They are not seen, whatever their name, and neither are those of another agent on the same engine.
+        """
+        node.host.docker("run", "-d", "--name", "flocker-other", "--label", "org.flocker.container=app", *_IDLE)
+        other = Node(node.host, node.folder / "other")
+        other.start(app())
+        seen = node.runtime.containers()
+
+        assert (pmap(), [NAME]) == (seen, list(other.runtime.containers()))
+
+    def test_has_our_name(self, node: Node) -> None:
+        """
+        One that has the name that ours would get is a refusal, and goes on.
+        """
+        asked = node.start(app())
+        name = node.docker_name()
+        node.runtime.stop(NAME, grace_seconds=20)
+        node.runtime.remove(NAME)
+        node.host.docker("run", "-d", "--name", name, *_IDLE)
+        with pytest.raises(ContainerRefused, match="not this agent's; rename or remove it"):
+            node.start(asked)
+
+        assert ("true\n", pmap()) == (
+            node.host.docker("inspect", "-f", "{{.State.Running}}", name),
+            node.runtime.containers(),
+        )
+
+
+_IDLE = [BUSYBOX_IMAGE, "sleep", "1000"]
+
+
+class TestMounts:
+    """
+    Datasets in containers.
+    """
+
+    def test_read_and_written(self, node: Node) -> None:
+        """
+        A container sees the dataset where it was told, and can write there unless it must not.
+        """
+        path = node.folder / "dataset"
+        path.mkdir()
+        path.chmod(0o777)
+        twice = [Mount(dataset_id=DATASET, path="/data"), Mount(dataset_id=DATASET, path="/seen", read_only=True)]
+        node.start(app(mounts=pvector(twice)), path)
+        node.execute("sh", "-c", "echo kept >/data/file")
+        with pytest.raises(AssertionError, match="Read-only file system"):
+            node.execute("touch", "/seen/other")
+
+        assert "kept\n" == (path / "file").read_text()
+
+    def test_path_is_gone(self, node: Node) -> None:
+        """
+        Where the path is not there, nothing is started, no folder is made in its place, and nothing is left.
+        """
+        path = node.folder / "gone"
+        with pytest.raises(ContainerStartFailed, match="bind source path does not exist"):
+            node.start(app(mounts=pvector([Mount(dataset_id=DATASET, path="/data")])), path)
+
+        assert (False, pmap(), []) == (path.exists(), node.runtime.containers(), node.ours())
+
+    def test_engine_does_not_see_it(self, node: Node) -> None:
+        """
+        An engine with mounts of its own, which lacks the dataset's, is found out, and nothing is left.
+        """
+        path = node.folder / "dataset"
+        path.mkdir()
+        asked = app(mounts=pvector([Mount(dataset_id=DATASET, path="/data")]))
+        agent = [sys.executable, "-c", STARTER, node.host.socket, str(node.state), str(node.grants), to_text(asked)]
+        mounting = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@" "$0"', str(path), *agent]
+        ended = subprocess.run(mounting, env=_environment(), capture_output=True, text=True, check=False)
+
+        assert f"Docker Engine does not see what is mounted at {path}" in ended.stderr
+        assert (pmap(), []) == (node.runtime.containers(), node.ours())
+
+
+class TestPorts:
+    """
+    Published ports.
+    """
+
+    def test_address(self, node: Node) -> None:
+        """
+        A port is published at the address that was asked for, and by its protocol.
+        """
+        ports = [
+            Port(internal=80, external=8081, host_address="127.0.0.1"),
+            Port(internal=53, external=53, protocol="udp"),
+        ]
+        node.start(app(ports=pvector(ports)))
+        published = node.host.docker("port", node.docker_name()).splitlines()
+
+        assert {"80/tcp -> 127.0.0.1:8081", "53/udp -> 0.0.0.0:53"} <= set(published)
+
+    def test_taken(self, node: Node) -> None:
+        """
+        A port that another has is an error that names it, and nothing is left.
+        """
+        node.host.docker("run", "-d", "-p", "8082:80", *_IDLE)
+        with pytest.raises(ContainerStartFailed, match="8082"):
+            node.start(app(ports=pvector([Port(internal=80, external=8082)])))
+
+        assert (pmap(), []) == (node.runtime.containers(), node.ours())
+
+    def test_link(self, node: Node) -> None:
+        """
+        A link leads by its name, and by its variables, to a port that is published on the node.
+        """
+        serve = "mkdir /tmp/w; echo hello >/tmp/w/page; exec httpd -f -p 80 -h /tmp/w"
+        node.start(app(serve, name=ContainerName("web"), ports=pvector([Port(internal=80, external=8083)])))
+        node.start(app(links=pvector([Link(alias="Web", local_port=80, remote_port=8083)])))
+        (linked,) = node.host.docker("ps", "-q", "--filter", "name=-app$").split()
+        # A busybox that stands by itself can't look names up to connect to them.
+        script = "until wget -qO- $WEB_PORT_80_TCP_ADDR:$WEB_PORT_80_TCP_PORT/page; do sleep 1; done"
+        page = node.host.docker("exec", linked, "sh", "-c", script)
+        named = node.host.docker("exec", linked, "sh", "-c", "grep -w web /etc/hosts; echo $WEB_PORT_80_TCP_ADDR")
+        (address, _, variable) = named.split()
+
+        assert ("hello\n", variable) == (page, address)
+
+    def test_name(self, node: Node) -> None:
+        """
+        Containers of one node find each other by their names.
+        """
+        node.start(app(name=ContainerName("web")))
+        node.start(app())
+        (one,) = node.host.docker("ps", "-q", "--filter", "name=-app$").split()
+        (other,) = node.host.docker("ps", "-q", "--filter", "name=-web$").split()
+        address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        known = node.host.docker("inspect", "-f", address, other).strip()
+
+        assert f"Address: {known}" in node.host.docker("exec", one, "nslookup", "web")
+
+
+class TestSurroundings:
+    """
+    What a container gets.
+    """
+
+    def test_limits(self, node: Node) -> None:
+        """
+        Limits and rights are those that were asked for.
+        """
+        node.start(
+            app(
+                memory_bytes=64 << 20,
+                cpus=0.5,
+                pids_limit=50,
+                user="1000:1000",
+                read_only=True,
+                stop_signal="SIGINT",
+                capabilities_drop=pvector(["ALL"]),
+                security_options=pvector(["no-new-privileges"]),
+                log_driver="json-file",
+                log_options=pmap({"max-size": "1m"}),
+            )
+        )
+        form = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}} {{.Config.StopSignal}}"
+        limits = node.host.docker("inspect", "-f", form, node.docker_name()).strip()
+        status = node.execute("grep", "-E", "^(CapBnd|NoNewPrivs|Uid)", "/proc/1/status").split()
+        with pytest.raises(AssertionError, match="Read-only file system"):
+            node.execute("touch", "/file")
+
+        assert f"{64 << 20} 500000000 50 SIGINT" == limits
+        assert ["Uid:", *["1000"] * 4, "CapBnd:", "0" * 16, "NoNewPrivs:", "1"] == status
+
+    def test_health(self, node: Node) -> None:
+        """
+        A check that begins to succeed is seen, and so is that it fails.
+        """
+        check = HealthCheck(command=pvector(["test", "-e", "/tmp/well"]), interval_seconds=0.1, retries=2)
+        node.start(app(health=check))
+        seen = []
+        eventually(lambda: node.runtime.containers()[NAME].health is Health.UNHEALTHY)
+        node.execute("touch", "/tmp/well")
+        eventually(lambda: node.runtime.containers()[NAME].health is Health.HEALTHY)
+        seen.append(node.runtime.containers()[NAME].phase)
+
+        assert [ContainerPhase.RUNNING] == seen
+
+    def test_image_digest(self, node: Node) -> None:
+        """
+        Which image runs is seen by its digest.
+        """
+        node.start(app())
+        known = node.host.docker("inspect", "-f", "{{.Id}}", BUSYBOX_IMAGE).strip()
+
+        assert known == node.runtime.containers()[NAME].image_digest
+
+    def test_environment_file(self, node: Node) -> None:
+        """
+        What the file says is in the container's environment, below what the definition says.
+        """
+        path = node.folder / "env"
+        path.write_text(f"# of the database\nPASSWORD={SECRET}\nCOLOUR=red\n")
+        path.chmod(0o600)
+        node.start(app(environment_file=str(path), environment=pmap({"COLOUR": "blue"})))
+
+        assert f"{SECRET} blue" == node.execute("sh", "-c", "echo $PASSWORD $COLOUR")
+
+    @pytest.mark.parametrize(
+        ("text", "mode", "complaint"),
+        [
+            (f"PASSWORD={SECRET}\n", 0o640, "must belong to the agent's user, with mode 0600"),
+            (f"A=1\n{SECRET}\n", 0o600, "line 2: must be NAME=VALUE"),
+        ],
+    )
+    def test_bad_environment_file(self, node: Node, text: str, mode: int, complaint: str) -> None:
+        """
+        A file that others can read, or that has another form, is refused without telling what it says.
+        """
+        path = node.folder / "env"
+        path.write_text(text)
+        path.chmod(mode)
+        with pytest.raises(ContainerStartFailed, match=complaint) as raised:
+            node.start(app(environment_file=str(path)))
+
+        assert (False, pmap()) == (SECRET in str(raised.value), node.runtime.containers())
+
+    def test_killed_for_memory(self, node: Node) -> None:
+        """
+        What took more memory than it may is seen as killed.
+        """
+        node.start(app("tail /dev/zero", memory_bytes=16 << 20))
+        eventually(lambda: node.phase() is ContainerPhase.EXITED)
+
+        assert -signal.SIGKILL == node.runtime.containers()[NAME].exit_status
+
+
+class TestImages:
+    """
+    Getting images.
+    """
+
+    def test_never(self, node: Node) -> None:
+        """
+        With the policy ``never`` an image that isn't there is not looked for.
+        """
+        with pytest.raises(ContainerNotPrepared, match="its pull policy is never"):
+            node.runtime.prepare(app(image="flocker-test/none:1", pull=PullPolicy.NEVER))
+
+    @pytest.mark.parametrize("image", ["localhost:1/none", "localhost:1/none:2", f"localhost:1/none@sha256:{'0' * 64}"])
+    def test_no_registry(self, node: Node, image: str) -> None:
+        """
+        A registry that doesn't answer is an error that names the image; a port of a registry is no tag.
+        """
+        with pytest.raises(ContainerNotPrepared, match=f"{image}.*localhost:1/v2/") as raised:
+            node.runtime.prepare(app(image=image))
+
+        assert pmap() == node.runtime.containers()
+        assert "connection refused" in str(raised.value)
+
+
+class TestEngine:
+    """
+    An engine that comes and goes.
+    """
+
+    def test_away(self, node: Node) -> None:
+        """
+        While there is no engine nothing is known, and that is said; who watches is told when it is there again.
+        """
+        asked = node.start(app(restart=ALWAYS))
+        told: list[ContainerName] = []
+        end = node.runtime.watch(told.append)
+        node.host.stop()
+        with pytest.raises(EngineAway, match="does not listen at"):
+            node.runtime.containers()
+        with pytest.raises(EngineAway):
+            node.start(asked)
+        told.clear()
+        node.host.start()
+        eventually(lambda: NAME in told)
+        end()
+        eventually(lambda: node.phase() is ContainerPhase.RUNNING)
+
+        assert 1 == len(node.ours())
+
+    def test_not_yet_there(self, node: Node) -> None:
+        """
+        A runtime can be opened, and watch, before there is an engine.
+        """
+        node.host.stop()
+        runtime = node.opened()
+        told: list[ContainerName] = []
+        end = runtime.watch(told.append)
+        node.host.start()
+        runtime.start(app(), {})
+        eventually(lambda: NAME in told)
+        end()
+
+        assert [NAME] == list(runtime.containers())
+
+
+def _path(address: str) -> Path:
+    return Path(address.removeprefix("unix://"))
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _in_thread(work: Callable[[], None], failures: list[BaseException]) -> Callable[[], None]:
+    import threading
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  # told to the test
+            failures.append(error)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+
+    def join() -> None:
+        thread.join(30)
+        assert not thread.is_alive()
+
+    return join
