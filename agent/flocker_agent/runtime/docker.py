@@ -112,7 +112,12 @@ class DockerRuntime:
         unstarted = []
         # Before looking: what a start leaves from here on is for the next look.
         sweeps, self._unstarted = self._unstarted, False
-        for inspected in self._engine.containers(self._label):
+        try:
+            found = self._engine.containers(self._label)
+        except ContainerRuntimeError:
+            self._unstarted |= sweeps
+            raise
+        for inspected in found:
             name = spec.name_of(inspected["Config"]["Labels"])
             if inspected["State"]["Status"] == _CREATED:
                 unstarted.append(name)
@@ -200,7 +205,7 @@ class DockerRuntime:
             docker_name = spec.docker_name(self._identity, name)
             # First, so that nothing starts it again from here on: not its policy, and nobody by hand.
             self._grants.revoke(docker_name)
-            if present["State"]["Status"] not in _RUNS:
+            if not self._is_running(present["Id"]):
                 return
             self._write_down(lambda: self._grants.write_stopped(docker_name))
             refusal = ""
