@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -514,6 +515,18 @@ class TestPorts:
         (address, _, variable) = named.split()
 
         assert ("hello\n", variable) == (page, address)
+
+    def test_network_is_made_once(self, node: Node) -> None:
+        """
+        The network that all need is made by the first of many that are started at the same time.
+        """
+        network = f"network-{uuid4()}"
+        runtime = DockerRuntime(DockerEngine(node.host.socket), node.state, grants_path=node.grants, network=network)
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda number: runtime.start(app(name=ContainerName(f"app{number}")), {}), range(4)))
+        made = node.host.docker("network", "ls", "-q", "--filter", f"name={network}").split()
+
+        assert (1, 4) == (len(made), len(runtime.containers()))
 
     def test_name(self, node: Node) -> None:
         """

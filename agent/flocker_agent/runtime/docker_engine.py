@@ -66,6 +66,7 @@ class DockerEngine:
         self._credentials_path = credentials_path
         # The SDK's client keeps a session of requests, which belongs to one thread.
         self._local = threading.local()
+        self._making_network = threading.Lock()
 
     def containers(self, *labels: str) -> list[dict[str, Any]]:
         """
@@ -170,7 +171,8 @@ class DockerEngine:
         """
         The address of this host in a bridge network of that name, which is made if there is none.
         """
-        with self._asked() as client:
+        # Docker makes two of one name if it is asked for them at once.
+        with self._making_network, self._asked() as client:
             try:
                 found = client.inspect_network(name)
             except errors.NotFound:
