@@ -84,6 +84,7 @@ class Cluster:
     :param also: and more of it.
     :param addresses: of control and nodes, by name; on loopback they are 127.0.0.x.
     :param namespaces: network namespace of control and nodes, by name; those that have none run on this host's network.
+    :param inside: what begins the commands of control and nodes, by name, in place of their namespaces.
     :param fault_points: run programs that can be stopped at any fault point (``tests.faults``).
     :param impatient: run programs that take the other side for dead sooner (``tests.impatience``).
     :param lease_seconds: length of the nodes' leases; None: as by default.
@@ -96,6 +97,7 @@ class Cluster:
         *,
         addresses: Mapping[str, str],
         namespaces: Mapping[str, str] | None = None,
+        inside: Mapping[str, Sequence[str]] | None = None,
         transfer: Mapping[str, Any] | None = None,
         runtime: Callable[[str], Mapping[str, Any] | None] = lambda _: None,
         fault_points: bool = False,
@@ -112,6 +114,7 @@ class Cluster:
         self._impatient = impatient
         self.addresses = dict(addresses)
         self._namespaces = dict(namespaces or {})
+        self._insides = {name: list(command) for name, command in (inside or {}).items()}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._hidden: dict[str, Path] = {}
         names = [name for name in addresses if name != CONTROL]
@@ -273,6 +276,8 @@ class Cluster:
         return ["unshare", "--mount", "sh", "-c", script, str(self._hidden[name])]
 
     def _inside(self, name: str) -> list[str]:
+        if name in self._insides:
+            return self._insides[name]
         # nsenter, since `ip netns exec` makes a mount namespace, too, in which nobody else would see what is mounted.
         return ["nsenter", f"--net=/run/netns/{self._namespaces[name]}"] if name in self._namespaces else []
 

@@ -52,12 +52,19 @@ def _nftables_missing() -> str | None:
     return None if shutil.which("nft") else "nft is not installed"
 
 
+def _postgresql_missing() -> str | None:
+    from tests.images import postgresql_missing
+
+    return postgresql_missing()
+
+
 _PROBES: Mapping[str, Callable[[], str | None]] = {
     "zfs": _zfs_missing,
     "docker": _docker_missing,
     "root": _root_missing,
     "systemd": _systemd_missing,
     "nftables": _nftables_missing,
+    "postgresql": _postgresql_missing,
 }
 
 
@@ -66,7 +73,7 @@ def require(name: str, missing: str | None = None) -> None:
     End the test here if the machine lacks something: skipped with the reason, or, if the environment variable
     FLOCKER_REQUIRE (names with commas between) has the name, failed.
 
-    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, ``nftables``, or any other together with
+    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, ``nftables``, ``postgresql``, or any other together with
         ``missing``.
     :param missing: why it is known to be lacking; None: look, for the names that can be looked for.
     """
@@ -86,3 +93,15 @@ def require_fixture() -> Require:
     ``require(name)`` or ``require(name, missing)``, as above.
     """
     return require
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """
+    Print the figures that tests have recorded as their property ``figures``: the heading, and lines below it.
+    """
+    for report in terminalreporter.stats.get("passed", []):
+        for name, text in getattr(report, "user_properties", ()):
+            if name == "figures" and report.when == "call":
+                heading, _, lines = str(text).partition("\n")
+                terminalreporter.section(heading)
+                terminalreporter.write_line(lines)

@@ -54,9 +54,11 @@ class Host:
 
     :param namespace: of its network, as ``ip netns`` calls it.
     :param address: by which other hosts reach it.
+    :param fabric: namespace of the network between the hosts, with the bridge ``br0``.
     """
 
-    def __init__(self, namespace: str, address: str, number: int, folder: Path) -> None:
+    def __init__(self, namespace: str, address: str, number: int, folder: Path, fabric: str) -> None:
+        self.fabric = fabric
         self.namespace = namespace
         self.address = address
         self.folder = folder
@@ -236,7 +238,7 @@ def _host(undo: ExitStack, token: str, fabric: str, number: int, folder: Path) -
     address = f"10.99.0.{number}"
     _ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0")
     _ip("-n", namespace, "link", "set", "eth0", "up")
-    host = Host(namespace, address, number, folder)
+    host = Host(namespace, address, number, folder, fabric)
     # A mount namespace is kept by a file, on a mount that is private, so that it outlasts its processes.
     _run("mount", "--bind", str(folder), str(folder))
     undo.callback(_run, "umount", "--lazy", str(folder))

@@ -1,0 +1,120 @@
+"""
+Clusters of nodes with an engine each, whose agents run containers in it; control and clients are on a host of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.cluster import CONTROL, Cluster
+from tests.engines import Host, engines
+from tests.integration.tools import Ended, Tool
+
+# In the network of ``engines``, beyond its hosts.
+_OUTSIDE_ADDRESS = "10.99.0.100"
+_IN_MEMORY = "/dev/shm/flocker-tests"  # noqa: S108
+
+
+class DockerNodes:
+    """
+    :ivar cluster: with control on the outside.
+    :ivar hosts: by name.
+    :ivar outside: what begins a command that runs on no node.
+    """
+
+    def __init__(self, cluster: Cluster, hosts: Mapping[str, Host], outside: Sequence[str]) -> None:
+        self.cluster = cluster
+        self.hosts = hosts
+        self.outside = list(outside)
+
+    def deploy(self, volumes: Mapping[str, Any], apps: Mapping[str, Any]) -> Ended:
+        """
+        What ``flocker-deploy`` does with such a file, to its end.
+        """
+        return self.deploying(volumes, apps).ended()
+
+    def deploying(self, volumes: Mapping[str, Any], apps: Mapping[str, Any]) -> Tool:
+        """
+        The same, while it runs.
+        """
+        document = {
+            "version": 2,
+            "cluster": {"name": "test", "control": {"host": self.cluster.addresses[CONTROL]}},
+            "nodes": {name: {"uuid": str(node_id)} for name, node_id in self.cluster.node_ids.items()},
+            "volumes": volumes,
+            "apps": apps,
+        }
+        # JSON is YAML.
+        (self.cluster.folder / "cluster.yml").write_text(json.dumps(document))
+        user = str(self.cluster.certificates.user.certificate_path.parent)
+        return Tool(
+            "flocker-deploy", "cluster.yml", "--json", "--certificates-directory", user,
+            folder=self.cluster.folder, inside=self.outside,
+        )  # fmt: skip
+
+    def page(self, host: str, path: str) -> str:
+        """
+        What a web application answers, asked from outside at port 8080 of a host.
+        """
+        url = f"http://{self.hosts[host].address}:8080{path}"
+        ended = subprocess.run(
+            [*self.outside, "/bin/busybox", "wget", "-q", "-T", "20", "-O", "-", url],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return ended.stdout.strip()
+
+    def running(self, image: str) -> list[str]:
+        """
+        The hosts on which a container of an image runs, once for each.
+        """
+        return [
+            name
+            for name, host in self.hosts.items()
+            for _ in host.docker("ps", "--quiet", "--filter", f"ancestor={image}").split()
+        ]
+
+
+@contextmanager
+def docker_nodes(
+    names: Sequence[str],
+    dataset: Callable[[str, Path], Mapping[str, Any]],
+    *,
+    forwarding: bool = False,
+    fault_points: bool = False,
+) -> Iterator[DockerNodes]:
+    """
+    A started cluster.
+
+    :param dataset: the ``dataset`` section of a node's agent.yml, by its name and a folder of the cluster's own.
+    :param forwarding: every node leads published ports to where they are.
+    """
+    # The names of sockets are short, and those of a test's own folder are not.
+    with tempfile.TemporaryDirectory(prefix="fpd") as scratch, engines(names, Path(scratch) / "engines") as hosts:
+        folder = Path(scratch) / "cluster"
+        folder.mkdir()
+        fabric = next(iter(hosts.values())).fabric
+        # What is on the outside reaches itself by its address, too.
+        subprocess.run(["ip", "-n", fabric, "link", "set", "lo", "up"], check=True)
+        subprocess.run(["ip", "-n", fabric, "addr", "add", f"{_OUTSIDE_ADDRESS}/24", "dev", "br0"], check=True)
+        with Cluster(
+            folder,
+            lambda name: dataset(name, folder / name),
+            addresses={CONTROL: _OUTSIDE_ADDRESS, **{name: host.address for name, host in hosts.items()}},
+            namespaces={CONTROL: fabric},
+            inside={name: host.inside for name, host in hosts.items()},
+            runtime=lambda name: {
+                "backend": "docker",
+                "socket": hosts[name].socket,
+                "state_path": str(folder / name / "docker"),
+                "grants_path": _IN_MEMORY,
+            },
+            also=lambda _: {"forwarding": {"enabled": forwarding}},
+            fault_points=fault_points,
+        ) as cluster:
+            yield DockerNodes(cluster, hosts, ["nsenter", f"--net=/run/netns/{fabric}"])

@@ -1,0 +1,91 @@
+"""
+Applications in containers of Docker, moved between nodes with an engine each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Require
+from tests.database_moves import APP, VOLUME, Database
+from tests.docker_nodes import DockerNodes, docker_nodes
+from tests.images import DATA, POSTGRESQL_IMAGE, WEB_IMAGE, import_web
+from tests.integration.test_database_moves import on_directories
+
+pytestmark = pytest.mark.timeout(500)
+VOLUMES = {VOLUME: {"size": "1G"}}
+
+
+@pytest.fixture
+def nodes(require: Require) -> Iterator[DockerNodes]:
+    require("docker")
+    require("postgresql")
+    require("nftables")
+    with docker_nodes(["n1", "n2"], on_directories, forwarding=True) as nodes:
+        yield nodes
+
+
+def deployed(nodes: DockerNodes, apps: dict[str, object]) -> None:
+    ended = nodes.deploy(VOLUMES, apps)
+    assert ended.status == 0, ended.out + ended.err
+
+
+def web(node: str) -> dict[str, object]:
+    """
+    The web application, whose database is wherever it is.
+    """
+    return {
+        "node": node,
+        "image": POSTGRESQL_IMAGE,
+        "command": ["serve-visits"],
+        "ports": ["8080:80"],
+        "links": [{"alias": "db", "local_port": 5432, "remote_port": 5432}],
+    }
+
+
+def test_linked_applications_go_on_talking(nodes: DockerNodes) -> None:
+    """
+    A web application goes on counting in its database after that has moved to another node, and is not restarted.
+    """
+    database = Database(nodes)
+    deployed(nodes, {APP: database.app("n1"), "web": web("n1")})
+    nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/visits") == "1")
+    before = nodes.hosts["n1"].docker("ps", "--no-trunc", "--quiet", "--filter", "publish=8080")
+    deployed(nodes, {APP: database.app("n2"), "web": web("n1")})
+    nodes.cluster.settled(VOLUME, "n2")
+    counted = int(nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/visits")))
+    after = nodes.hosts["n1"].docker("ps", "--no-trunc", "--quiet", "--filter", "publish=8080")
+
+    assert (counted, after) == (2, before)
+
+
+def counting(node: str) -> dict[str, object]:
+    return {
+        "node": node,
+        "image": WEB_IMAGE,
+        "ports": ["8080:80"],
+        "mounts": [{"volume": VOLUME, "path": DATA}],
+        "restart": "always",
+    }
+
+
+def test_path_is_gone_after_release(nodes: DockerNodes) -> None:
+    """
+    A container that somebody starts by hand on the path that the volume had, on the node that gave it away, is refused:
+    there is no stale copy that it could write to.
+    """
+    for host in nodes.hosts.values():
+        import_web(host)
+    deployed(nodes, {"web": counting("n1")})
+    path = nodes.cluster.settled(VOLUME, "n1")["path"]
+    nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "1")
+    deployed(nodes, {"web": counting("n2")})
+    nodes.cluster.settled(VOLUME, "n2")
+    by_hand = ["docker", "--host", nodes.hosts["n1"].socket, "run", "--rm"]
+    with pytest.raises(AssertionError, match="bind source path does not exist"):
+        nodes.hosts["n1"].run(*by_hand, "--mount", f"type=bind,src={path},dst=/data", WEB_IMAGE, "touch", "/data/stale")
+    counted = nodes.cluster.wait(lambda: nodes.page("n2", "/cgi-bin/count"))
+
+    assert counted == "2"

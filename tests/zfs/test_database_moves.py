@@ -1,0 +1,65 @@
+"""
+PostgreSQL in a container of Docker moves between two nodes with pools of their own, while clients use it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Require
+from tests.database_moves import moved_back_and_forth
+from tests.docker_nodes import DockerNodes, docker_nodes
+from tests.zfs.pools import temporary_pool
+
+# A guest has one CPU for two engines, two agents, control, PostgreSQL, its clients and the test.
+pytestmark = pytest.mark.timeout(1500)
+
+_LEGACY = "xtables-legacy-multi"
+_NAMES = ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore")
+
+
+@pytest.fixture
+def iptables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Programs that this kernel understands: that of the guest has no nf_tables chains for NAT.
+    """
+    tried = subprocess.run(["iptables", "-t", "nat", "-n", "-L"], capture_output=True, check=False)
+    legacy = shutil.which(_LEGACY)
+    if tried.returncode != 0 and legacy is not None:
+        folder = tmp_path / "iptables"
+        folder.mkdir()
+        for name in _NAMES:
+            (folder / name).symlink_to(legacy)
+        monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+@pytest.fixture
+def nodes(require: Require, iptables: None) -> Iterator[DockerNodes]:
+    require("zfs")
+    require("docker")
+    require("postgresql")
+    with (
+        temporary_pool(size_bytes=1 << 30, name="fp-n1"),
+        temporary_pool(size_bytes=1 << 30, name="fp-n2"),
+        docker_nodes(
+            ["n1", "n2"],
+            lambda name, folder: {"backend": "zfs", "pool": f"fp-{name}", "mount_root": str(folder / "flocker")},
+        ) as nodes,
+    ):
+        yield nodes
+
+
+def test_five_moves_under_load(nodes: DockerNodes, record_property: Callable[[str, object], None]) -> None:
+    """
+    After five moves every commit that a client was told of is there, nothing is damaged, and at any time one node runs
+    the server.
+    """
+    complaints, table = moved_back_and_forth(nodes, ["n2", "n1", "n2", "n1", "n2"], load_rate=10)
+    record_property("figures", table)
+
+    assert complaints == []
