@@ -73,8 +73,8 @@ def require(name: str, missing: str | None = None) -> None:
     End the test here if the machine lacks something: skipped with the reason, or, if the environment variable
     FLOCKER_REQUIRE (names with commas between) has the name, failed.
 
-    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, ``nftables``, ``postgresql``, or any other together with
-        ``missing``.
+    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, ``nftables``, ``postgresql``, or any other together
+        with ``missing``.
     :param missing: why it is known to be lacking; None: look, for the names that can be looked for.
     """
     if missing is None:

@@ -1,9 +1,10 @@
 """
-Clusters of nodes with an engine each, whose agents run containers in it; control and clients are on a host of their own.
+Clusters of nodes with an engine each, whose agents run containers in it. Control and clients are on none of them.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import tempfile
@@ -15,10 +16,12 @@ from typing import Any
 from tests.cluster import CONTROL, Cluster
 from tests.engines import Host, engines
 from tests.integration.tools import Ended, Tool
+from tests.zfs.namespaces import enter
 
 # In the network of ``engines``, beyond its hosts.
 _OUTSIDE_ADDRESS = "10.99.0.100"
-_IN_MEMORY = "/dev/shm/flocker-tests"  # noqa: S108
+_ANSWER_SECONDS = 30.0
+_IN_MEMORY = "/dev/shm/flocker-tests"
 
 
 class DockerNodes:
@@ -61,13 +64,16 @@ class DockerNodes:
     def page(self, host: str, path: str) -> str:
         """
         What a web application answers, asked from outside at port 8080 of a host.
+
+        :raises OSError: and ``HTTPException``: it doesn't.
         """
-        url = f"http://{self.hosts[host].address}:8080{path}"
-        ended = subprocess.run(
-            [*self.outside, "/bin/busybox", "wget", "-q", "-T", "20", "-O", "-", url],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        return ended.stdout.strip()
+        with enter(self.hosts[host].fabric):
+            connection = http.client.HTTPConnection(self.hosts[host].address, 8080, timeout=_ANSWER_SECONDS)
+            try:
+                connection.request("GET", path)
+                return connection.getresponse().read().decode().strip()
+            finally:
+                connection.close()
 
     def running(self, image: str) -> list[str]:
         """

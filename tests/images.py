@@ -61,6 +61,7 @@ _VISITS_PAGE = """#!/bin/sh
 exec 2>&1
 printf 'Content-Type: text/plain\\r\\n\\r\\n'
 PGCONNECT_TIMEOUT=5 psql -X -q -A -t -h "$DB_PORT_5432_TCP_ADDR" -p "$DB_PORT_5432_TCP_PORT" -U postgres <<END
+SET client_min_messages = warning;
 CREATE TABLE IF NOT EXISTS visits (at timestamptz);
 INSERT INTO visits VALUES (now());
 SELECT count(*) FROM visits;

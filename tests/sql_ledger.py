@@ -1,8 +1,8 @@
 """
 What clients of a database see while it moves: every commit that was acknowledged to them is written down here.
 
-One client writes numbered records, one by one, and finds the database again whenever it is gone. Beside it, pgbench keeps
-the server busy. Nothing here knows of flocker_py.
+One client writes numbered records, one by one, and finds the database again whenever it is gone. Beside it, pgbench
+keeps the server busy. Nothing here knows of flocker_py.
 """
 
 from __future__ import annotations
@@ -255,7 +255,8 @@ class SqlLedger:
         while not self._told_to_end.is_set():
             # Also after one that nobody has answered: it may be there or not.
             self._sent += 1
-            statement = f"INSERT INTO ledger VALUES ({self._sent}, '{content(self._sent)}') RETURNING number;\n"
+            record = f"({self._sent}, '{content(self._sent)}')"
+            statement = f"INSERT INTO ledger VALUES {record} RETURNING number;\n"  # noqa: S608  # we made all of it
             try:
                 process.stdin.write(statement)
                 process.stdin.flush()

@@ -28,7 +28,9 @@ def iptables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Programs that this kernel understands: that of the guest has no nf_tables chains for NAT.
     """
-    tried = subprocess.run(["iptables", "-t", "nat", "-n", "-L"], capture_output=True, check=False)
+    tried = subprocess.run(
+        ["unshare", "--net", "iptables", "-t", "nat", "-N", "probe"], capture_output=True, check=False
+    )
     legacy = shutil.which(_LEGACY)
     if tried.returncode != 0 and legacy is not None:
         folder = tmp_path / "iptables"

@@ -1,0 +1,119 @@
+"""
+The engine of a node is killed in the middle of a move, and started again.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from tests.conftest import Require
+from tests.database_moves import VOLUME
+from tests.docker_nodes import DockerNodes, docker_nodes
+from tests.images import DATA, WEB_IMAGE, import_web
+from tests.integration.test_database_moves import on_directories
+
+pytestmark = pytest.mark.timeout(500)
+VOLUMES = {VOLUME: {"size": "1G"}}
+PAGE = "/cgi-bin/count"
+
+
+@pytest.fixture
+def nodes(require: Require) -> Iterator[DockerNodes]:
+    require("docker")
+    with docker_nodes(["n1", "n2"], on_directories) as nodes:
+        for host in nodes.hosts.values():
+            import_web(host)
+        yield nodes
+
+
+class Visitor:
+    """
+    Asks every node for the page, over and over, while it is entered.
+
+    :ivar counts: that were answered, in this order.
+    """
+
+    def __init__(self, nodes: DockerNodes) -> None:
+        self._nodes = nodes
+        self._told_to_end = threading.Event()
+        self._thread = threading.Thread(target=self._visit)
+        self.counts: list[int] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._told_to_end.set()
+        self._thread.join()
+
+    def _visit(self) -> None:
+        while not self._told_to_end.wait(0.02):
+            for name in self._nodes.hosts:
+                # Nobody is there, or leaves in the middle of the answer.
+                with suppress(OSError, http.client.HTTPException, ValueError):
+                    self.counts.append(int(self._nodes.page(name, PAGE)))
+
+
+def web(node: str) -> dict[str, Any]:
+    return {
+        "node": node,
+        "image": WEB_IMAGE,
+        "ports": ["8080:80"],
+        "mounts": [{"volume": VOLUME, "path": DATA}],
+        "restart": "always",
+        "stop_grace": "2s",
+    }
+
+
+@pytest.mark.parametrize(
+    ("victim", "phases"),
+    [
+        ("n1", ("copying", "releasing", "final", "taking")),
+        ("n1", ("releasing", "final", "taking")),
+        ("n2", ("final", "taking")),
+    ],
+)
+def test_killed_in_a_move(nodes: DockerNodes, victim: str, phases: tuple[str, ...]) -> None:
+    """
+    Wherever the move ends: the volume has one owner, one container runs there, and no count was given twice or lost.
+    """
+    cluster = nodes.cluster
+    ended = nodes.deploy(VOLUMES, {"web": web("n1")})
+    assert ended.status == 0, ended.out + ended.err
+    with Visitor(nodes) as visitor:
+        cluster.wait(lambda: len(visitor.counts) > 20)
+        moving = nodes.deploying(VOLUMES, {"web": web("n2")})
+        # It may be over before anybody has seen this phase; then the engine is killed after it.
+        cluster.wait(lambda: in_phase(cluster.dataset(VOLUME), phases), poll_seconds=0.005)
+        nodes.hosts[victim].kill()
+        nodes.hosts[victim].start()
+        moving.ended()
+        dataset = cluster.wait(lambda: at_rest(cluster.dataset(VOLUME)))
+        owner = next(name for name, node_id in cluster.node_ids.items() if str(node_id) == dataset["owner"])
+        cluster.wait(lambda: nodes.running(WEB_IMAGE) == [owner])
+        answered = len(visitor.counts)
+        cluster.wait(lambda: len(visitor.counts) > answered + 20)
+    running = nodes.running(WEB_IMAGE)
+
+    assert running == [owner]
+    assert visitor.counts == sorted(set(visitor.counts))
+
+
+def in_phase(dataset: dict[str, Any], phases: tuple[str, ...]) -> bool:
+    move = dataset["move"]
+    return dataset["last_move"] is not None if move is None else move["phase"] in phases
+
+
+def at_rest(dataset: dict[str, Any]) -> dict[str, Any] | None:
+    good = dataset["status"] == "ok" and dataset["move"] is None and not dataset["settling"]
+    return dataset if good else None
