@@ -7,12 +7,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from flocker_py.records import Record, value
 from flocker_py.units import bytes_text, duration_text
 from tests.docker_nodes import DockerNodes
 from tests.images import DATA, POSTGRESQL_IMAGE, import_postgresql, postgresql_programs
+from tests.plugins import Plugin
 from tests.sql_ledger import Client, SqlLedger, longest_pause_seconds
 
 VOLUME = "data"
@@ -119,6 +121,49 @@ def moved_back_and_forth(nodes: DockerNodes, targets: Sequence[str], *, load_rat
         " pgbench acknowledged"
     )
     return complaints, f"{heading}\n{_table(seen)}"
+
+
+def moved_by_docker_run(nodes: DockerNodes, targets: Sequence[str] = ("n2", "n1"), *, load_rate: int = 40) -> list[str]:
+    """
+    A database that ``docker run`` has started on ``n1``, and then on one node after the other, on a
+    volume of the plugin.
+
+    :returns: what is wrong afterwards.
+    """
+    database = Database(nodes)
+    with ExitStack() as undo:
+        for name, host in nodes.hosts.items():
+            socket_path = host.folder / "rundocker" / "plugins" / "flocker.sock"
+            socket_path.parent.mkdir(exist_ok=True)
+            options = ["--engine", host.socket.removeprefix("unix://")]
+            plugin = Plugin(nodes.cluster, name, socket_path=socket_path, inside=host.inside, options=options)
+            undo.enter_context(plugin)
+        nodes.hosts["n1"].docker("volume", "create", "--driver", "flocker", "--opt", "size=1G", VOLUME)
+        _run_by_hand(nodes, "n1")
+        database.client.wait()
+        database.client.prepare(1)
+        here = "n1"
+        with SqlLedger(database.client, load_rate=load_rate) as ledger:
+            for target in targets:
+                ledger.wait_for_more(30)
+                nodes.hosts[here].docker("stop", "--time", "60", APP)
+                nodes.hosts[here].docker("rm", APP)
+                _run_by_hand(nodes, target)
+                here = target
+            ledger.wait_for_more(30)
+        complaints = ledger.complaints()
+        damaged = database.client.corruption()
+        if damaged:
+            complaints.append(f"pg_amcheck: {damaged}")
+        if nodes.cluster.dataset(VOLUME)["owner"] != str(nodes.cluster.node_ids[here]):
+            complaints.append(f"the volume's owner is not {here}")
+        nodes.hosts[here].docker("rm", "--force", APP)
+    return complaints
+
+
+def _run_by_hand(nodes: DockerNodes, node: str) -> None:
+    options = ["--publish", f"{PORT}:{PORT}", "--volume", f"{VOLUME}:{DATA}", "--volume-driver", "flocker"]
+    nodes.hosts[node].docker("run", "--detach", "--name", APP, *options, POSTGRESQL_IMAGE)
 
 
 def _table(moves: Sequence[MoveSeen]) -> str:

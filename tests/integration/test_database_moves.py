@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Require
-from tests.database_moves import moved_back_and_forth
+from tests.database_moves import moved_back_and_forth, moved_by_docker_run
 from tests.docker_nodes import DockerNodes, docker_nodes
 
 pytestmark = pytest.mark.timeout(500)
@@ -38,5 +38,15 @@ def test_five_moves_under_load(nodes: DockerNodes, record_property: Callable[[st
     """
     complaints, table = moved_back_and_forth(nodes, ["n2", "n1", "n2", "n1", "n2"])
     record_property("figures", table)
+
+    assert complaints == []
+
+
+def test_moved_by_docker_run(nodes: DockerNodes) -> None:
+    """
+    Without any deployment: the container is removed on one node and run on the other, by Docker's own commands, and
+    the volume plugin brings it all that was committed.
+    """
+    complaints = moved_by_docker_run(nodes)
 
     assert complaints == []
