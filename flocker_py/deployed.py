@@ -15,16 +15,18 @@ from flocker_py.model import (
     Container,
     ContainerName,
     DatasetId,
+    HealthCheck,
     Link,
     Mount,
     NodeId,
     OverrunPolicy,
     PartitionPolicy,
     Port,
+    PullPolicy,
     RestartPolicy,
     StartFailurePolicy,
 )
-from flocker_py.records import Record, mapping, sequence, value
+from flocker_py.records import Record, field_names, mapping, sequence, value
 
 _NONE = type(None)
 _NUMBER = (int, float)
@@ -96,6 +98,7 @@ class DeployedMount(Record):
 
     volume: str = value(str)
     path: str | None = value((str, _NONE), default=None)
+    read_only: bool = value(bool, default=False)
 
 
 class DeployedApp(Record):
@@ -103,6 +106,7 @@ class DeployedApp(Record):
     A container by its name. The document's definition is the whole definition.
 
     :param node: None only if ``deleted``.
+    :param port_items: per port, which item of the document's list it comes from; empty: they are the items one by one.
     :param deleted: it shall run no more; its volumes stay.
     """
 
@@ -119,7 +123,29 @@ class DeployedApp(Record):
     cpu_shares: int | None = value((int, _NONE), default=None)
     stop_grace_seconds: float = value(_NUMBER, default=10.0)
     labels: PMap[str, str] = mapping(str, str, default={})
+    pull: PullPolicy = value(PullPolicy, default=PullPolicy.MISSING)
+    entrypoint: PVector[str] = sequence(str, default=())
+    environment_file: str | None = value((str, _NONE), default=None)
+    swappiness: int | None = value((int, _NONE), default=None)
+    stop_signal: str | None = value((str, _NONE), default=None)
+    cpus: float | None = value((*_NUMBER, _NONE), default=None)
+    pids_limit: int | None = value((int, _NONE), default=None)
+    health: HealthCheck | None = value((HealthCheck, _NONE), default=None)
+    log_driver: str | None = value((str, _NONE), default=None)
+    log_options: PMap[str, str] = mapping(str, str, default={})
+    read_only: bool = value(bool, default=False)
+    user: str | None = value((str, _NONE), default=None)
+    capabilities_add: PVector[str] = sequence(str, default=())
+    capabilities_drop: PVector[str] = sequence(str, default=())
+    security_options: PVector[str] = sequence(str, default=())
+    port_items: PVector[int] = sequence(int, default=())
     deleted: bool = value(bool, default=False)
+
+    def port_item(self, index: int) -> int:
+        """
+        Which item of the document's list the port of this index comes from.
+        """
+        return self.port_items[index] if self.port_items else index
 
 
 class Deployment(Record):
@@ -137,24 +163,22 @@ class Deployment(Record):
     apps: PMap[ContainerName, DeployedApp] = mapping(str, DeployedApp, default={})
 
 
+# An app is said in names where a container has ids; all else is the same.
+_SAME_FIELDS = tuple(field for field in field_names(Container) if field not in ("node_id", "mounts"))
+
+
 def container(app: DeployedApp, node_id: NodeId, dataset_ids: Mapping[str, DatasetId]) -> Container:
     """
     What an app is once it is known which node and datasets its names mean.
 
     :param dataset_ids: by name of volume; all that the app mounts.
     """
+    same = {field: getattr(app, field) for field in _SAME_FIELDS}
     return Container(
-        name=app.name,
         node_id=node_id,
-        image=app.image,
-        command=app.command,
-        environment=app.environment,
-        mounts=pvector(Mount(dataset_id=dataset_ids[mount.volume], path=mount.path) for mount in app.mounts),
-        ports=app.ports,
-        links=app.links,
-        restart=app.restart,
-        memory_bytes=app.memory_bytes,
-        cpu_shares=app.cpu_shares,
-        stop_grace_seconds=app.stop_grace_seconds,
-        labels=app.labels,
+        mounts=pvector(
+            Mount(dataset_id=dataset_ids[mount.volume], path=mount.path, read_only=mount.read_only)
+            for mount in app.mounts
+        ),
+        **same,
     )

@@ -4,7 +4,7 @@ What has to hold between the parts of a deployment document.
 - What refers to a node or volume refers to one that the document lists; a node can also be a UUID or an address.
 - No two nodes are the same one, and no two volumes.
 - A volume belongs to at most one app, and is where this app runs.
-- No two apps of a node have the same external port.
+- No two apps of a node have the same external port at the same address.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pyrsistent import pmap
 
 from flocker_py.deployed import DeployedApp, DeployedNode, DeployedVolume, Deployment, NodeReference
 from flocker_py.documents import Complaint, Pointer, meant, shown
-from flocker_py.model import ContainerName, NodeId
+from flocker_py.model import ContainerName, NodeId, Port
+from flocker_py.published_ports import excluded, port_text
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -174,7 +175,11 @@ def _app_complaints(app: DeployedApp) -> Iterator[Complaint]:
     )
     yield from _twice(
         (
-            ((port.internal, port.protocol), (*pointer, "ports", index), f"port {index + 1}")
+            (
+                (port.internal, port.protocol, port.host_address),
+                (*pointer, "ports", app.port_item(index)),
+                f"port {app.port_item(index) + 1}",
+            )
             for index, port in enumerate(app.ports)
         ),
         "of this app has this internal port already",
@@ -216,12 +221,14 @@ def _place_complaints(volumes: Mapping[str, DeployedVolume], users: Mapping[str,
 
 
 def _port_complaints(apps: list[DeployedApp]) -> Iterator[Complaint]:
-    yield from _twice(
-        (
-            ((app.node, port.external, port.protocol), ("apps", app.name, "ports", index), f"app {app.name}")
-            for app in apps
-            if app.node is not None
-            for index, port in enumerate(app.ports)
-        ),
-        "has this external port of the node already",
-    )
+    on_nodes: dict[NodeReference, list[tuple[Port, tuple[DeployedApp, int]]]] = {}
+    for app in apps:
+        if app.node is not None:
+            ports = on_nodes.setdefault(app.node, [])
+            ports += [(port, (app, app.port_item(index))) for index, port in enumerate(app.ports)]
+    for ports in on_nodes.values():
+        for port, (app, item), (other, _) in excluded(ports):
+            yield Complaint(
+                pointer=("apps", app.name, "ports", item),
+                text=f"app {other.name} has this external port of the node already: {port_text(port)}",
+            )

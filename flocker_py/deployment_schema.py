@@ -8,22 +8,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from flocker_py.deployment import (
+from flocker_py.container_values import (
+    HIGHEST_CPUS,
+    HIGHEST_HEALTH_RETRIES,
+    HIGHEST_PIDS,
+    HIGHEST_SWAPPINESS,
+    LOG_DRIVER_PATTERN,
+    LOG_OPTIONS,
+    LOWEST_CPUS,
+    OPTION_PATTERN,
+    USER_PATTERN,
+)
+from flocker_py.deployment import VERSION
+from flocker_py.deployment_values import (
     ALIAS_PATTERN,
     APP_NAME_PATTERN,
     ARGUMENT_CHARACTERS,
     ARGUMENTS,
     HIGHEST_CPU_SHARES,
-    HIGHEST_PORT,
     HIGHEST_RETRY_COUNT,
     LABEL_CHARACTERS,
     LABELS,
     NAME_PATTERN,
-    PORT_PATTERN,
     UUID_PATTERN,
-    VERSION,
 )
-from flocker_py.model import OverrunPolicy, PartitionPolicy, RestartName, StartFailurePolicy
+from flocker_py.images import LONGEST_IMAGE
+from flocker_py.model import OverrunPolicy, PartitionPolicy, PullPolicy, RestartName, StartFailurePolicy
+from flocker_py.published_ports import HIGHEST_PORT, MOST_PORTS, PORTS_PATTERN
 from flocker_py.units import MAXIMUM_SIZE_BYTES
 
 Schema = dict[str, Any]
@@ -86,6 +97,34 @@ _LABELS: Schema = {
 }
 _NODE_REFERENCE: Schema = {"description": "A name in nodes, a UUID, or an IP address.", **_TEXT}
 _ARGUMENT: Schema = {"type": "string", "maxLength": ARGUMENT_CHARACTERS}
+_COMMAND: Schema = {"oneOf": [_TEXT, {"type": "array", "items": _ARGUMENT, "minItems": 1, "maxItems": ARGUMENTS}]}
+_HEALTH = _object(
+    {
+        "test": {
+            "description": "A text for /bin/sh; or [CMD, program, argument...], or [CMD-SHELL, text].",
+            **_COMMAND,
+        },
+        "interval": _DURATION,
+        "timeout": _DURATION,
+        "start_period": {"oneOf": [{"type": "number", "minimum": 0}, _DURATION["oneOf"][1]]},
+        "retries": {"type": "integer", "minimum": 1, "maximum": HIGHEST_HEALTH_RETRIES},
+    },
+    required=("test",),
+)
+_LOGGING = _object(
+    {
+        "driver": {"type": "string", "pattern": f"^{LOG_DRIVER_PATTERN}$"},
+        "options": {
+            "type": "object",
+            "maxProperties": LOG_OPTIONS,
+            "propertyNames": {"pattern": f"^{OPTION_PATTERN}$"},
+            "additionalProperties": {"type": "string"},
+        },
+    },
+    required=("driver",),
+)
+_SIGNAL: Schema = {"oneOf": [_TEXT, {"type": "integer", "minimum": 1, "maximum": 64}]}
+_NAMES: Schema = {"type": "array", "items": _TEXT}
 
 _CLUSTER = _object(
     {
@@ -116,20 +155,41 @@ _VOLUME = _object(
 _APP = _object(
     {
         "node": _NODE_REFERENCE,
-        "image": _TEXT,
-        "command": {"oneOf": [_TEXT, {"type": "array", "items": _ARGUMENT, "minItems": 1, "maxItems": ARGUMENTS}]},
+        "image": {"maxLength": LONGEST_IMAGE, **_TEXT},
+        "pull_policy": {"enum": [policy.value for policy in PullPolicy]},
+        "entrypoint": _COMMAND,
+        "command": _COMMAND,
         "env": {"type": "object", "propertyNames": {"pattern": "^[^=]+$"}, "additionalProperties": {"type": "string"}},
+        "env_file": {"description": "A file on the node of the app.", "type": "string", "pattern": "^/"},
         "mounts": {
-            "type": "array",
-            "items": _object({"volume": _TEXT, "path": {"type": "string", "pattern": "^/"}}, required=("volume",)),
-        },
-        "ports": {
             "type": "array",
             "items": {
                 "oneOf": [
-                    {"type": "string", "pattern": f"^{PORT_PATTERN}$"},
+                    {"type": "string", "pattern": "^[^:]+:/[^:]*(:(ro|rw))?$"},
                     _object(
-                        {"internal": _PORT_NUMBER, "external": _PORT_NUMBER, "protocol": {"enum": ["tcp", "udp"]}},
+                        {
+                            "volume": _TEXT,
+                            "path": {"type": "string", "pattern": "^/"},
+                            "read_only": {"type": "boolean"},
+                        },
+                        required=("volume",),
+                    ),
+                ]
+            },
+        },
+        "ports": {
+            "type": "array",
+            "maxItems": MOST_PORTS,
+            "items": {
+                "oneOf": [
+                    {"type": "string", "pattern": f"^{PORTS_PATTERN}$"},
+                    _object(
+                        {
+                            "internal": _PORT_NUMBER,
+                            "external": _PORT_NUMBER,
+                            "protocol": {"enum": ["tcp", "udp"]},
+                            "host_ip": _TEXT,
+                        },
                         required=("internal", "external"),
                     ),
                 ]
@@ -149,7 +209,18 @@ _APP = _object(
         "restart": _RESTART,
         "memory": _SIZE,
         "cpu_shares": {"type": "integer", "minimum": 1, "maximum": HIGHEST_CPU_SHARES},
+        "cpus": {"type": "number", "minimum": LOWEST_CPUS, "maximum": HIGHEST_CPUS},
+        "pids_limit": {"type": "integer", "minimum": 1, "maximum": HIGHEST_PIDS},
+        "swappiness": {"type": "integer", "minimum": 0, "maximum": HIGHEST_SWAPPINESS},
+        "stop_signal": _SIGNAL,
         "stop_grace": _DURATION,
+        "healthcheck": _HEALTH,
+        "logging": _LOGGING,
+        "read_only": {"type": "boolean"},
+        "user": {"type": "string", "pattern": f"^{USER_PATTERN}$"},
+        "cap_add": _NAMES,
+        "cap_drop": _NAMES,
+        "security_opt": _NAMES,
         "labels": _LABELS,
         "state": {"enum": ["running", "deleted"]},
     },

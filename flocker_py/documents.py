@@ -160,6 +160,16 @@ def read_any_text(place: Place) -> str | None:
     return "" if place.value == "" else read_text(place)
 
 
+def read_boolean(place: Place) -> bool | None:
+    """
+    true or false.
+    """
+    if isinstance(place.value, bool):
+        return place.value
+    place.complain(f"must be true or false, not {shown(place.value)}")
+    return None
+
+
 def unprintable(text: str) -> bool:
     """
     Whether a text has what no program can be given: a NUL, or half a surrogate pair.

@@ -14,6 +14,7 @@ from pyrsistent import PMap, PVector, pvector
 from flocker_control.applied_nodes import ResolvedNodes, resolved_nodes
 from flocker_control.applied_volumes import Volume, resolved_volumes, volume_commands, volume_warnings
 from flocker_control.commands import ApplyAll, Command, PutContainer, RemoveContainer, refusals
+from flocker_control.differences import difference_texts
 from flocker_control.refusals import Refusal
 from flocker_control.state import State
 from flocker_control.steps import Step, Unmanaged
@@ -110,9 +111,11 @@ def _container_step(app: DeployedApp, wanted: Container, present: Container | No
     target = nodes.called(wanted.node_id)
     if present is None:
         return _step("start", app.name, f"start {app.name} on {target}")
+    differences = difference_texts(present, wanted)
+    definition = f"with its new definition: {', '.join(differences)}"
     if present.node_id == wanted.node_id:
-        return _step("restart", app.name, f"restart {app.name} on {target} with its new definition")
-    changed = "" if present.set(node_id=wanted.node_id) == wanted else ", with its new definition"
+        return _step("restart", app.name, f"restart {app.name} on {target} {definition}")
+    changed = f", {definition}" if differences else ""
     source = nodes.called(present.node_id)
     return _step("move", app.name, f"move {app.name} from {source} to {target}{changed}")
 

@@ -11,7 +11,26 @@ import ipaddress
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 
-from flocker_py.model import Container, Dataset, RestartName
+from flocker_py.container_values import (
+    HIGHEST_HEALTH_RETRIES,
+    HIGHEST_PIDS,
+    LOG_DRIVER_MEANING,
+    LOG_DRIVER_PATTERN,
+    LOG_OPTIONS,
+    LONGEST_DURATION_SECONDS,
+    OPTION_PATTERN,
+    ValueUnusable,
+    capabilities_complaint,
+    capability,
+    cpus_complaint,
+    file_complaint,
+    security_option,
+    signal_name,
+    user_complaint,
+)
+from flocker_py.images import image_complaint
+from flocker_py.model import Container, Dataset, HealthCheck, RestartName
+from flocker_py.published_ports import MOST_PORTS, AddressUnreadable, excluded, host_address, port_text
 from flocker_py.units import MAXIMUM_SIZE_BYTES, size_limit_complaint
 
 METADATA_ENTRIES = 16
@@ -108,21 +127,29 @@ def _container_complaints(c: Container) -> Iterator[str]:
         )
     if c.image is None and not c.command:
         yield "there is neither an image nor a command to run"
-    if c.image == "":
-        yield "the image's name is empty"
-    if len(c.command) > ARGUMENTS or any(len(argument) > ARGUMENT_CHARACTERS for argument in c.command):
-        yield f"the command has more than {ARGUMENTS} arguments, or one of more than {ARGUMENT_CHARACTERS} characters"
+    complaint = None if c.image is None else image_complaint(c.image)
+    if complaint is not None:
+        yield f"image: {complaint}"
+    for what, arguments in (("command", c.command), ("entrypoint", c.entrypoint)):
+        if len(arguments) > ARGUMENTS or any(len(argument) > ARGUMENT_CHARACTERS for argument in arguments):
+            yield f"the {what} has more than {ARGUMENTS} arguments, or one longer than {ARGUMENT_CHARACTERS}"
     for name in c.environment:
         if not name or "=" in name:
             yield f"environment: a variable can't be called {name!r}"
     yield from _port_complaints(c)
     yield from _limit_complaints(c)
+    yield from _right_complaints(c)
+    yield from _log_complaints(c)
+    if c.health is not None:
+        yield from _health_complaints(c.health)
     for mount in c.mounts:
         if mount.path is not None and not mount.path.startswith("/"):
             yield f"mounts: the path {mount.path!r} is not absolute"
     yield from _repeated("mounts: dataset", (mount.dataset_id for mount in c.mounts))
     yield from _repeated("mounts: path", (mount.path for mount in c.mounts if mount.path is not None))
-    texts = (*c.command, *c.environment, *c.environment.values(), *c.labels, *c.labels.values(), c.image or "")
+    health = () if c.health is None else c.health.command
+    more = (*c.entrypoint, *health, *c.log_options.values(), c.environment_file or "")
+    texts = (*c.command, *more, *c.environment, *c.environment.values(), *c.labels, *c.labels.values(), c.image or "")
     paths = (mount.path or "" for mount in c.mounts)
     complaint = text_complaint("the text", (*texts, *paths))
     if complaint is not None:
@@ -135,8 +162,21 @@ def _port_complaints(c: Container) -> Iterator[str]:
             yield f"ports: {port.internal} and {port.external} are not both between 1 and {PORT_HIGHEST}"
         if port.protocol not in PROTOCOLS:
             yield f"ports: the protocol {port.protocol!r} is neither {' nor '.join(PROTOCOLS)}"
-    yield from _repeated("ports: internal", ((port.internal, port.protocol) for port in c.ports))
-    yield from _repeated("ports: external", ((port.external, port.protocol) for port in c.ports))
+        try:
+            readable = port.host_address is None or host_address(port.host_address) == port.host_address
+        except AddressUnreadable as error:
+            yield f"ports: {error}"
+        else:
+            if not readable:
+                yield f"ports: the address {port.host_address!r} is not in its usual spelling"
+    if len(c.ports) > MOST_PORTS:
+        yield f"ports: there are {len(c.ports)}, and a container has at most {MOST_PORTS}"
+    yield from _repeated(
+        "ports: internal",
+        (f"{port.internal}/{port.protocol} at {port.host_address or 'all addresses'}" for port in c.ports),
+    )
+    for port, _, _ in excluded((port, None) for port in c.ports):
+        yield f"ports: external {port_text(port)} appears twice"
     for link in c.links:
         if not re.fullmatch(ALIAS_PATTERN, link.alias):
             yield f"links: the alias {link.alias!r} is not made of letters and digits"
@@ -156,8 +196,65 @@ def _limit_complaints(c: Container) -> Iterator[str]:
         yield f"cpu_shares: {c.cpu_shares} is not between 1 and {CPU_SHARES_HIGHEST}"
     if c.swappiness is not None and not 0 <= c.swappiness <= SWAPPINESS_HIGHEST:
         yield f"swappiness: {c.swappiness} is not between 0 and {SWAPPINESS_HIGHEST}"
+    complaint = None if c.cpus is None else cpus_complaint(c.cpus)
+    if complaint is not None:
+        yield f"cpus: {complaint}"
+    if c.pids_limit is not None and not 1 <= c.pids_limit <= HIGHEST_PIDS:
+        yield f"pids_limit: {c.pids_limit} is not between 1 and {HIGHEST_PIDS}"
+    complaint = None if c.environment_file is None else file_complaint(c.environment_file)
+    if complaint is not None:
+        yield f"environment_file: {complaint}"
     if not 0 < c.stop_grace_seconds <= GRACE_HIGHEST_SECONDS:
         yield f"stop_grace: {c.stop_grace_seconds} s is not between 0 and {GRACE_HIGHEST_SECONDS} s"
+
+
+def _right_complaints(c: Container) -> Iterator[str]:
+    complaint = None if c.user is None else user_complaint(c.user)
+    if complaint is not None:
+        yield f"user: {complaint}"
+    checks = (
+        ("stop_signal", signal_name, [] if c.stop_signal is None else [c.stop_signal]),
+        ("capabilities_add", capability, c.capabilities_add),
+        ("capabilities_drop", capability, c.capabilities_drop),
+        ("security_options", security_option, c.security_options),
+    )
+    for field, spelling, given in checks:
+        for written in given:
+            try:
+                spelling(written)
+            except ValueUnusable as error:
+                yield f"{field}: {error}"
+        yield from _repeated(f"{field}:", given)
+    complaint = capabilities_complaint(c.capabilities_add, c.capabilities_drop)
+    if complaint is not None:
+        yield f"capabilities: {complaint}"
+
+
+def _log_complaints(c: Container) -> Iterator[str]:
+    if c.log_driver is None and c.log_options:
+        yield "log_options: they belong to a log_driver, and there is none"
+    if c.log_driver is not None and not re.fullmatch(LOG_DRIVER_PATTERN, c.log_driver):
+        yield f"log_driver: must be {LOG_DRIVER_MEANING}"
+    if len(c.log_options) > LOG_OPTIONS:
+        yield f"log_options: there are {len(c.log_options)}, and at most {LOG_OPTIONS} are kept"
+    for name in c.log_options:
+        if not re.fullmatch(OPTION_PATTERN, name):
+            yield f"log_options: {name[:60]!r} is not the name of an option"
+
+
+def _health_complaints(health: HealthCheck) -> Iterator[str]:
+    if not health.command or not health.command[0]:
+        yield "health: the command is empty"
+    if len(health.command) > ARGUMENTS or any(len(argument) > ARGUMENT_CHARACTERS for argument in health.command):
+        yield f"health: the command has more than {ARGUMENTS} arguments, or a longer one than {ARGUMENT_CHARACTERS}"
+    if not 1 <= health.retries <= HIGHEST_HEALTH_RETRIES:
+        yield f"health: {health.retries} retries are not between 1 and {HIGHEST_HEALTH_RETRIES}"
+    for what in ("interval_seconds", "timeout_seconds"):
+        seconds = getattr(health, what)
+        if not 0 < seconds <= LONGEST_DURATION_SECONDS:
+            yield f"health: {what} of {seconds} is not between 0 and {LONGEST_DURATION_SECONDS}"
+    if not 0 <= health.start_period_seconds <= LONGEST_DURATION_SECONDS:
+        yield f"health: start_period_seconds of {health.start_period_seconds} is not up to {LONGEST_DURATION_SECONDS}"
 
 
 def _is_port(number: int) -> bool:

@@ -374,6 +374,7 @@ class MountView(Record):
     dataset_id: DatasetId = value(UUID)
     name: str | None = value((str, _NONE), default=None)
     path: str | None = value((str, _NONE), default=None)
+    read_only: bool = value(bool, default=False)
 
 
 class RestartView(Record):
@@ -383,6 +384,41 @@ class RestartView(Record):
 
     name: str = value(str)
     maximum_retry_count: int | None = value((int, _NONE), default=None)
+
+
+class PortView(Record):
+    """
+    A port of a container that is reached at its node.
+
+    :param host_address: of the node; None: all of them.
+    """
+
+    internal: int = value(int)
+    external: int = value(int)
+    protocol: str = value(str, default="tcp")
+    host_address: str | None = value((str, _NONE), default=None)
+
+
+class LinkView(Record):
+    """
+    A port of another container, as environment tells it.
+    """
+
+    alias: str = value(str)
+    local_port: int = value(int)
+    remote_port: int = value(int)
+
+
+class HealthCheckView(Record):
+    """
+    How a container's health is found out.
+    """
+
+    command: PVector[str] = sequence(str, default=())
+    interval_seconds: float = value(_NUMBER)
+    timeout_seconds: float = value(_NUMBER)
+    start_period_seconds: float = value(_NUMBER)
+    retries: int = value(int)
 
 
 class ContainerView(Record):
@@ -402,6 +438,28 @@ class ContainerView(Record):
     command: PVector[str] = sequence(str, default=())
     mounts: PVector[MountView] = sequence(MountView, default=())
     restart: RestartView | None = value((RestartView, _NONE), default=None)
+    environment: PMap[str, str] = mapping(str, str, default={})
+    ports: PVector[PortView] = sequence(PortView, default=())
+    links: PVector[LinkView] = sequence(LinkView, default=())
+    memory_bytes: int | None = value((int, _NONE), default=None)
+    cpu_shares: int | None = value((int, _NONE), default=None)
+    swappiness: int | None = value((int, _NONE), default=None)
+    stop_grace_seconds: float | None = value((*_NUMBER, _NONE), default=None)
+    labels: PMap[str, str] = mapping(str, str, default={})
+    pull: str | None = value((str, _NONE), default=None)
+    entrypoint: PVector[str] = sequence(str, default=())
+    environment_file: str | None = value((str, _NONE), default=None)
+    stop_signal: str | None = value((str, _NONE), default=None)
+    cpus: float | None = value((*_NUMBER, _NONE), default=None)
+    pids_limit: int | None = value((int, _NONE), default=None)
+    health: HealthCheckView | None = value((HealthCheckView, _NONE), default=None)
+    log_driver: str | None = value((str, _NONE), default=None)
+    log_options: PMap[str, str] = mapping(str, str, default={})
+    read_only: bool = value(bool, default=False)
+    user: str | None = value((str, _NONE), default=None)
+    capabilities_add: PVector[str] = sequence(str, default=())
+    capabilities_drop: PVector[str] = sequence(str, default=())
+    security_options: PVector[str] = sequence(str, default=())
 
 
 class ContainersView(Record):

@@ -1,21 +1,24 @@
 """
-The example of ``cluster.yml`` in its reference.
+The examples of ``cluster.yml`` in its reference.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from flocker_admin.manifest import ManifestDeployment, deployment
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "cluster-yml.md"
 
 
-def test_example_is_good() -> None:
-    """
-    The example can be deployed as it is printed.
-    """
-    _, _, rest = PAGE.read_text().partition("```yaml\n")
-    example, _, _ = rest.partition("```")
+EXAMPLES = [part.partition("```")[0] for part in PAGE.read_text().split("```yaml\n")[1:]]
 
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example_is_good(example: str) -> None:
+    """
+    Each example can be deployed as it is printed.
+    """
     assert isinstance(deployment(example), ManifestDeployment)

@@ -369,7 +369,7 @@ class TestContainers:
             "restarts": 0,
             "waiting_for": "dataset pg to be made",
             "last_error": None,
-            "mounts": [{"dataset_id": str(dataset_id), "name": "pg", "path": None}],
+            "mounts": [{"dataset_id": str(dataset_id), "name": "pg", "path": None, "read_only": False}],
             "image": None,
             "command": ["/bin/serve"],
             "environment": {"A": "b"},
@@ -381,6 +381,20 @@ class TestContainers:
             "swappiness": None,
             "stop_grace_seconds": 10.0,
             "labels": {"tier": "front"},
+            "pull": "missing",
+            "entrypoint": [],
+            "environment_file": None,
+            "stop_signal": None,
+            "cpus": None,
+            "pids_limit": None,
+            "health": None,
+            "log_driver": None,
+            "log_options": {},
+            "read_only": False,
+            "user": None,
+            "capabilities_add": [],
+            "capabilities_drop": [],
+            "security_options": [],
         }
         assert (201, expected) == (reply.status, reply.body)
 
@@ -401,16 +415,80 @@ class TestContainers:
         cluster.leave(A)
         fields: dict[str, Any] = {
             "image": "nginx:1",
-            "ports": [{"internal": 80, "external": 8080, "protocol": "udp"}],
+            "ports": [{"internal": 80, "external": 8080, "protocol": "udp", "host_address": "192.0.2.1"}],
             "links": [{"alias": "db", "local_port": 1, "remote_port": 2}],
             "memory_bytes": 64 * MIB,
             "cpu_shares": 512,
             "swappiness": 10,
+            "pull": "always",
+            "entrypoint": ["/entry", ""],
+            "environment_file": "/etc/flocker/web.env",
+            "stop_signal": "SIGINT",
+            "cpus": 0.5,
+            "pids_limit": 100,
+            "health": {
+                "command": ["true"],
+                "interval_seconds": 1.5,
+                "timeout_seconds": 2.0,
+                "start_period_seconds": 0.0,
+                "retries": 4,
+            },
+            "log_driver": "json-file",
+            "log_options": {"max-size": "1m"},
+            "read_only": True,
+            "user": "999:999",
+            "capabilities_add": ["NET_ADMIN"],
+            "capabilities_drop": ["ALL"],
+            "security_options": ["no-new-privileges"],
         }
 
         reply = self.put(cluster, **fields)
         assert (201, fields) == (reply.status, {name: reply.body[name] for name in fields})
         assert ("unknown", True) == (reply.body["state"], "no connection" in reply.body["waiting_for"])
+
+    def test_one_spelling(self, cluster: RestCluster) -> None:
+        """
+        Signals, capabilities, options and addresses are kept in one spelling, however they were sent.
+        """
+        cluster.leave(A)
+        reply = self.put(
+            cluster,
+            stop_signal="2",
+            capabilities_add=["cap_net_admin"],
+            security_options=["no-new-privileges:true"],
+            ports=[{"internal": 80, "external": 80, "host_address": "2001:DB8::1"}],
+        )
+
+        spelled = (reply.body["stop_signal"], reply.body["capabilities_add"], reply.body["security_options"])
+        assert ("SIGINT", ["NET_ADMIN"], ["no-new-privileges"]) == spelled
+        assert "2001:db8::1" == reply.body["ports"][0]["host_address"]
+
+    @pytest.mark.parametrize(
+        ("fields", "reason"),
+        [
+            ({"image": "Nginx"}, "capital letter"),
+            ({"stop_signal": "SIGNAL"}, "stop_signal: must be a signal"),
+            ({"capabilities_drop": ["NET"]}, "capabilities_drop: must be a capability"),
+            ({"security_options": ["seccomp=/a"]}, "security_options: seccomp"),
+            ({"ports": [{"internal": 1, "external": 1, "host_address": "x"}]}, "ports: 'x' is not an IP address"),
+            ({"environment_file": "/a/../b"}, "environment_file"),
+        ],
+    )
+    def test_value_that_no_runtime_takes(self, cluster: RestCluster, fields: dict[str, Any], reason: str) -> None:
+        """
+        A value that the form allows and nothing could run is refused with its field.
+        """
+        reply = self.put(cluster, **fields)
+
+        assert (400, True) == (reply.status, reason in reply.text)
+
+    def test_field_that_the_node_can_not_do(self, cluster: RestCluster) -> None:
+        """
+        What the runtime of the node can't do is refused by the name of the field.
+        """
+        reply = self.put(cluster, read_only=True)
+
+        assert (409, True) == (reply.status, "read_only can't be done by the runtime" in reply.text)
 
     def test_runs(self, cluster: RestCluster) -> None:
         """
@@ -514,7 +592,7 @@ class TestContainers:
             ({"memory_bytes": 64 * MIB}, (409, "FieldNotSupported")),
             ({"ports": [{"internal": 1, "external": 0}]}, (400, "SchemaViolation")),
             ({"command": []}, (400, "ValueRefused")),
-            ({"user": "root"}, (400, "SchemaViolation")),
+            ({"privileged": True}, (400, "SchemaViolation")),
         ],
         ids=str,
     )

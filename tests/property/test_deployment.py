@@ -49,15 +49,39 @@ DOCUMENT: dict[str, Any] = {
     "apps": {
         "db": {
             "image": "postgres:16",
+            "pull_policy": "always",
             "node": "n1",
+            "entrypoint": ["e"],
             "command": ["a", "b"],
+            "env_file": "/etc/db.env",
             "env": {"A": "B"},
-            "mounts": [{"volume": "pg", "path": "/data"}],
-            "ports": ["15432:5432", {"internal": 1, "external": 2, "protocol": "udp"}],
+            "mounts": [{"volume": "pg", "path": "/data", "read_only": False}],
+            "ports": [
+                "15432:5432",
+                "127.0.0.1:8080-8081:80-81",
+                {"internal": 1, "external": 2, "protocol": "udp", "host_ip": "::1"},
+            ],
             "links": [{"alias": "a", "local_port": 1, "remote_port": 2}],
             "restart": {"name": "on-failure", "maximum_retry_count": 2},
             "memory": "1G",
             "cpu_shares": 12,
+            "cpus": 0.5,
+            "pids_limit": 100,
+            "swappiness": 0,
+            "stop_signal": "SIGINT",
+            "healthcheck": {
+                "test": ["CMD", "true"],
+                "interval": "5s",
+                "timeout": 1,
+                "start_period": 0,
+                "retries": 3,
+            },
+            "logging": {"driver": "json-file", "options": {"max-size": "1m"}},
+            "read_only": True,
+            "user": "999:999",
+            "cap_add": ["NET_ADMIN"],
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
             "stop_grace": "2s",
             "labels": {"x": "y"},
             "state": "running",
@@ -67,7 +91,30 @@ DOCUMENT: dict[str, Any] = {
 }
 
 likely_values: st.SearchStrategy[Any] = st.sampled_from(
-    [None, True, 0, 1, 2, 2**40, -1, 0.5, "", "n1", "n2", "pg", "old", "1G", "2s", "/", "80:80", "a b", [], {}, ["a"]]
+    [
+        *(
+            None,
+            True,
+            0,
+            1,
+            2,
+            2**40,
+            -1,
+            0.5,
+            "",
+            "n1",
+            "n2",
+            "pg",
+            "old",
+            "1G",
+            "2s",
+            "/",
+            "80:80",
+            "pg:/x:ro",
+            "0.5",
+        ),
+        *("CMD", "[::]:1:1", "a b", [], {}, ["a"]),
+    ]
 )
 
 

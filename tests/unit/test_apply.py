@@ -518,7 +518,9 @@ class TestApps:
         """
         found = planned(state(container()), apps={"db": {"command": ["other"], "node": "n2"}})
 
-        assert ["move db from n1 to n2, with its new definition"] == [step.text for step in found.steps]
+        assert ["move db from n1 to n2, with its new definition: command changed"] == [
+            step.text for step in found.steps
+        ]
 
     def test_new_definition(self) -> None:
         """

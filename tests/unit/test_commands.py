@@ -42,6 +42,7 @@ from flocker_py.model import (
     DatasetId,
     FinishedMove,
     Guid,
+    HealthCheck,
     Link,
     Mount,
     Move,
@@ -54,6 +55,7 @@ from flocker_py.model import (
     Ownership,
     PartitionPolicy,
     Port,
+    PullPolicy,
     RestartName,
     RestartPolicy,
     StartFailurePolicy,
@@ -525,6 +527,26 @@ class TestContainers:
         code, text = refusal(present, command)
         assert (RefusalCode.PORT_IN_USE, True) == (code, "80/tcp" in text and "db" in text and "alpha" in text)
 
+    @pytest.mark.parametrize(
+        ("here", "there", "refused"),
+        [
+            ("127.0.0.1", None, True),
+            (None, "127.0.0.1", True),
+            ("0.0.0.0", "127.0.0.1", True),  # noqa: S104
+            ("127.0.0.1", "127.0.0.1", True),
+            ("127.0.0.1", "192.0.2.1", False),
+        ],
+    )
+    def test_port_at_an_address(self, here: str | None, there: str | None, refused: bool) -> None:
+        """
+        Two containers of one node can have one external port at two addresses, but not at one and at all.
+        """
+        present = state(container("db", ports=pvector([Port(internal=1, external=80, host_address=there)])))
+        wanted = container("web", ports=pvector([Port(internal=2, external=80, host_address=here)]))
+
+        decision = decide(present, PutContainer(container=wanted), ("command", "ports"))
+        assert refused == (isinstance(decision, Refusal) and decision.code is RefusalCode.PORT_IN_USE)
+
     FORWARDING: ClassVar = ("command", "ports", "ports.forwarded")
 
     @pytest.mark.parametrize(
@@ -667,6 +689,35 @@ class TestContainers:
             ({"cpu_shares": 1025}, "cpu_shares"),
             ({"swappiness": 101}, "swappiness"),
             ({"stop_grace_seconds": 86_401}, "stop_grace"),
+            ({"image": "Nginx"}, "image: 'Nginx' has a capital letter"),
+            ({"entrypoint": pvector(["x" * 4097])}, "the entrypoint has more than"),
+            ({"environment_file": "db.env"}, "environment_file: must be the absolute path"),
+            ({"stop_signal": "SIGNAL"}, "stop_signal: must be a signal"),
+            ({"cpus": 0.001}, "cpus: must be a number of processors"),
+            ({"pids_limit": 0}, "pids_limit"),
+            ({"user": "a b"}, "user: must be a name"),
+            ({"capabilities_add": pvector(["NET"])}, "capabilities_add: must be a capability"),
+            ({"capabilities_drop": pvector(["CHOWN", "CHOWN"])}, "capabilities_drop: CHOWN appears twice"),
+            (
+                {"capabilities_add": pvector(["CHOWN"]), "capabilities_drop": pvector(["CHOWN"])},
+                "capabilities: CHOWN can't be both",
+            ),
+            ({"security_options": pvector(["seccomp=/a"])}, "security_options: seccomp is unconfined"),
+            ({"log_options": pmap({"a": "b"})}, "log_options: they belong to a log_driver"),
+            ({"log_driver": "a b"}, "log_driver: must be the name"),
+            (
+                {"log_driver": "syslog", "log_options": pmap({str(each): "" for each in range(65)})},
+                "log_options: there are 65",
+            ),
+            ({"log_driver": "syslog", "log_options": pmap({"a b": ""})}, "is not the name of an option"),
+            ({"health": HealthCheck()}, "health: the command is empty"),
+            ({"health": HealthCheck(command=pvector(["x" * 4097]))}, "health: the command has more than"),
+            ({"health": HealthCheck(command=pvector(["x"]), retries=1001)}, "health: 1001 retries"),
+            ({"health": HealthCheck(command=pvector(["x"]), interval_seconds=86_401)}, "health: interval_seconds"),
+            ({"health": HealthCheck(command=pvector(["x"]), start_period_seconds=-1)}, "health: start_period_seconds"),
+            ({"ports": pvector([Port(internal=1, external=2, host_address="x")])}, "ports: 'x' is not an IP address"),
+            ({"ports": pvector([Port(internal=1, external=2, host_address="0::1")])}, "not in its usual spelling"),
+            ({"ports": pvector(Port(internal=n, external=n) for n in range(1, 1026))}, "ports: there are 1025"),
             ({"mounts": pvector([Mount(dataset_id=D1, path="data")])}, "not absolute"),
             ({"mounts": pvector([Mount(dataset_id=D1), Mount(dataset_id=D1)])}, "twice"),
             ({"mounts": pvector([Mount(dataset_id=D1, path="/a"), Mount(dataset_id=D2, path="/a")])}, "/a appears"),
@@ -696,6 +747,20 @@ class TestContainers:
             cpu_shares=1024,
             swappiness=100,
             labels=pmap({"tier": "front"}),
+            pull=PullPolicy.ALWAYS,
+            entrypoint=pvector(["/entry"]),
+            environment_file="/etc/flocker/web.env",
+            stop_signal="SIGINT",
+            cpus=0.5,
+            pids_limit=100,
+            health=HealthCheck(command=pvector(["true"])),
+            log_driver="json-file",
+            log_options=pmap({"max-size": "1m"}),
+            read_only=True,
+            user="999:999",
+            capabilities_add=pvector(["NET_ADMIN"]),
+            capabilities_drop=pvector(["ALL"]),
+            security_options=pvector(["no-new-privileges"]),
         )
 
         assert puts(wanted) == decide(state(), PutContainer(container=wanted))

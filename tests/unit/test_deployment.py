@@ -21,12 +21,14 @@ from flocker_py.model import (
     Container,
     ContainerName,
     DatasetId,
+    HealthCheck,
     Link,
     Mount,
     NodeId,
     OverrunPolicy,
     PartitionPolicy,
     Port,
+    PullPolicy,
     RestartName,
     RestartPolicy,
     StartFailurePolicy,
@@ -240,6 +242,107 @@ def test_app_has_every_field() -> None:
     )
 
 
+def test_app_with_an_image_has_every_field() -> None:
+    """
+    All that can be said of an image's app arrives, in one spelling.
+    """
+    assert app(
+        ("image", "registry:5000/postgres:16"),
+        ("pull_policy", "always"),
+        ("entrypoint", "docker-entrypoint.sh -v"),
+        ("env_file", "/etc/flocker/db.env"),
+        ("mounts", ["pg:/data:ro"]),
+        ("ports", ["127.0.0.1:8080:80/tcp", {"internal": 1, "external": 2, "host_ip": "2001:DB8::1"}]),
+        ("cpus", 1.5),
+        ("pids_limit", 100),
+        ("swappiness", 0),
+        ("stop_signal", "int"),
+        (
+            "healthcheck",
+            {"test": ["CMD", "ready", ""], "interval": "2s", "timeout": "1s", "start_period": 0, "retries": 5},
+        ),
+        ("logging", {"driver": "json-file", "options": {"max-size": "10m"}}),
+        ("read_only", True),
+        ("user", "999:postgres"),
+        ("cap_add", ["cap_net_admin"]),
+        ("cap_drop", ["ALL"]),
+        ("security_opt", ["no-new-privileges:true", "apparmor:mine"]),
+    ) == DeployedApp(
+        name=ContainerName("db"),
+        node="n1",
+        image="registry:5000/postgres:16",
+        pull=PullPolicy.ALWAYS,
+        entrypoint=("docker-entrypoint.sh", "-v"),  # type: ignore[arg-type]  # becomes a PVector
+        environment_file="/etc/flocker/db.env",
+        mounts=(DeployedMount(volume="pg", path="/data", read_only=True),),  # type: ignore[arg-type]
+        ports=(  # type: ignore[arg-type]
+            Port(internal=80, external=8080, host_address="127.0.0.1"),
+            Port(internal=1, external=2, host_address="2001:db8::1"),
+        ),
+        cpus=1.5,
+        pids_limit=100,
+        swappiness=0,
+        stop_signal="SIGINT",
+        health=HealthCheck(
+            command=("ready", ""),  # type: ignore[arg-type]
+            interval_seconds=2.0,
+            timeout_seconds=1.0,
+            retries=5,
+        ),
+        log_driver="json-file",
+        log_options={"max-size": "10m"},  # type: ignore[arg-type]
+        read_only=True,
+        user="999:postgres",
+        capabilities_add=("NET_ADMIN",),  # type: ignore[arg-type]
+        capabilities_drop=("ALL",),  # type: ignore[arg-type]
+        security_options=("no-new-privileges", "apparmor=mine"),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("test", ["pg_isready -q", ["CMD-SHELL", "pg_isready -q"]])
+def test_check_by_a_shell(test: object) -> None:
+    """
+    A check that is a text is run by a shell in the container.
+    """
+    check = app(("healthcheck", {"test": test})).health
+
+    assert check == HealthCheck(command=("/bin/sh", "-c", "pg_isready -q"))  # type: ignore[arg-type]
+
+
+def test_ranges_are_ports_one_by_one() -> None:
+    """
+    A range of ports is as many ports, and a complaint about one of them points to the range.
+    """
+    ports = app(("ports", ["80:80", "9000-9001:8000-8001/udp"])).ports
+    found = complaints(((*DB, "ports"), ["80:80", "9000-9001:8000-8001", "9001:1"]))
+
+    assert [(port.external, port.internal) for port in ports] == [(80, 80), (9000, 8000), (9001, 8001)]
+    assert found == [((*DB, "ports", 2), "app db has this external port of the node already: 9001/tcp")]
+
+
+def test_same_port_at_two_addresses() -> None:
+    """
+    One external port can be had at two addresses of a node by two apps, but not at an address and at all.
+    """
+    web = (("apps", "web", "node"), "n1")
+    db_ports = ((*DB, "ports"), ["127.0.0.1:80:80"])
+    apart = parse(changed(web, db_ports, (("apps", "web", "ports"), ["192.0.2.1:80:80"])))
+    clash = complaints(web, db_ports, (("apps", "web", "ports"), ["81:81", "0.0.0.0:80:80"]))
+
+    assert isinstance(apart, Deployment)
+    text = "app db has this external port of the node already: 0.0.0.0:80/tcp"
+    assert clash == [(("apps", "web", "ports", 1), text)]
+
+
+def test_capability_added_and_dropped() -> None:
+    """
+    What is added can't be dropped as well.
+    """
+    found = complaints(((*DB, "cap_add"), ["CHOWN"]), ((*DB, "cap_drop"), ["CHOWN"]))
+
+    assert found == [(DB, "cap_add and cap_drop: CHOWN can't be both added and dropped")]
+
+
 def test_command_as_a_text_is_split_like_a_shell_would() -> None:
     """
     A command written as one text is split into words; quotes hold words together.
@@ -403,22 +506,28 @@ WRONG: list[tuple[Pointer, object, Pointer, str]] = [
     ((*DB, "env"), {"A=B": ""}, (*DB, "env", "A=B"), "a variable can't be called 'A=B'"),
     ((*DB, "env"), {7: ""}, (*DB, "env", "7"), "7 is not a text: put it in quotes"),
     ((*DB, "env"), ["A=B"], (*DB, "env"), "env must be a mapping from names, not a list"),
-    ((*DB, "mounts"), ["pg"], (*DB, "mounts", 0), "a mount must be a mapping, not 'pg'"),
+    ((*DB, "mounts"), ["pg"], (*DB, "mounts", 0), "must be 'volume:/path', 'volume:/path:ro', or a mapping, not 'pg'"),
     ((*DB, "mounts"), "pg", (*DB, "mounts"), "must be a list of mounts, not 'pg'"),
     ((*DB, "mounts"), [{"volume": "gp"}], (*DB, "mounts", 0, "volume"), "there is no volume 'gp' in volumes"),
     ((*DB, "mounts"), [{"volume": "pg"}, {"volume": "pg"}], (*DB, "mounts", 1, "volume"), "mount 1 of this app is this volume already"),
     ((*DB, "mounts"), [{"volume": "pg", "path": "data"}], (*DB, "mounts", 0, "path"), "must be an absolute path without '..', not 'data'"),
     ((*DB, "mounts"), [{"volume": "pg", "path": "/a/../b"}], (*DB, "mounts", 0, "path"), "must be an absolute path without '..', not '/a/../b'"),
     (("apps", "web", "mounts"), [{"volume": "pg"}], ("apps", "web", "mounts", 0, "volume"), "app db mounts volume pg already, and a volume has one writer"),
-    ((*DB, "ports", 0), "5432", (*DB, "ports", 0), "must be 'external:internal' or 'external:internal/udp', not '5432'"),
+    ((*DB, "ports", 0), "5432", (*DB, "ports", 0), "must be 'external:internal' or 'external:internal/udp', perhaps behind an address, not '5432'"),
     ((*DB, "ports", 0), 5432, (*DB, "ports", 0), "must be 'external:internal' in quotes, or a mapping, not 5432"),
-    ((*DB, "ports", 0), "127.0.0.1:80:80", (*DB, "ports", 0), "binding to one address of the host is not implemented: leave the address out"),
+    ((*DB, "ports", 0), "::1:80:80", (*DB, "ports", 0), "an IPv6 address stands in brackets"),
+    ((*DB, "ports", 0), "300.0.0.1:80:80", (*DB, "ports", 0), "'300.0.0.1' is not an IP address"),
+    ((*DB, "ports", 0), "localhost:80:80", (*DB, "ports", 0), "'localhost' is not an IP address"),
+    ((*DB, "ports", 0), "80-81:80", (*DB, "ports", 0), "there are 2 external ports for 1 internal ones"),
+    ((*DB, "ports"), ["1-1000:1-1000", "2000-2100:2000-2100"], (*DB, "ports"), "there are 1101 ports, and a container has at most 1024"),
     ((*DB, "ports", 0), "0:80", (*DB, "ports", 0), "0 is not a port: ports are 1 to 65535"),
     ((*DB, "ports", 0), {"internal": 80}, (*DB, "ports", 0), "a port needs external"),
-    ((*DB, "ports", 0), {"internal": 80, "external": 81, "host_ip": "::1"}, (*DB, "ports", 0, "host_ip"), "host_ip is not implemented: leave it out"),
+    ((*DB, "ports", 0), {"internal": 80, "external": 81, "host_ip": "ff02::1"}, (*DB, "ports", 0, "host_ip"), "'ff02::1' is the address of a group, and no host's"),
+    ((*DB, "ports", 0), {"internal": 80, "external": 81, "host_ip": 1}, (*DB, "ports", 0, "host_ip"), 'must be a text, not 1: write "1" in quotes'),
+    ((*DB, "ports", 0), {"internal": 80, "external": 81, "mode": "host"}, (*DB, "ports", 0, "mode"), "mode is not implemented: leave it out"),
     ((*DB, "ports", 0), {"internal": 80, "external": 81, "protocol": "sctp"}, (*DB, "ports", 0, "protocol"), "must be tcp or udp, not 'sctp'"),
     ((*DB, "ports", 1), "15433:5432", (*DB, "ports", 1), "port 1 of this app has this internal port already"),
-    ((*DB, "ports", 1), "15432:5433", (*DB, "ports", 1), "app db has this external port of the node already"),
+    ((*DB, "ports", 1), "15432:5433", (*DB, "ports", 1), "app db has this external port of the node already: 15432/tcp"),
     ((*DB, "links"), [{"alias": "a-b", "local_port": 1, "remote_port": 2}], (*DB, "links", 0, "alias"), "must be 1 to 64 letters and digits, not 'a-b'"),
     ((*DB, "restart"), "sometimes", (*DB, "restart"), "must be never or always or on-failure, not 'sometimes'"),
     ((*DB, "restart"), "unless-stopped", (*DB, "restart"), "unless-stopped is not implemented: use never or always or on-failure"),
@@ -426,7 +535,43 @@ WRONG: list[tuple[Pointer, object, Pointer, str]] = [
     ((*DB, "restart"), {"maximum_retry_count": 1}, (*DB, "restart"), "restart needs name"),
     ((*DB, "memory"), "1K", (*DB, "memory"), "must be at least 1 MiB, not 1024 bytes"),
     ((*DB, "cpu_shares"), 1025, (*DB, "cpu_shares"), "must be an integer from 1 to 1024, not 1025"),
-    ((*DB, "swappiness"), 1, (*DB, "swappiness"), "swappiness is not implemented: leave it out"),
+    ((*DB, "swappiness"), 101, (*DB, "swappiness"), "must be an integer from 0 to 100, not 101"),
+    ((*DB, "privileged"), True, (*DB, "privileged"), "privileged is not implemented: leave it out"),
+    ((*DB, "image"), "Postgres:16", (*DB, "image"), "'Postgres:16' is not the name of an image: 'Postgres' has a capital letter, and names of repositories have none"),
+    ((*DB, "pull_policy"), "sometimes", (*DB, "pull_policy"), "must be missing or always or never, not 'sometimes'"),
+    ((*DB, "pull_policy"), "build", (*DB, "pull_policy"), "build is not implemented: use missing or always or never"),
+    ((*DB, "entrypoint"), [], (*DB, "entrypoint"), "must begin with a program"),
+    ((*DB, "env_file"), ["/a"], (*DB, "env_file"), "must be one file, not a list"),
+    ((*DB, "env_file"), "a.env", (*DB, "env_file"), "must be the absolute path of a file on its node, without '..', not 'a.env'"),
+    ((*DB, "env_file"), 3, (*DB, "env_file"), 'must be a text, not 3: write "3" in quotes'),
+    ((*DB, "cpus"), "0.5", (*DB, "cpus"), "must be a number of processors such as 0.5, not '0.5'"),
+    ((*DB, "cpus"), 0, (*DB, "cpus"), "must be a number of processors from 0.01 to 4096, not 0"),
+    ((*DB, "pids_limit"), -1, (*DB, "pids_limit"), "must be an integer from 1 to 4194304, not -1"),
+    ((*DB, "stop_signal"), "SIGNAL", (*DB, "stop_signal"), "must be a signal such as SIGINT, or its number up to 64, not 'SIGNAL'. A field of a container can't have this value. The text says which ones it can have."),
+    ((*DB, "healthcheck"), {"test": "true", "disable": True}, (*DB, "healthcheck", "disable"), "disable is not implemented: leave it out"),
+    ((*DB, "healthcheck"), {"interval": "5s"}, (*DB, "healthcheck"), "healthcheck needs test"),
+    ((*DB, "healthcheck"), {"test": ["NONE"]}, (*DB, "healthcheck", "test"), "NONE is not implemented: leave healthcheck out, and the image's own check stays"),
+    ((*DB, "healthcheck"), {"test": []}, (*DB, "healthcheck", "test"), "must begin with CMD or CMD-SHELL, and is empty"),
+    ((*DB, "healthcheck"), {"test": ["true"]}, (*DB, "healthcheck", "test"), "must be [CMD, program, argument...] or [CMD-SHELL, text]"),
+    ((*DB, "healthcheck"), {"test": ["CMD", 3]}, (*DB, "healthcheck", "test", 1), 'must be a text, not 3: write "3" in quotes'),
+    ((*DB, "healthcheck"), {"test": ""}, (*DB, "healthcheck", "test"), "must not be empty"),
+    ((*DB, "healthcheck"), {"test": 3}, (*DB, "healthcheck", "test"), "must be a text for a shell, or a list that begins with CMD, not 3"),
+    ((*DB, "healthcheck"), {"test": "a" * 4097}, (*DB, "healthcheck", "test"), "has more than 4096 words, or one of more than 4096 characters"),
+    ((*DB, "healthcheck"), {"test": "true", "start_period": "2d"}, (*DB, "healthcheck", "start_period"), "must be at least 0 s and at most 1 d"),
+    ((*DB, "healthcheck"), {"test": "true", "retries": 0}, (*DB, "healthcheck", "retries"), "must be an integer from 1 to 1000, not 0"),
+    ((*DB, "logging"), {"options": {}}, (*DB, "logging"), "logging needs driver"),
+    ((*DB, "logging"), {"driver": "a b"}, (*DB, "logging", "driver"), "must be the name of a log driver: letters, digits, '_', '.', '/', ':' or '-', not 'a b'"),
+    ((*DB, "logging"), {"driver": "syslog", "options": {"a b": "c"}}, (*DB, "logging", "options", "a b"), "'a b' is not the name of an option: letters, digits and signs, without spaces"),
+    ((*DB, "logging"), {"driver": "syslog", "options": {str(n): "" for n in range(65)}}, (*DB, "logging", "options"), "there are 65 options, and a log driver gets at most 64"),
+    ((*DB, "read_only"), "yes", (*DB, "read_only"), "must be true or false, not 'yes'"),
+    ((*DB, "user"), 1000, (*DB, "user"), 'must be a text, not 1000: write "1000" in quotes'),
+    ((*DB, "user"), "a b", (*DB, "user"), "must be a name or number of a user, and perhaps a group after a colon, not 'a b'"),
+    ((*DB, "cap_add"), ["NET_ADMN"], (*DB, "cap_add", 0), "must be a capability of Linux such as NET_ADMIN, or ALL, not 'NET_ADMN'; did you mean NET_ADMIN?"),
+    ((*DB, "cap_add"), [3], (*DB, "cap_add", 0), 'must be a text, not 3: write "3" in quotes'),
+    ((*DB, "cap_drop"), ["CHOWN", "cap_chown"], (*DB, "cap_drop", 1), "CHOWN is there already"),
+    ((*DB, "security_opt"), ["seccomp=/profile.json"], (*DB, "security_opt", 0), "seccomp is unconfined or builtin, and no file: not '/profile.json'"),
+    ((*DB, "mounts"), ["pg:data"], (*DB, "mounts", 0), "must be an absolute path without '..', not 'data'"),
+    ((*DB, "mounts"), ["pg:/data:rx"], (*DB, "mounts", 0), "must be 'volume:/path', 'volume:/path:ro', or a mapping, not 'pg:/data:rx'"),
     ((*DB, "state"), "stopped", (*DB, "state"), "stopped is not implemented: use running or deleted"),
     (("apps", "d b"), {}, ("apps", "d b"), "the name 'd b' must be 1 to 128 letters, digits, '_', '.' or '-', beginning with a letter or digit"),
     (("defaults",), {"transfer": {}}, ("defaults", "transfer"), "transfer is not implemented: leave it out"),
@@ -518,7 +663,7 @@ def test_same_external_port_of_two_apps_on_a_node() -> None:
     """
     found = complaints((("apps", "web", "node"), "192.0.2.1"), (("apps", "web", "ports"), ["15432:80"]))
 
-    assert found == [(("apps", "web", "ports", 0), "app db has this external port of the node already")]
+    assert found == [(("apps", "web", "ports", 0), "app db has this external port of the node already: 15432/tcp")]
 
 
 def test_same_external_port_on_two_nodes() -> None:

@@ -194,7 +194,10 @@ def test_mistakes_have_lines_and_columns() -> None:
             "T, P or E: 20G, 512MiB, 1.5T. These are powers of 1024."
         ),
         "cluster.yml:12:5: apps.db.node: there is no node 'n1x' in nodes; did you mean n1?",
-        "cluster.yml:14:20: apps.db.ports[1]: must be 'external:internal' or 'external:internal/udp', not 'x'",
+        (
+            "cluster.yml:14:20: apps.db.ports[1]: must be 'external:internal' or 'external:internal/udp', perhaps behind an address,"
+            " not 'x'"
+        ),
     ]
 
 

@@ -127,7 +127,7 @@ class TestCreate:
             ("nginx:1", "nginx:1"),
             ("registry:5000/nginx", "registry:5000/nginx:latest"),
             ("registry:5000/nginx:1", "registry:5000/nginx:1"),
-            ("nginx@sha256:0123", "nginx@sha256:0123"),
+            (f"nginx@sha256:{'0123456789abcdef' * 4}", f"nginx@sha256:{'0123456789abcdef' * 4}"),
         ],
     )
     def test_tag(self, client: Client, image: str, shown: str) -> None:

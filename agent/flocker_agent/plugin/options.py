@@ -23,7 +23,7 @@ from pyrsistent import PMap
 
 from flocker_agent.plugin.errors import OptionRefused
 from flocker_py.client.views import DatasetView
-from flocker_py.deployment import NAME_PATTERN, UUID_PATTERN
+from flocker_py.deployment_values import NAME_PATTERN, UUID_PATTERN
 from flocker_py.errors import explanation
 from flocker_py.model import OverrunPolicy, PartitionPolicy, StartFailurePolicy
 from flocker_py.protection import PROTECTED, is_protected, with_protection

@@ -28,7 +28,26 @@ from flocker_control.http.schemas import (
     text,
     texts_by_name,
 )
-from flocker_py.model import MoveOutcome, MovePhase, OverrunPolicy, PartitionPolicy, RestartName, StartFailurePolicy
+from flocker_py.container_values import (
+    HIGHEST_CPUS,
+    HIGHEST_HEALTH_RETRIES,
+    HIGHEST_PIDS,
+    LOG_DRIVER_PATTERN,
+    LOG_OPTIONS,
+    LONGEST_DURATION_SECONDS,
+    LOWEST_CPUS,
+    USER_PATTERN,
+)
+from flocker_py.model import (
+    MoveOutcome,
+    MovePhase,
+    OverrunPolicy,
+    PartitionPolicy,
+    PullPolicy,
+    RestartName,
+    StartFailurePolicy,
+)
+from flocker_py.published_ports import MOST_PORTS
 from flocker_py.storage import Role
 from flocker_py.units import MAXIMUM_SIZE_BYTES
 
@@ -50,14 +69,22 @@ _SECONDS = number("since the epoch of Unix")
 _LABELS = texts_by_name({"type": "string", "maxLength": 4096}, maxProperties=256)
 _PORT_NUMBER = integer(1, limits.PORT_HIGHEST)
 _POINTER = array({"type": ["string", "integer"]}, description="keys and indexes that lead to the place")
+_HEALTH_SECONDS: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_DURATION_SECONDS}
+_NAMES = array(text(minLength=1, maxLength=64), maxItems=64, description="of capabilities of Linux, or ALL")
 
 _CONTAINER_FIELDS: Mapping[str, Schema] = {
     "image": nullable(text(minLength=1, maxLength=1024)),
     "command": array(text(maxLength=limits.ARGUMENT_CHARACTERS), maxItems=limits.ARGUMENTS),
     "environment": texts_by_name(TEXT, propertyNames={"minLength": 1}),
     "ports": array(
-        closed({"internal": _PORT_NUMBER, "external": _PORT_NUMBER}, {"protocol": one_of(*limits.PROTOCOLS)}),
-        maxItems=1024,
+        closed(
+            {"internal": _PORT_NUMBER, "external": _PORT_NUMBER},
+            {
+                "protocol": one_of(*limits.PROTOCOLS),
+                "host_address": nullable(text("of the node, at which it is reached; null: all of them", maxLength=64)),
+            },
+        ),
+        maxItems=MOST_PORTS,
     ),
     "links": array(
         closed(
@@ -77,6 +104,32 @@ _CONTAINER_FIELDS: Mapping[str, Schema] = {
     "swappiness": nullable(integer(0, limits.SWAPPINESS_HIGHEST)),
     "stop_grace_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": limits.GRACE_HIGHEST_SECONDS},
     "labels": _LABELS,
+    "pull": one_of(*(policy.value for policy in PullPolicy)),
+    "entrypoint": array(text(maxLength=limits.ARGUMENT_CHARACTERS), maxItems=limits.ARGUMENTS),
+    "environment_file": nullable(
+        text("of the node: a file with one NAME=VALUE in a line", pattern="^/", maxLength=4096)
+    ),
+    "stop_signal": nullable(text(minLength=1, maxLength=16)),
+    "cpus": nullable(number("processors at most", minimum=LOWEST_CPUS, maximum=HIGHEST_CPUS)),
+    "pids_limit": nullable(integer(1, HIGHEST_PIDS)),
+    "health": nullable(
+        closed(
+            {"command": array(text(maxLength=limits.ARGUMENT_CHARACTERS), minItems=1, maxItems=limits.ARGUMENTS)},
+            {
+                "interval_seconds": _HEALTH_SECONDS,
+                "timeout_seconds": _HEALTH_SECONDS,
+                "start_period_seconds": number(minimum=0, maximum=LONGEST_DURATION_SECONDS),
+                "retries": integer(1, HIGHEST_HEALTH_RETRIES),
+            },
+        )
+    ),
+    "log_driver": nullable(text(pattern=f"^{LOG_DRIVER_PATTERN}$")),
+    "log_options": texts_by_name(TEXT, maxProperties=LOG_OPTIONS, propertyNames={"minLength": 1}),
+    "read_only": {"type": "boolean", "description": "of the root file system"},
+    "user": nullable(text(pattern=f"^{USER_PATTERN}$")),
+    "capabilities_add": _NAMES,
+    "capabilities_drop": _NAMES,
+    "security_options": array(text(minLength=1, maxLength=512), maxItems=64),
 }
 
 _LEASE_RULES: Mapping[str, Schema] = {
@@ -360,7 +413,9 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "restarts": COUNT,
             "waiting_for": nullable(TEXT),
             "last_error": nullable(ref("LastError")),
-            "mounts": array(closed({"dataset_id": UUID_TEXT, "name": nullable(TEXT), "path": nullable(TEXT)})),
+            "mounts": array(
+                closed({"dataset_id": UUID_TEXT, "name": nullable(TEXT), "path": nullable(TEXT), "read_only": BOOLEAN})
+            ),
             **_CONTAINER_FIELDS,
         }
     ),
@@ -368,7 +423,10 @@ V2_SCHEMAS: Mapping[str, Schema] = {
     "PutContainer": closed(
         {"node": REFERENCE},
         {
-            "mounts": array(closed({"dataset": REFERENCE}, {"path": nullable(text(pattern="^/"))}), maxItems=256),
+            "mounts": array(
+                closed({"dataset": REFERENCE}, {"path": nullable(text(pattern="^/")), "read_only": BOOLEAN}),
+                maxItems=256,
+            ),
             **_CONTAINER_FIELDS,
         },
         description="the whole definition: what is left out gets its default",

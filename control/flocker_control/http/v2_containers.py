@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyrsistent import pmap, pvector
@@ -16,7 +17,19 @@ from flocker_control.http.v2_leases import LEASE_QUERY, under_lease
 from flocker_control.http.views_v2 import View, container_view
 from flocker_control.refusals import RefusalCode
 from flocker_control.state import State
-from flocker_py.model import Container, ContainerName, Link, Mount, Port, RestartName, RestartPolicy
+from flocker_py.container_values import ValueUnusable, capability, security_option, signal_name
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    HealthCheck,
+    Link,
+    Mount,
+    Port,
+    PullPolicy,
+    RestartName,
+    RestartPolicy,
+)
+from flocker_py.published_ports import AddressUnreadable, host_address
 
 
 def present_view(api: Api, container: Container) -> View:
@@ -61,30 +74,64 @@ async def put_container(api: Api, call: Call) -> Answer:
     return Answer(status=status, body=present_view(api, wanted))
 
 
+# Members of a body that say what the container's field of the same name holds.
+_AS_THEY_ARE = (
+    *("image", "memory_bytes", "cpu_shares", "swappiness", "stop_grace_seconds", "environment_file", "cpus"),
+    *("pids_limit", "log_driver", "read_only", "user"),
+)
+_LISTS = ("command", "entrypoint")
+_MAPPINGS = ("environment", "labels", "log_options")
+# In other spellings, too: the first is the one that is kept.
+_SPELLINGS: Mapping[str, Callable[[str], str]] = {
+    "capabilities_add": capability,
+    "capabilities_drop": capability,
+    "security_options": security_option,
+}
+
+
 def _definition(state: State, name: ContainerName, body: dict[str, Any]) -> Container:
+    given: dict[str, Any] = {field: body[field] for field in _AS_THEY_ARE if field in body}
+    given |= {field: pvector(body[field]) for field in _LISTS if field in body}
+    given |= {field: pmap(body[field]) for field in _MAPPINGS if field in body}
+    for field, spelling in _SPELLINGS.items():
+        given[field] = pvector(_spelled(spelling, written, field) for written in body.get(field, ()))
+    if body.get("stop_signal") is not None:
+        given["stop_signal"] = _spelled(signal_name, body["stop_signal"], "stop_signal")
+    if body.get("health") is not None:
+        given["health"] = HealthCheck(**{**body["health"], "command": pvector(body["health"]["command"])})
     restart = body.get("restart", {"name": RestartName.NEVER.value})
-    given = {field: body[field] for field in ("stop_grace_seconds",) if field in body}
     return Container(
         name=name,
         node_id=known_node(state, body["node"]),
-        image=body.get("image"),
-        command=pvector(body.get("command", ())),
-        environment=pmap(body.get("environment", {})),
         mounts=pvector(
-            Mount(dataset_id=known_dataset(state, mount["dataset"]), path=mount.get("path"))
+            Mount(
+                dataset_id=known_dataset(state, mount["dataset"]),
+                path=mount.get("path"),
+                read_only=mount.get("read_only", False),
+            )
             for mount in body.get("mounts", ())
         ),
-        ports=pvector(Port(**port) for port in body.get("ports", ())),
+        ports=pvector(_port(port) for port in body.get("ports", ())),
         links=pvector(Link(**link) for link in body.get("links", ())),
         restart=RestartPolicy(
             name=RestartName(restart["name"]), maximum_retry_count=restart.get("maximum_retry_count")
         ),
-        memory_bytes=body.get("memory_bytes"),
-        cpu_shares=body.get("cpu_shares"),
-        swappiness=body.get("swappiness"),
-        labels=pmap(body.get("labels", {})),
+        pull=PullPolicy(body.get("pull", PullPolicy.MISSING.value)),
         **given,
     )
+
+
+def _port(body: dict[str, Any]) -> Port:
+    address = body.get("host_address")
+    return Port(**{**body, "host_address": None if address is None else _spelled(host_address, address, "ports")})
+
+
+def _spelled(spelling: Callable[[str], str], written: str, field: str) -> str:
+    try:
+        return spelling(written)
+    except (ValueUnusable, AddressUnreadable) as error:
+        code = RefusalCode.VALUE_REFUSED
+        raise RequestRefused(code.status, code.text, f"{field}: {error}") from error
 
 
 async def remove_container(api: Api, call: Call) -> Answer:

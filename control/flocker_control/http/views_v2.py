@@ -13,7 +13,7 @@ from flocker_control import explain
 from flocker_control import situation as facts
 from flocker_control.situation import Situation
 from flocker_control.state import State
-from flocker_py.model import Container, DatasetId, DatasetLease, FinishedMove, Move, NodeId
+from flocker_py.model import Container, DatasetId, DatasetLease, FinishedMove, HealthCheck, Move, NodeId
 from flocker_py.observed import ContainerObservation, NodeObservation, ReportedError
 
 View = dict[str, Any]
@@ -227,6 +227,7 @@ def container_view(
                 "dataset_id": str(mount.dataset_id),
                 "name": state.datasets[mount.dataset_id].name,
                 "path": mount.path,
+                "read_only": mount.read_only,
             }
             for mount in container.mounts
         ],
@@ -234,7 +235,12 @@ def container_view(
         "command": list(container.command),
         "environment": dict(container.environment),
         "ports": [
-            {"internal": port.internal, "external": port.external, "protocol": port.protocol}
+            {
+                "internal": port.internal,
+                "external": port.external,
+                "protocol": port.protocol,
+                "host_address": port.host_address,
+            }
             for port in container.ports
         ],
         "links": [
@@ -250,6 +256,30 @@ def container_view(
         "swappiness": container.swappiness,
         "stop_grace_seconds": container.stop_grace_seconds,
         "labels": dict(container.labels),
+        "pull": container.pull.value,
+        "entrypoint": list(container.entrypoint),
+        "environment_file": container.environment_file,
+        "stop_signal": container.stop_signal,
+        "cpus": container.cpus,
+        "pids_limit": container.pids_limit,
+        "health": None if container.health is None else _health_check_view(container.health),
+        "log_driver": container.log_driver,
+        "log_options": dict(container.log_options),
+        "read_only": container.read_only,
+        "user": container.user,
+        "capabilities_add": list(container.capabilities_add),
+        "capabilities_drop": list(container.capabilities_drop),
+        "security_options": list(container.security_options),
+    }
+
+
+def _health_check_view(check: HealthCheck) -> View:
+    return {
+        "command": list(check.command),
+        "interval_seconds": check.interval_seconds,
+        "timeout_seconds": check.timeout_seconds,
+        "start_period_seconds": check.start_period_seconds,
+        "retries": check.retries,
     }
 
 
