@@ -136,6 +136,16 @@ def _is_everywhere(port: Port) -> bool:
     return port.host_address in _EVERYWHERE
 
 
+def clashing(ports: Iterable[Port], others: Iterable[Port]) -> list[Port]:
+    """
+    Those of the ports that one of the others excludes.
+    """
+    same: dict[tuple[int, str], list[Port]] = defaultdict(list)
+    for other in others:
+        same[other.external, other.protocol].append(other)
+    return [port for port in ports if any(excludes(port, other) for other in same[port.external, port.protocol])]
+
+
 def excluded(ports: Iterable[tuple[Port, T]]) -> Iterator[tuple[Port, T, T]]:
     """
     Each of the ports of one node that an earlier one excludes, with its owner and that of the earlier one.

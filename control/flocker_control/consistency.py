@@ -17,7 +17,7 @@ from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.state import Changes, State, key_of
 from flocker_py.model import Container, Dataset, DatasetId, Node, NodeId, PartitionPolicy
 from flocker_py.observed import NodeObservation
-from flocker_py.published_ports import excluded, port_text
+from flocker_py.published_ports import clashing, port_text
 from flocker_py.records import field_names
 from flocker_py.runtime import FORWARDS_FIELD, LEASES_FIELD, MOUNT_PATHS_FIELD, READ_ONLY_MOUNTS_FIELD
 from flocker_py.units import bytes_text
@@ -207,16 +207,13 @@ def _port_complaints(state: State, container: Container) -> Iterator[Refusal]:
     for other in state.containers.values():
         if other.name == container.name or other.node_id != container.node_id:
             continue
-        ports = [*((port, other) for port in other.ports), *((port, container) for port in container.ports)]
-        for port, owner, _ in excluded(ports):
-            if owner is container:
-                yield Refusal.of(
-                    RefusalCode.PORT_IN_USE,
-                    f"the external port {port_text(port)} of node"
-                    f" {node_called(state, container.node_id)} is used by container {other.name}, and can't be used by"
-                    f" container {container.name} too",
-                    key_of(container),
-                )
+        for port in clashing(container.ports, other.ports):
+            yield Refusal.of(
+                RefusalCode.PORT_IN_USE,
+                f"the external port {port_text(port)} of node {node_called(state, container.node_id)} is used by"
+                f" container {other.name}, and can't be used by container {container.name} too",
+                key_of(container),
+            )
 
 
 def _forward_complaints(

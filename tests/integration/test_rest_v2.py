@@ -446,6 +446,22 @@ class TestContainers:
         assert (201, fields) == (reply.status, {name: reply.body[name] for name in fields})
         assert ("unknown", True) == (reply.body["state"], "no connection" in reply.body["waiting_for"])
 
+    def test_version_1_keeps_what_it_has_no_words_for(self, cluster: RestCluster) -> None:
+        """
+        A container with fields that version 1 doesn't know is listed there, and moved there without losing them.
+        """
+        for node in (A, B):
+            cluster.leave(node)
+        fields = {"image": "registry:5000/nginx", "read_only": True, "health": {"command": ["true"]}, "user": "999"}
+        before = self.put(cluster, ports=[{"internal": 80, "external": 80, "host_address": "::1"}], **fields).body
+        listed = cluster.get("/v1/configuration/containers")
+        moved = cluster.call("POST", "/v1/configuration/containers/web", {"node_uuid": str(B)})
+        after = cluster.get("/v2/containers/web").body
+
+        assert (200, ["registry:5000/nginx:latest"]) == (listed.status, [each["image"] for each in listed.body])
+        assert (200, str(B)) == (moved.status, after["node_id"])
+        assert {**before, "node_id": str(B), "runs_on": str(B)} == {**after, "waiting_for": before["waiting_for"]}
+
     def test_one_spelling(self, cluster: RestCluster) -> None:
         """
         Signals, capabilities, options and addresses are kept in one spelling, however they were sent.

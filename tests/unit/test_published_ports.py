@@ -10,6 +10,7 @@ from flocker_py.model import Port
 from flocker_py.published_ports import (
     AddressUnreadable,
     PortsUnreadable,
+    clashing,
     excluded,
     excludes,
     host_address,
@@ -105,6 +106,15 @@ def test_exclude(one: Port, other: Port, expected: bool) -> None:
     Ports exclude one another at one address, and if one of them is at all addresses.
     """
     assert (excludes(one, other), excludes(other, one)) == (expected, expected)
+
+
+def test_clashing() -> None:
+    """
+    Of some ports, those that another container's exclude are told.
+    """
+    ports = [port(), port(81), port(82, "127.0.0.1")]
+
+    assert clashing(ports, [port(82, "127.0.0.2"), port(80, "127.0.0.1"), port(83)]) == [port()]
 
 
 def test_excluded() -> None:
