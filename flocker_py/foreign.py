@@ -27,6 +27,7 @@ class ForeignVolume(Record):
     :param fields: as ``cluster.yml`` writes them, but for ``primary``.
     :param pointers: from these to where they are in the file, ``()`` for the volume as a whole.
     :param path: absolute, inside the container.
+    :param read_only: the app can't write there.
     :param notes: what somebody who reads the fields should know.
     """
 
@@ -35,6 +36,7 @@ class ForeignVolume(Record):
     pointers: Mapping[Pointer, Pointer] = value(Mapping)
     path: str = value(str)
     path_pointer: Pointer = value(tuple)
+    read_only: bool = value(bool, default=False)
     notes: PVector[str] = sequence(str, default=())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pyrsistent import pvector
 
+from flocker_admin.compose_options import read_cpus, read_filled_value, read_options
 from flocker_py.documents import (
     Fields,
     Place,
@@ -17,6 +18,7 @@ from flocker_py.documents import (
     entries,
     meant,
     read_any_text,
+    read_boolean,
     read_text,
     reader_by,
     reader_of_choice,
@@ -100,17 +102,26 @@ def _app(name: str, place: Place, volumes: Mapping[str, Draft]) -> ForeignApp:
     def at(field: str) -> Pointer:
         return (*place.pointer, field)
 
+    fields.take("env_file", _refuse_env_file)
     draft.put("image", fields.need("image", _filled(read_image)) or UNKNOWN_IMAGE, at("image"))
     draft.put("command", fields.take("command", _read_command), at("command"))
     draft.put_texts("env", fields.take("environment", _read_environment), at("environment"))
     draft.put_items("ports", fields.take("ports", reader_of_list(located(_read_port), "ports")), at("ports"))
     draft.put("restart", fields.take("restart", _read_restart), at("restart"))
-    memory = fields.take("deploy", _read_memory_limit)
-    draft.put("memory", memory, (*at("deploy"), "resources", "limits", "memory"))
+    for field, (found, pointer) in (fields.take("deploy", _read_deploy) or {}).items():
+        draft.put(field, found, pointer)
+    read_options(fields, draft, place.pointer)
     mounts = fields.take("volumes", reader_of_list(lambda below: _read_mount(name, below, volumes), "volumes"))
     draft.volumes += mounts or []
     fields.finish()
     return draft.app()
+
+
+def _refuse_env_file(place: Place) -> None:
+    place.complain(
+        "a file where Compose runs can't be done here: write environment, or put the file on each node and write its"
+        " path as env_file of the app in cluster.yml"
+    )
 
 
 def _filled(read: Any) -> Any:
@@ -164,15 +175,11 @@ def _read_port(place: Place) -> str | dict[str, Any] | None:
     if isinstance(place.value, Mapping):
         return _read_long_port(place)
     written = place.value
-    if isinstance(written, str) and re.fullmatch(r"[0-9]+:[0-9]+(/(tcp|udp))?", written, re.ASCII):
-        return written
     if isinstance(written, int) or (isinstance(written, str) and re.fullmatch(r"[0-9-]+(/\w+)?", written)):
         place.complain(f"{written} has no external port, and none is chosen here: write 'external:{written}'")
-    else:
-        place.complain(
-            f"must be 'external:internal' or 'external:internal/udp', no range and no address, not {shown(written)}"
-        )
-    return None
+        return None
+    text: str | None = _filled(read_text)(place)
+    return text
 
 
 def _read_long_port(place: Place) -> dict[str, Any] | None:
@@ -180,11 +187,13 @@ def _read_long_port(place: Place) -> dict[str, Any] | None:
     internal = fields.need("target", _read_port_number)
     external = fields.need("published", _read_port_number)
     protocol = fields.take("protocol", reader_of_choice({"tcp": "tcp", "udp": "udp"}))
+    address = fields.take("host_ip", _filled(read_text))
     fields.finish()
     if internal is None or external is None:
         return None
     port: dict[str, Any] = {"internal": internal, "external": external}
-    return port if protocol in (None, "tcp") else {**port, "protocol": protocol}
+    port |= {} if protocol in (None, "tcp") else {"protocol": protocol}
+    return port if address is None else {**port, "host_ip": address}
 
 
 def _read_port_number(place: Place) -> int | None:
@@ -204,30 +213,32 @@ def _read_restart(place: Place) -> str | dict[str, Any] | None:
     return reader_of_choice(_RESTARTS, ("unless-stopped",))(place)
 
 
-def _read_memory_limit(place: Place) -> Any:
+_Limits = dict[str, Located]
+
+
+def _read_deploy(place: Place) -> _Limits | None:
     fields = _ByName(place, "deploy")
     found = fields.take("resources", _read_resources)
     fields.finish()
     return found
 
 
-def _read_resources(place: Place) -> Any:
+def _read_resources(place: Place) -> _Limits | None:
     fields = _ByName(place, "resources")
     found = fields.take("limits", _read_limits)
     fields.finish()
     return found
 
 
-def _read_limits(place: Place) -> Any:
+def _read_limits(place: Place) -> _Limits:
     fields = _ByName(place, "limits")
-    memory = fields.take("memory", _read_bytes)
-    fields.take("cpus", _refuse_cpus)
+    limits = {
+        "memory": fields.take("memory", located(_read_bytes)),
+        "cpus": fields.take("cpus", located(read_cpus)),
+        "pids_limit": fields.take("pids", located(read_filled_value)),
+    }
     fields.finish()
-    return memory
-
-
-def _refuse_cpus(place: Place) -> None:
-    place.complain("a limit in processors can't be done here: an app has cpu_shares, a weight, in cluster.yml")
+    return {field: limit for field, limit in limits.items() if limit is not None}
 
 
 def _read_bytes(place: Place) -> Any:
@@ -244,27 +255,31 @@ def _read_mount(app: str, place: Place, volumes: Mapping[str, Draft]) -> Foreign
         fields = _ByName(place, "a volume")
         kind = fields.take("type", reader_of_choice({"volume": "volume"}, ("bind", "tmpfs", "npipe", "cluster")))
         source, path = fields.take("source", _filled(read_text)), fields.need("target", _filled(read_text))
+        read_only = fields.take("read_only", read_boolean) is True
         fields.finish()
-        return (
-            None if path is None or (fields.has("type") and kind is None) else _mount(app, source, path, place, volumes)
-        )
+        if path is None or (fields.has("type") and kind is None):
+            return None
+        return _mount(app, source, path, place, volumes, read_only=read_only)
     text: str | None = _filled(read_text)(place)
     if text is None:
         return None
     parts = text.split(":")
-    if parts[2:] not in ([], ["rw"]):
-        place.complain(f"{':'.join(parts[2:])} can't be done here: a volume is mounted to be written")
+    if parts[2:] not in ([], ["rw"], ["ro"]):
+        place.complain(f"{':'.join(parts[2:])} can't be done here: a volume is mounted by rw or ro")
         return None
-    return _mount(app, parts[0] if len(parts) > 1 else None, parts[len(parts) > 1], place, volumes)
+    source = parts[0] if len(parts) > 1 else None
+    return _mount(app, source, parts[len(parts) > 1], place, volumes, read_only=parts[2:] == ["ro"])
 
 
-def _mount(app: str, source: str | None, path: str, place: Place, volumes: Mapping[str, Draft]) -> ForeignVolume | None:
+def _mount(
+    app: str, source: str | None, path: str, place: Place, volumes: Mapping[str, Draft], *, read_only: bool
+) -> ForeignVolume | None:
     if source is None:
-        return anonymous_volume(app, path, place.pointer)
+        return anonymous_volume(app, path, place.pointer).set(read_only=read_only)
     if source.startswith(("/", ".", "~")):
         place.complain(f"a folder of the host, {source}, does not move with its app: use a volume")
         return None
     if source not in volumes:
         place.complain(f"there is no volume {shown(source)} in volumes{meant(source, volumes)}")
         return None
-    return volumes[source].volume(path, place.pointer)
+    return volumes[source].volume(path, place.pointer).set(read_only=read_only)

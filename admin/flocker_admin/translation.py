@@ -165,7 +165,8 @@ class _Document:
             text = "The deployment file has no node for it, so that it runs no more."
             self.notes.setdefault(here, []).append(f"{text} Its volume stays as it is." if app.volumes else text)
         for index, volume in enumerate(app.volumes):
-            written.setdefault("mounts", []).append({"volume": volume.name, "path": volume.path})
+            mount: dict[str, Any] = {"volume": volume.name, "path": volume.path}
+            written.setdefault("mounts", []).append({**mount, "read_only": True} if volume.read_only else mount)
             self.origins[(*here, "mounts", index)] = source.origin(volume.path_pointer)
             if address:
                 self._add_volume(volume, source)

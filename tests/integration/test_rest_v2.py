@@ -452,7 +452,12 @@ class TestContainers:
         """
         for node in (A, B):
             cluster.leave(node)
-        fields = {"image": "registry:5000/nginx", "read_only": True, "health": {"command": ["true"]}, "user": "999"}
+        fields: dict[str, Any] = {
+            "image": "registry:5000/nginx",
+            "read_only": True,
+            "health": {"command": ["true"]},
+            "user": "999",
+        }
         before = self.put(cluster, ports=[{"internal": 80, "external": 80, "host_address": "::1"}], **fields).body
         listed = cluster.get("/v1/configuration/containers")
         moved = cluster.call("POST", "/v1/configuration/containers/web", {"node_uuid": str(B)})

@@ -26,6 +26,8 @@ _KEYS = (
     *("image", "ports", "links", "volume", "environment", "mem_limit", "cpu_shares", "restart_policy", "volumes"),
     *("command", "restart", "deploy", "build", "internal", "external", "mountpoint", "maximum_size", "name", "alias"),
     *("local_port", "remote_port", "target", "published", "resources", "limits", "memory", "source", "type", "driver"),
+    *("healthcheck", "test", "interval", "cpus", "pids", "user", "cap_add", "security_opt", "logging", "options"),
+    *("entrypoint", "stop_signal", "read_only", "host_ip", "env_file", "pull_policy"),
 )
 _WORDS = ("x", "1G", "80:80", "always", "on-failure", "/x", "a=b", "web", "data:/x", "$X", "512m")
 near = st.recursive(
