@@ -5,6 +5,8 @@ by hand, and with what Docker would do by itself.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import signal
@@ -41,7 +43,9 @@ from flocker_py.testing.runtime_hosts import eventually
 from flocker_py.wire import to_text
 from tests.conftest import Require
 from tests.engine_gate import Gate
-from tests.engines import BUSYBOX_IMAGE, Host, engines
+from tests.engines import BUSYBOX_IMAGE, Host, busybox_files, engines
+from tests.registry import Registry
+from tests.zfs.namespaces import enter
 
 NODE = NodeId(UUID(int=1))
 DATASET = DatasetId(UUID(int=2))
@@ -643,6 +647,66 @@ class TestImages:
     """
     Getting images.
     """
+
+    @pytest.fixture
+    def registry(self, host: Host) -> Iterator[Registry]:
+        with Registry(busybox_files(), password=SECRET, inside=lambda: enter(host.namespace)) as registry:
+            yield registry
+
+    def credentials(self, node: Node, registry: Registry, password: str) -> DockerRuntime:
+        """
+        A runtime that knows a password for the registry.
+        """
+        path = node.folder / "config.json"
+        known = base64.b64encode(f"somebody:{password}".encode()).decode()
+        path.write_text(json.dumps({"auths": {registry.address: {"auth": known}}}))
+        engine = DockerEngine(node.host.socket, credentials_path=str(path))
+        return DockerRuntime(engine, node.state, grants_path=node.grants)
+
+    @pytest.mark.parametrize("reference", ["", ":7", "@{digest}"])
+    def test_private_registry(self, node: Node, registry: Registry, reference: str) -> None:
+        """
+        An image is fetched with the password that the runtime was given, once, and is seen by its digest.
+        """
+        runtime = self.credentials(node, registry, SECRET)
+        image = f"{registry.address}/private/app{reference.format(digest=registry.digest)}"
+        asked = app(image=image)
+        runtime.prepare(asked)
+        fetched = registry.fetched
+        runtime.prepare(asked)
+        runtime.start(asked, {})
+
+        assert (True, fetched, registry.digest) == (
+            fetched > 0,
+            registry.fetched,
+            runtime.containers()[NAME].image_digest,
+        )
+
+    def test_always(self, node: Node, registry: Registry) -> None:
+        """
+        With the policy ``always`` the registry is asked at each start, but not again for what was just prepared.
+        """
+        runtime = self.credentials(node, registry, SECRET)
+        asked = app(image=f"{registry.address}/private/app:7", pull=PullPolicy.ALWAYS)
+        runtime.prepare(asked)
+        prepared = registry.fetched
+        runtime.start(asked, {})
+        started = registry.fetched
+        runtime.stop(NAME, grace_seconds=20)
+        runtime.start(asked, {})
+
+        assert (True, prepared, True) == (prepared > 0, started, registry.fetched > started)
+
+    def test_wrong_password(self, node: Node, registry: Registry) -> None:
+        """
+        What the registry refuses is an error that names the image, and no password.
+        """
+        runtime = self.credentials(node, registry, f"{SECRET}-mistyped")
+        image = f"{registry.address}/private/app:7"
+        with pytest.raises(ContainerNotPrepared, match=image) as raised:
+            runtime.prepare(app(image=image))
+
+        assert SECRET not in str(raised.value)
 
     def test_never(self, node: Node) -> None:
         """
