@@ -82,11 +82,11 @@ CAPABILITIES = (
 )
 ALL_CAPABILITIES = "ALL"
 
+# What the engine itself knows. Docker's own client makes other things of systempaths and of seccomp's files.
 _SECURITY = {
     "apparmor": None,
     "label": None,
     "seccomp": ("unconfined", "builtin"),
-    "systempaths": ("unconfined",),
 }
 _NO_NEW_PRIVILEGES = "no-new-privileges"
 

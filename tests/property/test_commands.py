@@ -46,6 +46,7 @@ from flocker_py.model import (
     Port,
 )
 from flocker_py.observed import DatasetObservation, NodeObservation
+from flocker_py.published_ports import excluded, port_text
 from flocker_py.storage import Role
 
 # Few of each, so that commands meet.
@@ -73,6 +74,7 @@ NOW = Moment(at_seconds=1.0, boot_id=UUID(int=8))
 NAMES = ["one", "two", None, "not a name"]
 
 nodes, dataset_ids = st.sampled_from(NODES), st.sampled_from(DATASETS)
+addresses = st.sampled_from([None, "127.0.0.1", "192.0.2.1", "0.0.0.0", "::"])  # noqa: S104  # nothing is bound
 container_names = st.sampled_from([ContainerName("web"), ContainerName("db")])
 
 
@@ -82,13 +84,13 @@ def containers(draw: st.DrawFn) -> Container:
     A small container.
     """
     mounted = draw(st.lists(dataset_ids, max_size=2))
-    ports = draw(st.lists(st.sampled_from([80, 81]), max_size=1))
+    ports = draw(st.lists(st.tuples(st.sampled_from([80, 81]), addresses), max_size=1))
     return Container(
         name=draw(container_names),
         node_id=draw(nodes),
         command=pvector(["serve"]),
         mounts=pvector(Mount(dataset_id=dataset_id) for dataset_id in mounted),
-        ports=pvector(Port(internal=number, external=number) for number in ports),
+        ports=pvector(Port(internal=number, external=number, host_address=address) for number, address in ports),
     )
 
 
@@ -168,7 +170,7 @@ def breaches(state: State) -> list[str]:
     """
     found: list[str] = []
     users: dict[DatasetId, str] = {}
-    ports: set[tuple[NodeId, int]] = set()
+    ports: dict[NodeId, list[tuple[Port, None]]] = {}
     for container in state.containers.values():
         for mount in container.mounts:
             dataset = state.datasets[mount.dataset_id]
@@ -176,10 +178,9 @@ def breaches(state: State) -> list[str]:
                 found.append(f"{container.name} can't have {mount.dataset_id}")
             if users.setdefault(mount.dataset_id, container.name) != container.name:
                 found.append(f"{mount.dataset_id} is used twice")
-        for port in container.ports:
-            if (container.node_id, port.external) in ports:
-                found.append(f"port {port.external} is used twice")
-            ports.add((container.node_id, port.external))
+        ports.setdefault(container.node_id, []).extend((port, None) for port in container.ports)
+    for published in ports.values():
+        found += [f"port {port_text(port)} is used twice" for port, _, _ in excluded(published)]
     names = [dataset.name for dataset in state.datasets.values() if dataset.name and not dataset.deleted]
     node_names = [node.name for node in state.nodes.values() if node.name]
     if len(names) != len(set(names)) or len(node_names) != len(set(node_names)):

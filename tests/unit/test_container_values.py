@@ -90,7 +90,6 @@ def test_no_capability(written: str, reason: str) -> None:
         ("apparmor:unconfined", "apparmor=unconfined"),
         ("label=type:svirt_apache_t", "label=type:svirt_apache_t"),
         ("seccomp=unconfined", "seccomp=unconfined"),
-        ("systempaths=unconfined", "systempaths=unconfined"),
     ],
 )
 def test_security_option(written: str, expected: str) -> None:
@@ -106,6 +105,7 @@ def test_security_option(written: str, expected: str) -> None:
         ("no-new-privileges=maybe", "true or false"),
         ("privileged", "must be one of no-new-privileges, apparmor="),
         ("A B", "must be one of"),
+        ("systempaths=unconfined", "must be one of"),
         ("apparmor", "apparmor needs a value"),
         ("apparmor=a b", "apparmor needs a value"),
         ("seccomp=/profile.json", "no file"),
