@@ -534,6 +534,19 @@ class TestPorts:
 
         assert (1, 4) == (len(made), len(runtime.containers()))
 
+    def test_agents_of_one_engine_make_one_network(self, node: Node) -> None:
+        """
+        Agents that share an engine start containers at the same time, and have one network afterwards.
+        """
+        network = f"network-{uuid4()}"
+        agents = [DockerEngine(node.host.socket) for _ in range(4)]
+        with ThreadPoolExecutor(len(agents)) as threads:
+            list(threads.map(lambda agent: agent.network_gateway(network), agents))
+        gateways = {agent.network_gateway(network) for agent in agents}
+        made = node.host.docker("network", "ls", "-q", "--filter", f"name={network}").split()
+
+        assert (1, 1) == (len(made), len(gateways))
+
     def test_name(self, node: Node) -> None:
         """
         Containers of one node find each other by their names.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import docker
@@ -173,12 +173,13 @@ class DockerEngine:
         """
         # Docker makes two of one name if it is asked for them at once.
         with self._making_network, self._asked() as client:
-            try:
-                found = client.inspect_network(name)
-            except errors.NotFound:
+            found = _networks(client, name)
+            if not found:
                 client.create_network(name, driver="bridge", check_duplicate=True, labels={_NETWORK_LABEL: name})
-                found = client.inspect_network(name)
-        for part in found["IPAM"]["Config"] or ():
+                found = _networks(client, name)
+            for twin in found[1:]:
+                _remove_twin(client, twin)
+        for part in found[0]["IPAM"]["Config"] or ():
             if part.get("Gateway"):
                 return str(part["Gateway"])
         raise EngineRefused(f"network {name} has no gateway: it is not a bridge network", 409)
@@ -254,6 +255,22 @@ class DockerEngine:
         except (errors.DockerException, requests.RequestException) as error:
             self._local.client = None
             raise EngineAway(f"Docker Engine at {self._socket} does not answer: {error}") from error
+
+
+def _networks(client: docker.APIClient, name: str) -> list[dict[str, Any]]:
+    """
+    Those of that very name, the oldest first.
+    """
+    found = [each for each in client.networks(names=[name]) if each["Name"] == name]
+    return sorted(found, key=lambda each: (each["Created"], each["Id"]))
+
+
+def _remove_twin(client: docker.APIClient, network: Mapping[str, Any]) -> None:
+    # Of another agent of this engine, which asked at the same moment. Docker refuses every container of a name that is
+    # two networks', and so none is in it.
+    if _NETWORK_LABEL in (network["Labels"] or {}):
+        with suppress(errors.APIError):
+            client.remove_network(network["Id"])
 
 
 def _explained(error: errors.APIError) -> str:
