@@ -366,6 +366,7 @@ class TestContainers:
             "runs_on": None,
             "state": "waiting",
             "exit_status": None,
+            "image_digest": None,
             "restarts": 0,
             "waiting_for": "dataset pg to be made",
             "last_error": None,
@@ -387,7 +388,7 @@ class TestContainers:
             "stop_signal": None,
             "cpus": None,
             "pids_limit": None,
-            "health": None,
+            "healthcheck": None,
             "log_driver": None,
             "log_options": {},
             "read_only": False,
@@ -426,7 +427,7 @@ class TestContainers:
             "stop_signal": "SIGINT",
             "cpus": 0.5,
             "pids_limit": 100,
-            "health": {
+            "healthcheck": {
                 "command": ["true"],
                 "interval_seconds": 1.5,
                 "timeout_seconds": 2.0,
@@ -455,7 +456,7 @@ class TestContainers:
         fields: dict[str, Any] = {
             "image": "registry:5000/nginx",
             "read_only": True,
-            "health": {"command": ["true"]},
+            "healthcheck": {"command": ["true"]},
             "user": "999",
         }
         before = self.put(cluster, ports=[{"internal": 80, "external": 80, "host_address": "::1"}], **fields).body
@@ -516,13 +517,20 @@ class TestContainers:
         A container is shown as its node reports it.
         """
         self.put(cluster)
-        seen = ContainerObservation(name=ContainerName("web"), phase=ContainerPhase.EXITED, exit_status=-9, restarts=2)
+        seen = ContainerObservation(
+            name=ContainerName("web"),
+            phase=ContainerPhase.EXITED,
+            exit_status=-9,
+            restarts=2,
+            image_digest="sha256:0123",
+        )
         cluster.report(A, containers=pmap({seen.name: seen}))
 
         shown = cluster.get("/v2/containers/web").body
-        assert ("exited", -9, 2, str(A)) == (
+        assert ("exited", -9, "sha256:0123", 2, str(A)) == (
             shown["state"],
             shown["exit_status"],
+            shown["image_digest"],
             shown["restarts"],
             shown["runs_on"],
         )

@@ -112,7 +112,7 @@ _CONTAINER_FIELDS: Mapping[str, Schema] = {
     "stop_signal": nullable(text(minLength=1, maxLength=16)),
     "cpus": nullable(number("processors at most", minimum=LOWEST_CPUS, maximum=HIGHEST_CPUS)),
     "pids_limit": nullable(integer(1, HIGHEST_PIDS)),
-    "health": nullable(
+    "healthcheck": nullable(
         closed(
             {"command": array(text(maxLength=limits.ARGUMENT_CHARACTERS), minItems=1, maxItems=limits.ARGUMENTS)},
             {
@@ -410,6 +410,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "runs_on": nullable(UUID_TEXT),
             "state": one_of(*CONTAINER_STATES),
             "exit_status": nullable(integer(description="of the last run; negative: the signal that ended it")),
+            "image_digest": nullable(text("of the image that it runs, as far as it is known")),
             "restarts": COUNT,
             "waiting_for": nullable(TEXT),
             "last_error": nullable(ref("LastError")),

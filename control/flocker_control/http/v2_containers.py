@@ -97,8 +97,9 @@ def _definition(state: State, name: ContainerName, body: dict[str, Any]) -> Cont
         given[field] = pvector(_spelled(spelling, written, field) for written in body.get(field, ()))
     if body.get("stop_signal") is not None:
         given["stop_signal"] = _spelled(signal_name, body["stop_signal"], "stop_signal")
-    if body.get("health") is not None:
-        given["health"] = HealthCheck(**{**body["health"], "command": pvector(body["health"]["command"])})
+    check = body.get("healthcheck")
+    if check is not None:
+        given["health"] = HealthCheck(**{**check, "command": pvector(check["command"])})
     restart = body.get("restart", {"name": RestartName.NEVER.value})
     return Container(
         name=name,
