@@ -73,6 +73,10 @@ class TestCheck:
             ({"environment": pmap({"FLOCKER_VOLUME_2": "1"})}, "FLOCKER_VOLUME_2'.: is set by the runtime"),
             ({"mounts": pvector([Mount(dataset_id=DATA, path="/data")])}, r"mounts\[0\].path: a plain process sees"),
             (
+                {"mounts": pvector([Mount(dataset_id=DATA, read_only=True)])},
+                r"mounts\[0\].read_only: a plain process can write wherever its agent can",
+            ),
+            (
                 {"restart": RestartPolicy(name=RestartName.NEVER, maximum_retry_count=1)},
                 "maximum_retry_count: only the policy on-failure",
             ),
