@@ -5,6 +5,7 @@ The runtime ``docker`` does what every container runtime promises, on a real eng
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,13 +47,13 @@ class DockerApplications:
         self._host = host
         self._folder = folder
         self._token = uuid4().hex
+        # In memory, as on a node.
+        self._grants = Path("/dev/shm") / f"flocker-tests-{self._token}"
         self._client = host.client()
         self._begun: dict[str, dict[str, int]] = {}
 
     def open(self) -> Runtime:
-        return DockerRuntime(
-            DockerEngine(self._host.socket), self._folder / "state", grants_path=Path("/dev/shm/flocker-tests")
-        )
+        return DockerRuntime(DockerEngine(self._host.socket), self._folder / "state", grants_path=self._grants)
 
     def application(self, name: ContainerName, behaviour: Behaviour) -> dict[str, Any]:
         script = STUBBORN if behaviour is Behaviour.STUBBORN else OBEDIENT
@@ -90,6 +91,7 @@ class DockerApplications:
 
     def close(self) -> None:
         self._client.close()
+        shutil.rmtree(self._grants, ignore_errors=True)
 
     def _own(self, name: ContainerName) -> str:
         return f"{self._token}-{name.encode().hex()}"
