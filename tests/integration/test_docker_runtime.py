@@ -631,8 +631,10 @@ class TestSurroundings:
         ("text", "mode", "complaint"),
         [
             (f"PASSWORD={SECRET}\n", 0o640, "must belong to the agent's user, with mode 0600"),
+            (f"PASSWORD={SECRET}\n" * 2**16, 0o600, "is larger than 1048576 bytes"),
             (f"A=1\n{SECRET}\n", 0o600, "line 2: must be NAME=VALUE"),
         ],
+        ids=["others can read it", "too large", "no variable"],
     )
     def test_bad_environment_file(self, node: Node, text: str, mode: int, complaint: str) -> None:
         """

@@ -440,7 +440,9 @@ def _environment_file(container: Container) -> list[str]:
             about = os.fstat(file.fileno())
             if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o077:
                 raise ContainerStartFailed(f"{begin} must belong to the agent's user, with mode 0600")
-            text = file.read(_LARGEST_FILE_BYTES)
+            if about.st_size > _LARGEST_FILE_BYTES:
+                raise ContainerStartFailed(f"{begin} is larger than {_LARGEST_FILE_BYTES} bytes")
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ContainerStartFailed(f"{begin} can't be read: {reason}") from error

@@ -203,13 +203,6 @@ class DockerEngine:
 
         return happening(), stream.close
 
-    def ping(self) -> None:
-        """
-        Answer whether it is there.
-        """
-        with self._asked() as client:
-            client.ping()
-
     @contextmanager
     def _asked(self) -> Iterator[Any]:
         with self._translated():
