@@ -194,6 +194,13 @@ def _own(asked: Own, local: Local) -> Step:
                 epoch=asked.epoch,
                 maximum_size_bytes=asked.maximum_size_bytes,
             )
+        if asked.take_guid is not None:
+            return Problem(
+                code="DatasetLost",
+                text="the copy that this node was to take over is not here any more: the node had been told to remove"
+                " it, or to put it aside, before, and its report of that came too late. What it was a copy of is kept"
+                " where it was: fail over again, to a node that has it, or restore a stash",
+            )
         return Problem(
             code="DatasetLost",
             text="this node owns the dataset, but its pool does not have it. Nothing is created in its place: import"

@@ -24,6 +24,7 @@ taking       started     the target writes, and its containers are seen to run  
 taking       taken       .. and have done so for a while, or nothing could go back             steady
 taking       went back   a container doesn't start, and the source still has its copy          releasing, back
 taking       caught up   a failover's target took in more than was promoted, before it began   taking, from there
+taking       unstashed   a failover's target had just put aside what was promoted              taking, from there
 any          put aside   a deposed node reports that nothing is left under the dataset's name  the same
 any          unbased     the stash that a base was kept for is gone                            the same
 any          settled     a former owner reports that its copy is gone                          the same
@@ -203,6 +204,10 @@ def _caught_up(s: Situation) -> Ownership:
     return s.ownership.set(move=move.set(final_guid=guid), bases=pmap(bases))
 
 
+def _unstashed(s: Situation) -> Ownership:
+    return s.ownership.set(from_stash=facts.stash_of_promoted(s))
+
+
 def _put_aside(s: Situation) -> Ownership:
     deposed = s.ownership.deposed
     for node_id in facts.put_aside_nodes(s):
@@ -260,6 +265,7 @@ TABLE: tuple[tuple[str, Guard, Effect], ...] = (
     ("committed", facts.target_holds_the_final_snapshot, _committed),
     ("put off", standstill.must_end, _put_off),
     ("caught up", facts.has_caught_up, _caught_up),
+    ("unstashed", lambda s: facts.stash_of_promoted(s) is not None, _unstashed),
     ("went back", starting.goes_back, _went_back),
     ("started", starting.has_started, _started),
     ("taken", starting.is_taken, _taken),

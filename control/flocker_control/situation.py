@@ -206,6 +206,21 @@ def has_caught_up(s: Situation) -> bool:
     )
 
 
+def stash_of_promoted(s: Situation) -> str | None:
+    """
+    Under which name the target of a failover has put aside what was promoted: it had been asked to when its copy was
+    chosen, and the report that it had done so came in later. None: it has not.
+    """
+    own, node = s.ownership, s.nodes.get(s.ownership.owner)
+    move = own.move
+    if move is None or not move.failover or own.from_stash is not None or node is None or not s.absent(own.owner):
+        return None
+    stashes = (stash for stash in node.stashes.values() if stash.dataset_id == s.dataset.dataset_id)
+    # The copy was there when it was chosen, so the latest of them is what has become of it.
+    fitting = [stash for stash in stashes if stash.epoch < own.epoch and move.final_guid in stash.guids]
+    return max(fitting, key=lambda stash: (stash.epoch, stash.name)).name if fitting else None
+
+
 def owner_serves(s: Situation) -> bool:
     """
     Whether the owner reports the dataset as its own, under the present epoch.

@@ -54,6 +54,10 @@ class Checker:
         self.running: dict[ContainerName, Application] = {}
         self._seen: dict[str, PoolState] = {}
         self._snapshots: dict[Guid, Content] = {}
+        self._told_to_drop: set[tuple[NodeId, DatasetId]] = set()
+        """
+        Nodes that were told not to have a dataset, and not to receive it again since.
+        """
         self._born: set[DatasetId] = set()
         self._served: dict[DatasetId, int] = {}
         self._ran: dict[tuple[ContainerName, DatasetId], tuple[NodeId, int]] = {}
@@ -342,10 +346,19 @@ class Checker:
         if was.leased_epoch == was.epoch:
             self._world.figures.moves["failed over, after the lease"] += 1
         guid = None if now.move is None else now.move.final_guid
-        kept = self._world.nodes[now.owner].pool.state.datasets.get(dataset_id)
+        pool = self._world.nodes[now.owner].pool.state
+        # What it has just been told to put aside is found there.
+        aside = sorted(
+            (stash for stash in pool.stashes.values() if stash.dataset_id == dataset_id), key=lambda stash: -stash.epoch
+        )
+        copies = [pool.datasets[dataset_id]] if dataset_id in pool.datasets else aside
+        kept = next((copy for copy in copies if any(snapshot.guid == guid for snapshot in copy.snapshots)), None)
         found = [] if kept is None else [snapshot for snapshot in kept.snapshots if snapshot.guid == guid]
         if kept is None or not found:
-            self._breaks("failover", "to a node that has no such snapshot", dataset_id)
+            if (now.owner, dataset_id) not in self._told_to_drop:
+                self._breaks("failover", "to a node that has no such snapshot", dataset_id)
+            # What it removed since holds nothing that others lack.
+            self._world.operators.decide_again(dataset_id)
             return
         # A former owner takes its copy up as it laid it down, with what was written there after its last snapshot.
         content = kept.content if kept.role is Role.RELEASED else found[0].content
@@ -390,6 +403,10 @@ class Checker:
         """
         for dataset_id, asked in assignment.datasets.items():
             own, dataset = self.ownerships.get(dataset_id), self.datasets.get(dataset_id)
+            if isinstance(asked, Remove | Stash):
+                self._told_to_drop.add((node.node_id, dataset_id))
+            elif isinstance(asked, Receive):
+                self._told_to_drop.discard((node.node_id, dataset_id))
             if own is None or dataset is None:
                 self._breaks("announced", f"{node.name} is asked what nobody has decided", dataset_id)
                 return

@@ -29,6 +29,7 @@ from flocker_py.link import SILENCE_SECONDS
 from flocker_py.model import (
     Container,
     ContainerName,
+    Dataset,
     DatasetId,
     Guid,
     Mount,
@@ -40,6 +41,7 @@ from flocker_py.model import (
     RestartName,
     RestartPolicy,
 )
+from flocker_py.observed import NodeObservation
 from tests.simulation.application import Trouble
 
 if TYPE_CHECKING:
@@ -276,6 +278,18 @@ class Operators:
     def _look_after(self, dataset_id: DatasetId) -> None:
         self._fail_over(dataset_id)
 
+    def decide_again(self, dataset_id: DatasetId) -> None:
+        """
+        A node was chosen that turns out to have removed its copy: an operator sees that, and looks until it has ended.
+        """
+
+        def look() -> None:
+            own = self._world.checker.ownerships.get(dataset_id)
+            if own is not None and own.move is not None and own.move.failover and self._fail_over(dataset_id):
+                self.decide_again(dataset_id)
+
+        self._world.scheduler.put(10.0, "an operator looks", self._world.always, look, timer=True)
+
     def _fail_over(self, dataset_id: DatasetId) -> bool:
         """
         Try to. Answers whether it may be tried again.
@@ -289,15 +303,16 @@ class Operators:
         group = failover.group(state, state.datasets[dataset_id])
         owners = {state.ownerships[member.dataset_id].owner for member in group}
         target, guids = self._copies(service, dataset_id)
-        if target is None or any(owner in service.nodes for owner in owners):
+        there = {owner for owner in owners if owner in service.nodes}
+        if target is None or any(self._has_any(service.nodes[owner], group) for owner in there):
             return True
         fenced = all(self._is_fenced(member.dataset_id, state) for member in group)
         if not fenced:
             # The operator's word is true: who is said to be dead has been switched off.
-            for node in (world.nodes[owner] for owner in owners):
+            for node in (world.nodes[owner] for owner in owners - there):
                 if node.agent is not None:
                     return True
-            for owner in owners:
+            for owner in owners - there:
                 world.nodes[owner].reboot()
         self._submit(
             failover.Failover(
@@ -310,6 +325,13 @@ class Operators:
             )
         )
         return True
+
+    @staticmethod
+    def _has_any(owner: NodeObservation, group: tuple[Dataset, ...]) -> bool:
+        """
+        Whether a node that is there may have one of some datasets.
+        """
+        return not owner.storage_known or any(member.dataset_id in owner.datasets for member in group)
 
     @staticmethod
     def _copies(service: ControlService, dataset_id: DatasetId) -> tuple[NodeId | None, dict[DatasetId, Guid]]:

@@ -511,6 +511,32 @@ class TestAfterwards:
         assert after.move is not None
         assert (after.move.final_guid, dict(after.bases)) == (NEWER, {A: NEWER})
 
+    def test_unstashed(self) -> None:
+        """
+        A target that put its copy aside before it was told to take over does so with what it has put aside.
+        """
+        after = advanced(situation(FAILED_OVER, with_stash(B, epoch=1)))
+
+        assert (after.from_stash, after.epoch, after.move) == (STASH, 2, FAILED_OVER.move)
+
+    NOT_ASIDE: ClassVar[dict[str, Situation]] = {
+        "no failover": situation(FAILED_OVER.set(move=move(MovePhase.TAKING, final_guid=SHOWN)), with_stash(B)),
+        "it is known where": situation(FAILED_OVER.set(from_stash="other"), with_stash(B)),
+        "the target is away": situation(FAILED_OVER),
+        "the copy is there": situation(FAILED_OVER, with_stash(B, replica())),
+        "nothing there": situation(FAILED_OVER, BETA.set(datasets=pmap())),
+        "of another dataset": situation(FAILED_OVER, with_stash(B, dataset_id=D2)),
+        "of another history": situation(FAILED_OVER, with_stash(B, guids=pvector([OLD]))),
+        "of a later epoch": situation(FAILED_OVER, with_stash(B, epoch=2)),
+    }
+
+    @pytest.mark.parametrize("case", NOT_ASIDE)
+    def test_not_unstashed(self, case: str) -> None:
+        """
+        Nothing else is taken for what was promoted.
+        """
+        assert advanced(self.NOT_ASIDE[case]).from_stash == self.NOT_ASIDE[case].ownership.from_stash
+
     def test_put_aside(self) -> None:
         """
         A node that has nothing under the dataset's name is not deposed any more; the base stays for the way back.

@@ -256,6 +256,10 @@ APPLIES: dict[str, tuple[str, Situation]] = {
         "caught up",
         situation(FAILED_OVER, node(B, copy_of(role=Role.REPLICA, mounted=False, newest_guid=Guid(78))), primary=B),
     ),
+    "a failover's target has just put aside its copy": (
+        "unstashed",
+        situation(FAILED_OVER, node(B, stashes=pmap({"aside": stash(guids=pvector([FINAL]))})), primary=B),
+    ),
     "a deposed node has put its copy aside": (
         "put aside",
         situation(ownership(owner=B, epoch=2, deposed=pmap({A: 1})), node(A), TAKEN, primary=B),

@@ -199,6 +199,7 @@ CASES: dict[str, tuple[DatasetAssignment | None, Local, Step | type[Step]]] = {
         here(REPLICA, receiving=True),
         STOP_RECEIVING,
     ),
+    "own: the copy to take over is gone": (own(2, take_guid=FINAL), here(None), Problem),
     "own: taken over at another snapshot": (own(2, take_guid=Guid(1)), here(REPLICA), Problem),
     "own: taken over without any snapshot": (own(2, take_guid=FINAL), here(stored(Role.REPLICA, 1)), Problem),
     "own: a replica without word of a snapshot": (own(2), here(REPLICA), Problem),
