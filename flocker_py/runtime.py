@@ -2,8 +2,9 @@
 What every container runtime promises.
 
 A runtime runs the containers of one agent on one host. All its calls block and may be made from any thread; calls for
-one container are made one at a time. Killed at any moment and opened again, a runtime tells the truth and has never
-two copies of a container. Containers survive the agent: they go on while it is away and are found again by name.
+one container are made one at a time, but for ``prepare``, which may go on beside any other. Killed at any moment and
+opened again, a runtime tells the truth and has never two copies of a container. Containers survive the agent: they go
+on while it is away and are found again by name.
 
 The promises are checked by ``flocker_py.testing.runtime_contract``, which every runtime passes.
 """

@@ -291,6 +291,36 @@ class RuntimeContract(RuntimeFixtures):
 
         assert (before, runtime.containers()) == (pmap(), started)
 
+    def test_prepare_beside_other_calls(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        Preparing may go on while the same container is started and stopped, and neither notices.
+        """
+        over = threading.Event()
+        failed: list[Exception] = []
+
+        def prepare_again_and_again() -> None:
+            try:
+                while not over.is_set():
+                    runtime.prepare(container(host))
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is seen below
+                failed.append(error)
+
+        beside = threading.Thread(target=prepare_again_and_again)
+        beside.start()
+        try:
+            start(host, runtime)
+            phase = runtime.containers()[NAME].phase
+            runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+        finally:
+            over.set()
+            beside.join()
+
+        assert (phase, runtime.containers()[NAME].phase, failed) == (
+            ContainerPhase.RUNNING,
+            ContainerPhase.EXITED,
+            [],
+        )
+
     def test_prepare_refuses_as_check_does(self, host: HostUnderTest, runtime: Runtime) -> None:
         """
         What can't be done is refused when it is to be prepared, before anybody relies on it.
