@@ -1,6 +1,6 @@
 """
-What the control service asks of one node: per dataset one of seven roles, the containers to run, what is to become of
-stashes, and where the ports lead that containers on other nodes publish.
+What the control service asks of one node: per dataset one of seven roles, the containers to run and those to get ready
+for, what is to become of stashes, and where the ports lead that containers on other nodes publish.
 
 A node acts on an assignment only if its epoch is not below the one written in the dataset's own properties.
 Having no assignment for a dataset means nothing: the node leaves it exactly as it is.
@@ -179,6 +179,7 @@ class NodeAssignment(Record):
 
     :param revision: of the control service's store when this was decided.
     :param forwards: for a node that forwards: by protocol and port, as in ``tcp/5432``.
+    :param preparing: what will run here once its data has come: get what it needs, such as its image, and say so.
     """
 
     node_id: NodeId = value(UUID)
@@ -189,6 +190,7 @@ class NodeAssignment(Record):
     containers: PMap[ContainerName, Container] = mapping(str, Container, default={})
     stashes: PMap[str, StashAssignment] = mapping(str, StashAssignment, default={})
     forwards: PMap[str, Forward] = mapping(str, Forward, default={})
+    preparing: PMap[ContainerName, Container] = mapping(str, Container, default={})
 
 
 class Remembered(Record):

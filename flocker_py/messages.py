@@ -36,7 +36,7 @@ from flocker_py.observed import (
 )
 from flocker_py.records import Record, mapping, sequence, value
 
-LINK_VERSION = 3
+LINK_VERSION = 4
 """Of these messages. Both sides refuse a session with another version, by a clear error."""
 
 _NONE = type(None)
@@ -64,6 +64,8 @@ class AssignmentUpdate(Record):
     withdrawn_stashes: PVector[str] = sequence(str, default=())
     forwards: PMap[str, Forward] = mapping(str, Forward, default={})
     withdrawn_forwards: PVector[str] = sequence(str, default=())
+    preparing: PMap[ContainerName, Container] = mapping(str, Container, default={})
+    withdrawn_preparing: PVector[ContainerName] = sequence(str, default=())
 
 
 class NodeReport(Record):
@@ -88,6 +90,8 @@ class NodeReport(Record):
     waiting_no_longer: PVector[str] = sequence(str, default=())
     stashes: PMap[str, StashObservation] = mapping(str, StashObservation, default={})
     gone_stashes: PVector[str] = sequence(str, default=())
+    prepared: PMap[ContainerName, str] = mapping(str, str, default={})
+    prepared_no_longer: PVector[ContainerName] = sequence(str, default=())
 
 
 def _news(before: Mapping[_K, _V], after: Mapping[_K, _V]) -> tuple[PMap[_K, _V], PVector[_K]]:
@@ -116,6 +120,7 @@ def report_of(before: NodeObservation | None, after: NodeObservation) -> NodeRep
     failures, cleared = _news(before.failures, after.failures)
     waiting, waiting_no_longer = _news(before.waiting, after.waiting)
     stashes, gone_stashes = _news(before.stashes, after.stashes)
+    prepared, prepared_no_longer = _news(before.prepared, after.prepared)
     return NodeReport(
         node_id=after.node_id,
         free_bytes=after.free_bytes,
@@ -131,6 +136,8 @@ def report_of(before: NodeObservation | None, after: NodeObservation) -> NodeRep
         waiting_no_longer=waiting_no_longer,
         stashes=stashes,
         gone_stashes=gone_stashes,
+        prepared=prepared,
+        prepared_no_longer=prepared_no_longer,
     )
 
 
@@ -164,6 +171,7 @@ def reported(before: NodeObservation | None, report: NodeReport) -> NodeObservat
         failures=_applied(before.failures, report.failures, report.cleared_failures),
         waiting=_applied(before.waiting, report.waiting, report.waiting_no_longer),
         stashes=_applied(before.stashes, report.stashes, report.gone_stashes),
+        prepared=_applied(before.prepared, report.prepared, report.prepared_no_longer),
     )
 
 
@@ -180,12 +188,14 @@ def update_of(before: NodeAssignment | None, after: NodeAssignment) -> Assignmen
             containers=after.containers,
             stashes=after.stashes,
             forwards=after.forwards,
+            preparing=after.preparing,
         )
     datasets, withdrawn_datasets = _news(before.datasets, after.datasets)
     containers, withdrawn_containers = _news(before.containers, after.containers)
     stashes, withdrawn_stashes = _news(before.stashes, after.stashes)
     forwards, withdrawn_forwards = _news(before.forwards, after.forwards)
-    of_containers = (containers, withdrawn_containers, forwards, withdrawn_forwards)
+    preparing, withdrawn_preparing = _news(before.preparing, after.preparing)
+    of_containers = (containers, withdrawn_containers, forwards, withdrawn_forwards, preparing, withdrawn_preparing)
     if not any((datasets, withdrawn_datasets, stashes, withdrawn_stashes, *of_containers)):
         return None
     return AssignmentUpdate(
@@ -199,6 +209,8 @@ def update_of(before: NodeAssignment | None, after: NodeAssignment) -> Assignmen
         withdrawn_stashes=withdrawn_stashes,
         forwards=forwards,
         withdrawn_forwards=withdrawn_forwards,
+        preparing=preparing,
+        withdrawn_preparing=withdrawn_preparing,
     )
 
 
@@ -216,4 +228,5 @@ def updated(before: NodeAssignment | None, update: AssignmentUpdate) -> NodeAssi
         stashes=_applied(before.stashes, update.stashes, update.withdrawn_stashes),
         containers=_applied(before.containers, update.containers, update.withdrawn_containers),
         forwards=_applied(before.forwards, update.forwards, update.withdrawn_forwards),
+        preparing=_applied(before.preparing, update.preparing, update.withdrawn_preparing),
     )

@@ -176,6 +176,13 @@ FORWARDING = "forwarding of ports"
 """In the same way, the key of what is wrong with leading ports to containers on other nodes."""
 
 
+def preparation_of(name: ContainerName) -> str:
+    """
+    In the same way, the key of what is wrong with getting ready for a container, which may run elsewhere meanwhile.
+    """
+    return f"preparation of {name}"
+
+
 class NodeObservation(Record):
     """
     One node as it is.
@@ -188,9 +195,11 @@ class NodeObservation(Record):
     :param storage_known: ``datasets`` and ``stashes`` are complete. Without this, a dataset that is not in it is not
         known to be absent.
     :param runtime_known: ``containers`` is complete, in the same sense.
-    :param failures: the last error per dataset or container, keyed by id or name; or by ``HOST`` or ``FORWARDING``.
+    :param failures: the last error per dataset or container, keyed by id or name; or by ``HOST``, ``FORWARDING``, or
+        what ``preparation_of`` says.
     :param waiting: in the same way, what has to happen before the node gets further, where it waits for something.
     :param stashes: what was put aside in its pool, by name.
+    :param prepared: the digests of definitions of containers that it was asked to prepare, and has, by name.
     """
 
     node_id: NodeId = value(UUID)
@@ -209,3 +218,4 @@ class NodeObservation(Record):
     failures: PMap[str, ReportedError] = mapping(str, ReportedError, default={})
     waiting: PMap[str, str] = mapping(str, str, default={})
     stashes: PMap[str, StashObservation] = mapping(str, StashObservation, default={})
+    prepared: PMap[ContainerName, str] = mapping(str, str, default={})

@@ -115,7 +115,7 @@ def _to_4(document: Document) -> Document:
 
 
 def _assignment_of_4(found: Document) -> Document:
-    found = {**found, "forwards": {}}
+    found = {**found, "forwards": {}, "preparing": {}}
     containers = found.get("containers")
     if not isinstance(containers, dict):
         return found

@@ -18,6 +18,7 @@ from flocker_agent.forward_work import ForwardWork, Network
 from flocker_agent.lease import NodeLease
 from flocker_agent.locks import Locks
 from flocker_agent.looks import Looks
+from flocker_agent.preparation_work import PreparationWork
 from flocker_agent.stash_work import StashWork
 from flocker_agent.threads import Blocking
 from flocker_agent.view import View
@@ -42,6 +43,7 @@ class Agent:
     :param now_seconds: since the epoch of Unix; None: what ``clock`` shows.
     :param boottime_seconds: the clock of leases; None: the same as ``clock``.
     :param lease_blocking: where writing down a lease waits for nothing else; None: ``blocking``.
+    :param fetching: where containers are prepared, which may take long; None: ``blocking``.
     :param network: where ports are led to containers on other nodes; None: nothing of it was ever done here.
     :param forwards: whether they are; else, what was done of it is undone.
     """
@@ -60,6 +62,7 @@ class Agent:
         now_seconds: Callable[[], float] | None = None,
         boottime_seconds: Callable[[], float] | None = None,
         lease_blocking: Blocking | None = None,
+        fetching: Blocking | None = None,
         network: Network | None = None,
         forwards: bool = False,
     ) -> None:
@@ -112,6 +115,14 @@ class Agent:
             clock=clock,
             changed=self._stashes_changed,
         )
+        self.preparations = PreparationWork(
+            view=self._view,
+            failures=self._failures,
+            runtime=runtime,
+            blocking=blocking if fetching is None else fetching,
+            clock=clock,
+            changed=self._tell,
+        )
         self.forwards: ForwardWork | None = None
         if network is not None:
             self.forwards = ForwardWork(
@@ -151,6 +162,7 @@ class Agent:
         await self.containers.stop()
         await self.datasets.stop()
         await self.stashes.stop()
+        await self.preparations.stop()
         if self.forwards is not None:
             await self.forwards.stop()
 
@@ -162,6 +174,7 @@ class Agent:
         self.datasets.asked(assignment.datasets)
         self.containers.asked(assignment.containers)
         self.stashes.asked(assignment.stashes)
+        self.preparations.asked(assignment.preparing)
         if self.forwards is not None:
             self.forwards.asked(assignment.forwards)
         for dataset_id in assignment.datasets:

@@ -46,6 +46,7 @@ from flocker_py.tls import agent_client_options
 REFUSED = 1
 """Exit status: it did not start, for the reason on standard error."""
 BLOCKING_CALLS = 16
+FETCHING_CALLS = 3
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -122,6 +123,8 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     threads = Threads(reactor, BLOCKING_CALLS)
     # Its own, so that however many other calls hang, the lease is renewed.
     lease_thread = Threads(reactor, 1)
+    # In the same way, a registry that doesn't answer is in nobody else's way.
+    fetching = Threads(reactor, FETCHING_CALLS)
     transfers = Transfers(
         reactor,
         storage,
@@ -150,6 +153,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
         now_seconds=time.time,
         boottime_seconds=boottime_seconds,
         lease_blocking=lease_thread,
+        fetching=fetching,
         network=HostNetwork(marker) if settings.forwarding or marker.exists() else None,
         forwards=settings.forwarding,
     )
@@ -163,6 +167,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     link = ControlLink(reactor, endpoint, memory, where=where)
     threads.start()
     lease_thread.start()
+    fetching.start()
     memory.recall()
     agent.start()
     link.start()
@@ -175,6 +180,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
         await threads.run(transfers.stop)
         threads.stop()
         lease_thread.stop()
+        fetching.stop()
 
     return lambda: Deferred.fromCoroutine(stop())
 

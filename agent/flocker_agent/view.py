@@ -258,6 +258,14 @@ class View:
             self._tell(dataset_id)
         return news
 
+    def prepared(self, name: ContainerName, digest: str | None) -> None:
+        """
+        The definition of a container with this digest has been prepared; None: none is any more.
+        """
+        if self.node.prepared.get(name) != digest:
+            prepared = self.node.prepared
+            self.node = self.node.set(prepared=prepared.discard(name) if digest is None else prepared.set(name, digest))
+
     # -- failures --------------------------------------------------------------------------------------------------
 
     def failed(self, key: UUID | str, error: ReportedError) -> None:

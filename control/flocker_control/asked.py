@@ -10,6 +10,7 @@ from pyrsistent import PMap, pmap
 
 from flocker_control import slices
 from flocker_control.forwards import PublishedPorts, serving_node
+from flocker_control.preparing import preparing_nodes
 from flocker_control.situation import Situation
 from flocker_control.state import State
 from flocker_py.assignment import DatasetAssignment, NodeAssignment
@@ -55,6 +56,7 @@ class AskedOfNodes:
         self._concerned: dict[NodeId, set[DatasetId]] = {}
         self._ports = PublishedPorts()
         self._forwarding: set[NodeId] = set()
+        self._preparing: dict[ContainerName, frozenset[NodeId]] = {}
 
     def slice(self, node_id: NodeId, revision: int) -> NodeAssignment:
         """
@@ -114,6 +116,7 @@ class AskedOfNodes:
         ports: set[str] = set()
         for name in containers:
             changed_nodes |= self._place(look, name)
+            changed_nodes |= self._prepare(look, name)
             ports |= self._publish(look, name)
         changed_nodes |= self._forward(look, ports)
         changed_nodes |= self._assign_stashes(look, frozenset(touched), stashes)
@@ -151,6 +154,22 @@ class AskedOfNodes:
             if asked != part.stashes:
                 self._slices[node_id] = part.set(stashes=asked)
                 changed_nodes.add(node_id)
+        return changed_nodes
+
+    def _prepare(self, look: Look, name: ContainerName) -> set[NodeId]:
+        container = look.state.containers.get(name)
+        before, after = self._preparing.pop(name, frozenset()), preparing_nodes(container, look.state.ownerships)
+        changed_nodes = set()
+        for node_id in before | after:
+            part = self._slice(look, node_id)
+            asked = part.preparing.discard(name)
+            if container is not None and node_id in after:
+                asked = asked.set(name, container)
+            if asked != part.preparing:
+                self._slices[node_id] = part.set(preparing=asked)
+                changed_nodes.add(node_id)
+        if after:
+            self._preparing[name] = after
         return changed_nodes
 
     def _publish(self, look: Look, name: ContainerName) -> set[str]:

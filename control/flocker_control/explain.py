@@ -7,8 +7,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
+from flocker_control import preparing, starting
 from flocker_control import situation as facts
-from flocker_control import starting
 from flocker_control.copies import is_candidate, known_copies, known_copy, loss_text, since_text, snapshot_text
 from flocker_control.situation import Situation, node_name
 from flocker_py.model import Dataset, DatasetLease, Move, MovePhase, NodeId
@@ -186,7 +186,7 @@ def _move_waits_for(s: Situation, move: Move) -> str | None:
     caught_up = progress is not None and progress.verdict is not SendVerdict.CATCHING_UP
     if move.phase is MovePhase.COPYING and caught_up and others:
         return f"{listed('dataset', others)}, which the same container uses, to catch up"
-    return None
+    return preparing.waits_for(s)
 
 
 def _containers_wait_for(s: Situation, move: Move) -> str | None:

@@ -11,7 +11,8 @@ from         transition  when                                                   
 new          born        the owner reports it as its own                                       steady
 new          reassigned  another primary is wanted, and no such node as the owner ever was      new
 steady       begun       another primary is wanted, and was not given up before                copying
-copying      released    source and target are there, the cut-over fits; so for companions     releasing
+copying      released    source and target are there, the cut-over fits; so for companions;    releasing
+                         and the target has prepared the containers
 copying      given up    the writer outruns the link, and the policy says so                   steady, epoch + 1
 copying      stranded    a companion's move was given up: they go together or not at all       steady, epoch + 1
 releasing    final       the source reports its final snapshot                                 final
@@ -47,8 +48,8 @@ from collections.abc import Callable
 
 from pyrsistent import pmap
 
+from flocker_control import preparing, standstill, starting
 from flocker_control import situation as facts
-from flocker_control import standstill, starting
 from flocker_control.situation import Situation
 from flocker_py.model import FinishedMove, Guid, Move, MoveOutcome, MovePhase, NodeId, Ownership
 from flocker_py.storage import Role
@@ -252,6 +253,10 @@ def _releasing(s: Situation) -> Ownership:
     )
 
 
+def _may_be_released(s: Situation) -> bool:
+    return facts.cut_over_fits(s) and not preparing.unprepared(s)
+
+
 # The first row whose guard holds is taken. Aborting comes before everything that leads to the commit: what is no
 # longer wanted goes no further, whatever else has become possible at the same moment.
 TABLE: tuple[tuple[str, Guard, Effect], ...] = (
@@ -260,7 +265,7 @@ TABLE: tuple[tuple[str, Guard, Effect], ...] = (
     ("born", facts.is_born, _born),
     ("given up", facts.is_outrun, _given_up),
     ("stranded", facts.is_stranded, _stranded),
-    ("released", facts.cut_over_fits, _releasing),
+    ("released", _may_be_released, _releasing),
     ("final", facts.is_final, _final),
     ("committed", facts.target_holds_the_final_snapshot, _committed),
     ("put off", standstill.must_end, _put_off),

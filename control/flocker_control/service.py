@@ -387,6 +387,9 @@ class ControlService:
             if before.containers.get(name) != node.containers.get(name):
                 self._touched_containers.add(name)
                 self._touched |= self._mounts_before(name)
+        for name in {*before.prepared, *node.prepared}:
+            if before.prepared.get(name) != node.prepared.get(name):
+                self._touched |= self._mounts_before(name)
         for key in {*before.failures, *node.failures}:
             if before.failures.get(key) != node.failures.get(key):
                 self._touched |= self._mounts_before(ContainerName(key)) | self._concerned_by(key)

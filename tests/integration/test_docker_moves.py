@@ -16,6 +16,8 @@ from tests.integration.test_database_moves import on_directories
 
 pytestmark = pytest.mark.timeout(500)
 VOLUMES = {VOLUME: {"size": "1G"}}
+NOWHERE_IMAGE = "localhost:1/web:1"
+"""There is no registry to fetch it from."""
 
 
 @pytest.fixture
@@ -89,3 +91,34 @@ def test_path_is_gone_after_release(nodes: DockerNodes) -> None:
     counted = nodes.cluster.wait(lambda: nodes.page("n2", "/cgi-bin/count"))
 
     assert counted == "2"
+
+
+def test_image_is_there_before_the_source_stops(nodes: DockerNodes) -> None:
+    """
+    A target that can't have the image keeps the move waiting, which says why, while the application goes on as it is;
+    once the image is there, the move ends by itself.
+    """
+    source, target = nodes.hosts["n1"], nodes.hosts["n2"]
+    import_web(source)
+    source.docker("tag", WEB_IMAGE, NOWHERE_IMAGE)
+    deployed(nodes, {"web": counting("n1") | {"image": NOWHERE_IMAGE}})
+    nodes.cluster.settled(VOLUME, "n1")
+    nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "1")
+    before = source.docker("ps", "--no-trunc", "--quiet", "--filter", "publish=8080")
+    deploying = nodes.deploying(VOLUMES, {"web": counting("n2") | {"image": NOWHERE_IMAGE}})
+    waits = nodes.cluster.wait(
+        lambda: (
+            "needs there" in (text := str(nodes.cluster.dataset(VOLUME)["waiting_for"])) and "refused" in text and text
+        )
+    )
+    phase = nodes.cluster.dataset(VOLUME)["move"]["phase"]
+    counted = nodes.page("n1", "/cgi-bin/count")
+    during = source.docker("ps", "--no-trunc", "--quiet", "--filter", "publish=8080")
+    import_web(target)
+    target.docker("tag", WEB_IMAGE, NOWHERE_IMAGE)
+    ended = deploying.ended()
+    nodes.cluster.settled(VOLUME, "n2")
+
+    assert f"node n2 to have what container web needs there: Container 'web': the image {NOWHERE_IMAGE}" in waits
+    assert (phase, counted, during) == ("copying", "2", before)
+    assert (ended.status, nodes.cluster.wait(lambda: nodes.page("n2", "/cgi-bin/count"))) == (0, "3")

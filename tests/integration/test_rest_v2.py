@@ -14,7 +14,8 @@ from jsonschema import Draft202012Validator
 from pyrsistent import pmap, pvector
 
 from flocker_control.http.site import ROUTES
-from flocker_py.model import ContainerName, DatasetId, Guid, MoveId, MovePhase
+from flocker_py.definitions import definition_digest
+from flocker_py.model import Container, ContainerName, DatasetId, Guid, MoveId, MovePhase
 from flocker_py.observed import (
     ContainerObservation,
     ContainerPhase,
@@ -662,11 +663,20 @@ def progress(cluster: RestCluster, dataset_id: DatasetId, verdict: SendVerdict) 
 
 def report_ready(cluster: RestCluster, dataset_id: DatasetId) -> None:
     """
-    The source says that the application may be stopped.
+    The source says that the application may be stopped, and the target, that it has what the application needs.
     """
     sending = progress(cluster, dataset_id, SendVerdict.READY)
     cluster.report(A, owned(dataset_id, sending=sending))
+    cluster.report(B, prepared=pmap({c.name: definition_digest(c) for c in asked_to_prepare(cluster)}))
     cluster.until(lambda: phase_of(cluster, dataset_id) is MovePhase.RELEASING)
+
+
+def asked_to_prepare(cluster: RestCluster) -> list[Container]:
+    """
+    The containers that the target is told will run there.
+    """
+    assigned = cluster.assigned(B)
+    return [] if assigned is None else list(assigned.preparing.values())
 
 
 def phase_of(cluster: RestCluster, dataset_id: DatasetId) -> MovePhase | None:

@@ -34,7 +34,7 @@ from flocker_agent.storage import memory
 from flocker_agent.storage.rules import Kept
 from flocker_agent.storage.tokens import resume_position, token
 from flocker_agent.transfer import send
-from flocker_control import asked, ownership, service, situation, slices
+from flocker_control import asked, ownership, preparing, service, situation, slices
 from flocker_control.leases import Leases
 from flocker_control.situation import Situation
 from flocker_control.state import changed
@@ -447,6 +447,10 @@ def _granted_back_as_it_was() -> list[Patch]:
     return [(ownership, "TABLE", _with_effect("went back", went_back))]
 
 
+def _release_before_the_target_is_ready() -> list[Patch]:
+    return [(preparing, "unprepared", lambda _: ())]
+
+
 BUGS = (
     Bug("commit-without-guids", "the target's snapshot is not compared at the commit", 400, _commit_without_guids),
     Bug("mount-old-epoch", "what was laid down is taken up and mounted again", 60, _mount_under_an_old_epoch),
@@ -490,6 +494,7 @@ BUGS = (
     Bug("lease-forgotten", "control that has started takes all leases as over", 400, _leases_forgotten_at_the_start),
     Bug("token-of-another", "a cut stream is gone on with by another snapshot's", 400, _token_of_another_snapshot),
     Bug("granted-back", "what doesn't start goes back as it was before", 400, _granted_back_as_it_was),
+    Bug("released-unprepared", "nobody waits for what the target fetches", 200, _release_before_the_target_is_ready),
     Bug("commit-failed-done", "a commit that failed is taken for done", 400, _failed_commit_is_taken_for_done),
 )
 

@@ -37,6 +37,8 @@ FAULTS = {
     "not-remembered": 0.1,
     "start-fails": 0.1,
     "slow-stop": 0.2,
+    "slow-fetch": 0.1,
+    "fetch-fails": 0.1,
     "ignores-term": 0.2,
     "application-dies": 0.01,
     "dies-before-answer": 0.02,

@@ -60,6 +60,7 @@ class Checker:
         """
         self._born: set[DatasetId] = set()
         self._served: dict[DatasetId, int] = {}
+        self._prepared: set[tuple[NodeId, Container]] = set()
         self._ran: dict[tuple[ContainerName, DatasetId], tuple[NodeId, int]] = {}
         self._writing: DatasetId | None = None
 
@@ -269,6 +270,10 @@ class Checker:
                     self.containers[record.name] = record
                 case _:
                     pass
+        ownerships = dict(self.ownerships)
+        for record in changes.puts.values():
+            if isinstance(record, Ownership):
+                self._released(ownerships, record)
         for record in changes.puts.values():
             if isinstance(record, Ownership):
                 before_ownership = self.ownerships.get(record.dataset_id)
@@ -277,6 +282,34 @@ class Checker:
                     self._owned(before_ownership, record)
                 self._granted(record)
                 self._world.chance.weight = max(map(_weight, self.ownerships.values()))
+
+    def prepared(self, node: SimulatedNode, container: Container) -> None:
+        """
+        A host has all that a container needs. Whatever becomes of it, it keeps that.
+        """
+        self._prepared.add((node.node_id, container))
+
+    def _released(self, before: Mapping[DatasetId, Ownership], now: Ownership) -> None:
+        """
+        An application that serves is not asked to stop while the host that it goes to still has to fetch what it needs.
+        """
+        was, move = before.get(now.dataset_id), now.move
+        if was is None or was.move is None or move is None or was.move.phase is not MovePhase.COPYING:
+            return
+        if move.move_id != was.move.move_id or move.phase is MovePhase.COPYING:
+            return
+        for name in self.running:
+            container = self.containers.get(name)
+            mounts = () if container is None else container.mounts
+            if container is None or all(m.dataset_id != now.dataset_id for m in mounts):
+                continue
+            others = [before[m.dataset_id] for m in mounts]
+            serves = all(
+                own.owner == was.owner and (own.move is None or own.move.phase is MovePhase.COPYING) for own in others
+            )
+            if serves and (move.target, container) not in self._prepared:
+                target = self._world.nodes[move.target].name
+                self._breaks("released unprepared", f"{target} can't start {name} at once", now.dataset_id)
 
     def _granted(self, now: Ownership) -> None:
         key = (now.dataset_id, now.epoch)

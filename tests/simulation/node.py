@@ -22,6 +22,7 @@ from flocker_py.assignment import NodeAssignment
 from flocker_py.leases import FENCING_SECONDS
 from flocker_py.model import Container, ContainerName, DatasetId, NodeId
 from flocker_py.observed import NodeObservation, SendProgress
+from flocker_py.runtime import ContainerNotPrepared
 from tests.simulation.application import Application, Trouble
 from tests.simulation.disk import AgentsDisk
 from tests.simulation.network import End
@@ -66,6 +67,7 @@ class SimulatedNode:
         self.stubborn: set[ContainerName] = set()
         self.supervisors: Event | None = None
         self.fenced_at_seconds = 0.0
+        self.nothing_fetched_until_seconds = 0.0
         self._to_remember: NodeAssignment | None = None
         self._remembering = False
         self._remembered_boot = 0
@@ -106,7 +108,7 @@ class SimulatedNode:
                 container_fields=MemoryRuntime(self.host).capabilities.reported_fields(),
             ),
             storage=cast(Any, AgentsDisk(self)),
-            runtime=LeasingRuntime(self),
+            runtime=SimulatedRuntime(self),
             transfers=self,
             clock=SkewedClock(
                 self.world.scheduler, life, offset_seconds=self._clock_offset_seconds, rate=self._clock_rate
@@ -260,15 +262,29 @@ class SimulatedNode:
         world.scheduler.put(seconds, label, self.life, act)
 
 
-class LeasingRuntime(MemoryRuntime):
+class SimulatedRuntime(MemoryRuntime):
     """
     A runtime whose supervisors end what is bound to the lease by themselves, some time after it has ended: a look each
-    second, the grace period, and a busy host. The agent can but wait for them.
+    second, the grace period, and a busy host. The agent can but wait for them. What containers need it fetches from
+    elsewhere, which may fail, once or for a while.
     """
 
     def __init__(self, node: SimulatedNode) -> None:
         super().__init__(node.host)
         self._node = node
+
+    def prepare(self, container: Container) -> None:
+        """
+        See ``flocker_py.runtime.Runtime``.
+        """
+        node, world = self._node, self._node.world
+        super().prepare(container)
+        if fault := world.chance.happens("fetch-fails", f"{node.name} {container.name}"):
+            node.nothing_fetched_until_seconds = world.scheduler.now + world.chance.pick(fault, (0.0, 20.0, 60.0))
+        elif world.scheduler.now >= node.nothing_fetched_until_seconds:
+            world.checker.prepared(node, container)
+            return
+        raise ContainerNotPrepared(f"container {container.name}: its image can't be fetched")
 
     def renew_lease(self, ends_at_seconds: float) -> None:
         """
@@ -332,6 +348,8 @@ class SimulatedBlocking:
 
         least, most = SECONDS
         if label.startswith("stop") and (slow := world.chance.happens("slow-stop", f"{node.name} {label}")):
+            least = most = world.chance.pick(slow, (1.0, 9.0, 30.0))
+        if label.startswith("prepare") and (slow := world.chance.happens("slow-fetch", f"{node.name} {label}")):
             least = most = world.chance.pick(slow, (1.0, 9.0, 30.0))
         if label.startswith("stop-container") and label.partition(" ")[2] in node.stubborn:
             least = most = STUBBORN_SECONDS

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from twisted.python.failure import Failure
 
-from flocker_py.model import DatasetId, NodeId
+from flocker_py.model import Container, DatasetId, NodeId
 from tests.simulation import logs
 from tests.simulation.application import Ledger
 from tests.simulation.broken import Broken, Killed
@@ -103,6 +103,8 @@ class World:
                     return f"{found.kind.rpartition(':')[2]} {self.called(found.dataset_id)}"
         if args and isinstance(args[0], UUID):
             return f"{name} {self.called(args[0])}"
+        if args and isinstance(args[0], Container):
+            return f"{name} {args[0].name}"
         if args and hasattr(args[0], "kind"):
             change = args[0]
             subject = change.container.name if hasattr(change, "container") else change.name

@@ -252,6 +252,7 @@ EXAMPLES: dict[str, Any] = {
         containers={DB: CONTAINER},
         stashes={f"{DATASET}-a": StashAssignment(mounted=True, dropped=True, may_expire=True)},
         forwards={"tcp/80": Forward(protocol="tcp", port=80, containers=["web"], address="192.0.2.2")},
+        preparing={DB: CONTAINER},
     ),
     "node-observation": NodeObservation(
         node_id=N1,
@@ -327,6 +328,7 @@ EXAMPLES: dict[str, Any] = {
                 path=f"/flocker/{DATASET}-a",
             )
         },
+        prepared={DB: "0123"},
     ),
     "lease": DatasetLease(
         dataset_id=DATASET,
@@ -374,6 +376,8 @@ EXAMPLES |= {
         withdrawn_stashes=[f"{DATASET}-b"],
         forwards={"udp/53": Forward(protocol="udp", port=53, containers=["a", "b"])},
         withdrawn_forwards=["tcp/80"],
+        preparing={DB: CONTAINER},
+        withdrawn_preparing=["web"],
     ),
     "node-report": NodeReport(
         node_id=N1,
@@ -391,6 +395,8 @@ EXAMPLES |= {
         waiting_no_longer=["db"],
         stashes=EXAMPLES["node-observation"].stashes,
         gone_stashes=[f"{DATASET}-b"],
+        prepared={DB: "0123"},
+        prepared_no_longer=["web"],
     ),
     "mounted-volumes": MountedVolumes(
         era=UUID("eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee"),
@@ -465,7 +471,7 @@ def as_of_format_3(record: Any) -> Any:
             )
         case NodeAssignment():
             containers = {n: as_of_format_3(container) for n, container in record.containers.items()}
-            return record.set(containers=containers, forwards={})
+            return record.set(containers=containers, forwards={}, preparing={})
         case Remembered():
             return record.set(assignment=as_of_format_3(record.assignment))
     return record

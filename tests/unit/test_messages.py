@@ -63,21 +63,24 @@ nodes = st.builds(
     containers=by("name", containers),
     failures=st.dictionaries(st.sampled_from(["db", "web"]), failures),
     waiting=st.dictionaries(st.sampled_from(["db", "web"]), st.sampled_from(["x", "y"])),
+    prepared=st.dictionaries(st.sampled_from(["db", "web"]), st.sampled_from(["0", "1"])),
+)
+definitions = by(
+    "name",
+    st.builds(
+        Container,
+        name=st.sampled_from(NAMES),
+        node_id=st.just(A),
+        command=st.sampled_from([pvector(["a"]), pvector(["b"])]),
+    ),
 )
 assignments = st.builds(
     NodeAssignment,
     node_id=st.just(A),
     revision=st.integers(1, 3),
     datasets=by("dataset_id", st.builds(Keep, dataset_id=st.sampled_from(DATASETS), epoch=st.integers(1, 2))),
-    containers=by(
-        "name",
-        st.builds(
-            Container,
-            name=st.sampled_from(NAMES),
-            node_id=st.just(A),
-            command=st.sampled_from([pvector(["a"]), pvector(["b"])]),
-        ),
-    ),
+    containers=definitions,
+    preparing=definitions,
     forwards=st.dictionaries(
         st.sampled_from(["tcp/80", "tcp/81"]),
         st.builds(Forward, protocol=st.just("tcp"), port=st.just(80), address=st.sampled_from([None, "192.0.2.1"])),

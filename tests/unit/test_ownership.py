@@ -27,6 +27,7 @@ from flocker_control.situation import (
 )
 from flocker_control.slices import assignments, runs_on
 from flocker_py.assignment import Destroy, Keep, Own, Receive, Release, Remove
+from flocker_py.definitions import definition_digest
 from flocker_py.model import (
     Container,
     ContainerName,
@@ -161,6 +162,8 @@ TAKING = ownership(
     move=moving(MovePhase.TAKING, final_guid=FINAL, released_at_seconds=990.0),
 )
 SENDING = node(A, copy_of(sending=progress()))
+PREPARED = {"prepared": pmap({ContainerName("db"): definition_digest(container(DATASET, node_id=B))})}
+NOT_PREPARED = {"preparation of db": ReportedError(code="X", text="image pg:16 can't be fetched", at_seconds=1.0)}
 RELEASED = node(A, copy_of(role=Role.RELEASED, mounted=False, final_guid=FINAL, newest_guid=FINAL))
 REPLICA = node(B, copy_of(role=Role.REPLICA, mounted=False, newest_guid=FINAL))
 TAKEN = node(B, copy_of(epoch=2))
@@ -246,6 +249,13 @@ FAILED_OVER = ownership(
 )
 
 
+def with_container(*nodes: NodeObservation, **fields: Any) -> Situation:
+    """
+    A dataset on its way to B, which a container uses.
+    """
+    return situation(COPYING, *nodes, primary=B, containers=pvector([container(DATASET, node_id=B)]), **fields)
+
+
 def standing_still(phase: MovePhase = MovePhase.FINAL, released_at_seconds: float | None = 965.0) -> Ownership:
     final_guid = FINAL if phase is MovePhase.FINAL else None
     return ownership(move=moving(phase, final_guid=final_guid, released_at_seconds=released_at_seconds))
@@ -275,6 +285,15 @@ APPLIES: dict[str, tuple[str, Situation]] = {
     ),
     "another primary is wanted": ("begun", situation(None, node(A, copy_of()), primary=B)),
     "the cut-over fits": ("released", situation(COPYING, SENDING, node(B), primary=B)),
+    "the target has prepared the container": ("released", with_container(SENDING, node(B, **PREPARED))),
+    "the container stands still already": (
+        "released",
+        with_container(
+            node(A, copy_of(sending=progress())),
+            node(B),
+            companions=pvector([ownership(dataset_id=OTHER, move=moving(MovePhase.RELEASING))]),
+        ),
+    ),
     "the writer outruns the link": (
         "given up",
         situation(COPYING, node(A, copy_of(sending=progress(SendVerdict.OUTRUN))), node(B), primary=B),
@@ -412,6 +431,10 @@ STAYS = {
     "the target is away when the cut-over fits": situation(COPYING, SENDING, primary=B),
     "the source still catches up": situation(
         COPYING, node(A, copy_of(sending=progress(SendVerdict.CATCHING_UP))), node(B), primary=B
+    ),
+    "the target has prepared nothing": with_container(SENDING, node(B)),
+    "the target has prepared another definition": with_container(
+        SENDING, node(B, prepared=pmap({ContainerName("db"): definition_digest(container(DATASET, node_id=A))}))
     ),
     "the source reports another move": situation(
         COPYING, node(A, copy_of(sending=progress(move_id=NEXT_MOVE))), node(B), primary=B
@@ -1119,6 +1142,32 @@ EXPLAINED = {
         Status.WAITING,
         "node b to succeed: no room",
         situation(COPYING, SENDING, node(B, failures=FAILED), primary=B),
+    ),
+    "target can't fetch": (
+        Status.WAITING,
+        "node b to have what container db needs there: image pg:16 can't be fetched",
+        with_container(node(A, copy_of()), node(B, failures=pmap(NOT_PREPARED))),
+    ),
+    "target fetches": (
+        Status.WAITING,
+        "node b to fetch what container db needs there, such as its image",
+        with_container(SENDING, node(B)),
+    ),
+    "target fetches while the source catches up": (
+        Status.MOVING,
+        None,
+        with_container(node(A, copy_of(sending=progress(SendVerdict.CATCHING_UP))), node(B)),
+    ),
+    "target could not fetch a container before it stood still": (
+        Status.MOVING,
+        None,
+        situation(
+            RELEASING,
+            node(A, copy_of()),
+            node(B, failures=pmap(NOT_PREPARED)),
+            primary=B,
+            containers=pvector([container(DATASET)]),
+        ),
     ),
     "companion behind": (
         Status.WAITING,
