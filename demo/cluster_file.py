@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 LEDGER = "ledger"
@@ -15,14 +16,17 @@ LEDGER = "ledger"
 _NODE_LINE = re.compile(r"^    node: .*$", re.MULTILINE)
 
 
-def deployment_text(
-    nodes: Mapping[str, UUID], node: str, command: Sequence[str], environment: Mapping[str, str]
-) -> str:
+def deployment_text(nodes: Mapping[str, UUID], node: str, fields: Mapping[str, Any], path: str | None) -> str:
     """
     A cluster with the ledger on one of its nodes.
+
+    :param fields: of the application, but for node and mounts.
+    :param path: where it has its volume; None: the process begins in it.
     """
     listed = "".join(f"  {name}: {{uuid: {node_id}}}\n" for name, node_id in nodes.items())
     # JSON is YAML, with every text in quotes.
+    told = "".join(f"    {name}: {json.dumps(value)}\n" for name, value in fields.items())
+    place = "" if path is None else f"\n        path: {path}"
     return f"""\
 version: 2
 cluster:
@@ -33,10 +37,8 @@ nodes:
 apps:
   {LEDGER}:
     node: {node}
-    command: {json.dumps(list(command))}
-    env: {json.dumps(dict(environment))}
-    mounts:
-      - volume: {LEDGER}
+{told}    mounts:
+      - volume: {LEDGER}{place}
     restart: never
     stop_grace: 10s
 """

@@ -5,20 +5,20 @@ The steps of the demonstration.
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import UUID
 
 from rich.console import Console
 
-from demo import ledger
+from demo.applications import Application, as_process, in_docker
 from demo.cluster_file import LEDGER, deployment_text, with_node, without_ledger
 from demo.deploying import deploy
 from demo.evidence import Evidence
+from demo.hearing import Hearing
 from demo.report import MoveFigures
-from demo.witness import Witness
 from flocker_admin.devcluster_api import control_of
 from flocker_admin.devcluster_cluster import bring_up, programs, take_down
 from flocker_admin.devcluster_files import ClusterMissing, read_cluster
@@ -69,10 +69,13 @@ class Demonstration:
     One run, in a folder of its own.
     """
 
-    def __init__(self, folder: Path, witness: Witness, console: Console) -> None:
+    def __init__(self, folder: Path, console: Console, rate: int, ballast_mib: int) -> None:
+        self._own_folder = folder
         self._folder = folder / "cluster"
         self._file = folder / "cluster.yml"
-        self._witness = witness
+        self._rate, self._ballast_mib = rate, ballast_mib
+        # Until there is something to hear.
+        self.hearing = Hearing()
         self._console = console
         self._begun_at = time.monotonic()
         self.moves: list[MoveFigures] = []
@@ -85,35 +88,42 @@ class Demonstration:
         elapsed = time.monotonic() - self._begun_at
         self._console.print(f"[{elapsed:6.1f} s] {text}", markup=False, highlight=False, soft_wrap=True)
 
-    def bring_up(self, backend: str, ballast_mib: int) -> DevCluster:
+    def bring_up(self, backend: str, runtime: str) -> DevCluster:
         """
         Start the cluster.
         """
-        pool_bytes = GIB + _ROOM_FACTOR * ballast_mib * MIB
+        pool_bytes = GIB + _ROOM_FACTOR * self._ballast_mib * MIB
         self.say("starting a cluster of two nodes on this machine")
-        wishes = Wishes(nodes=2, backend=backend, pool_bytes=pool_bytes)
+        wishes = Wishes(nodes=2, backend=backend, runtime=runtime, pool_bytes=pool_bytes)
         cluster = bring_up(self._folder, wishes, say=self.say, timeout_seconds=_UP_SECONDS)
-        self.backend = cluster.backend
+        self.backend = cluster.backend if cluster.docker is None else f"{cluster.backend} with Docker"
         return cluster
 
-    def begin(self, cluster: DevCluster, socket_path: Path, rate: int, ballast_mib: int) -> None:
+    def application(self, cluster: DevCluster, *, keep: bool) -> AbstractContextManager[Application]:
         """
-        Deploy the ledger on the first node, and wait until it writes.
+        What is to be moved, and who hears of it: a container, where the cluster runs these.
         """
-        nodes: dict[str, UUID] = {node.name: node.node_id for node in cluster.nodes}
-        command = [sys.executable, "-I", "-S", str(Path(ledger.__file__).resolve())]
-        settings = {
-            "LEDGER_WITNESS": str(socket_path),
-            "LEDGER_RATE": str(rate),
-            "LEDGER_BALLAST_MIB": str(ballast_mib),
-        }
-        self._file.write_text(deployment_text(nodes, cluster.nodes[0].name, command, settings))
-        self._deploy(cluster)
-        self.say(f"the ledger makes {bytes_text(ballast_mib * MIB)} of ballast, then writes {rate:,} records a second")
-        self._await_writer(1, _FIRST_RECORD_SECONDS)
-        self._let_it_write(rate)
+        if cluster.docker is None:
+            return as_process(self._own_folder, self._rate, self._ballast_mib)
+        self.say("making the image of a web application from this machine's Python")
+        return in_docker(cluster.docker, cluster.cluster_id.hex[:8], self._rate, self._ballast_mib, keep=keep)
 
-    def move(self, cluster: DevCluster, source: int, target: int, rate: int) -> None:
+    def begin(self, cluster: DevCluster, application: Application) -> None:
+        """
+        Deploy the application on the first node, and wait until it writes.
+        """
+        self.hearing = application.hearing
+        nodes: dict[str, UUID] = {node.name: node.node_id for node in cluster.nodes}
+        self._file.write_text(deployment_text(nodes, cluster.nodes[0].name, application.fields, application.path))
+        self._deploy(cluster)
+        ballast = bytes_text(self._ballast_mib * MIB)
+        self.say(f"the application makes {ballast} of ballast, then writes {self._rate:,} records a second")
+        self._await_writer(1, _FIRST_RECORD_SECONDS)
+        if application.page is not None:
+            self.say(f"watch it count while it moves: {application.page}")
+        self._let_it_write()
+
+    def move(self, cluster: DevCluster, source: int, target: int) -> None:
         """
         Move the ledger by an edit of cluster.yml.
 
@@ -121,13 +131,13 @@ class Demonstration:
         """
         from_node, to_node = cluster.nodes[source], cluster.nodes[target]
         number = len(self.moves) + 1
-        last_before = self._witness.last
+        last_before = self.hearing.last
         self._file.write_text(with_node(self._file.read_text(), to_node.name))
         self.say(f"move {number}: cluster.yml now says node: {to_node.name} instead of node: {from_node.name}")
         self._deploy(cluster)
         self._await_writer(number + 1, _NEXT_RECORD_SECONDS)
         told = self._finished_move(cluster, to_node.node_id)
-        pause = self._witness.pauses()[-1]
+        pause = self.hearing.pauses()[-1]
         figures = MoveFigures(
             source=from_node.name,
             target=to_node.name,
@@ -143,7 +153,7 @@ class Demonstration:
             f"move {number}: done; {bytes_text(figures.sent_bytes)} sent in {figures.rounds} rounds, "
             f"between two records there were {duration_text(figures.seen_downtime_seconds)}"
         )
-        self._let_it_write(rate)
+        self._let_it_write()
 
     def end(self, cluster: DevCluster, owner: int) -> Path:
         """
@@ -170,7 +180,8 @@ class Demonstration:
             take_down(self._folder, destroy=True, say=lambda _: None)
             self.say("the cluster is taken down")
         except ClusterMissing:
-            pass  # it never came to be
+            # It never came to be, and this is no more than a lock.
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def save_logs(self) -> None:
         """
@@ -198,13 +209,13 @@ class Demonstration:
         def writes(evidence: Evidence) -> bool:
             return bool(evidence.groups) and evidence.groups[-1].writer >= writers - 1
 
-        if not self._witness.wait(writes, timeout_seconds=timeout_seconds):
+        if not self.hearing.wait(writes, timeout_seconds=timeout_seconds):
             raise DemoFailed(f"no record was acknowledged for {duration_text(timeout_seconds)}")
 
-    def _let_it_write(self, rate: int) -> None:
-        wanted = self._witness.last + int(rate * _CALM_SECONDS)
+    def _let_it_write(self) -> None:
+        wanted = self.hearing.last + int(self._rate * _CALM_SECONDS)
         # On a slow disk there are fewer; that it goes on is what matters.
-        self._witness.wait(lambda evidence: evidence.last >= wanted, timeout_seconds=2 * _CALM_SECONDS)
+        self.hearing.wait(lambda evidence: evidence.last >= wanted, timeout_seconds=2 * _CALM_SECONDS)
 
     def _dataset(self, cluster: DevCluster) -> DatasetView:
         with control_of(cluster, self._folder) as control:

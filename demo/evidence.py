@@ -87,9 +87,13 @@ class Evidence:
         self.writers += 1
         return self.writers - 1
 
-    def acknowledge(self, writer: int, first: int, last: int, checksum: int, at_seconds: float) -> None:
+    def acknowledge(
+        self, writer: int, first: int, last: int, checksum: int, at_seconds: float, *, unanswered: bool = False
+    ) -> None:
         """
         Records are safe, says a run of the ledger.
+
+        :param unanswered: it was asked for records before these, and nobody heard its answer: they may be there.
         """
         if writer != self.writers - 1:
             self.complaints.append(
@@ -97,6 +101,6 @@ class Evidence:
             )
         if self.groups and first <= self.groups[-1].last:
             self.complaints.append(f"record {first} was acknowledged again, after record {self.groups[-1].last}")
-        elif self.groups and writer == self.groups[-1].writer and first != self.groups[-1].last + 1:
+        elif self.groups and writer == self.groups[-1].writer and first != self.groups[-1].last + 1 and not unanswered:
             self.complaints.append(f"record {first} was acknowledged right after record {self.groups[-1].last}")
         self.groups.append(Group(writer=writer, first=first, last=last, checksum=checksum, at_seconds=at_seconds))

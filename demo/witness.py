@@ -9,10 +9,10 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
-from demo.evidence import Evidence, Pause
+from demo.hearing import Hearing
 
 _MOST_LINE_BYTES = 4096
 _READ_BYTES = 65536
@@ -31,7 +31,7 @@ class _Speaker:
         self.writer: int | None = None
 
 
-class Witness:
+class Witness(Hearing):
     """
     Listens at a socket in a thread of its own, from ``with`` on to its end.
 
@@ -39,15 +39,14 @@ class Witness:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._path = path
-        self._evidence = Evidence()
-        self._changed = threading.Condition()
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._stopping, self._stop = socket.socketpair()
         self._speakers: list[_Speaker] = []
         self._thread = threading.Thread(target=self._listen, name="witness", daemon=True)
 
-    def __enter__(self) -> Witness:
+    def __enter__(self) -> Self:
         self._listening.bind(str(self._path))
         self._listening.listen()
         self._thread.start()
@@ -59,36 +58,6 @@ class Witness:
         for each in (self._listening, self._stopping, *(speaker.connection for speaker in self._speakers)):
             each.close()
         self._path.unlink(missing_ok=True)
-
-    @property
-    def last(self) -> int:
-        """
-        The highest number that was ever acknowledged.
-        """
-        with self._changed:
-            return self._evidence.last
-
-    def pauses(self) -> list[Pause]:
-        """
-        The pauses so far, one for each change from one run of the ledger to the next.
-        """
-        with self._changed:
-            return self._evidence.pauses
-
-    def wait(self, happened: Callable[[Evidence], bool], *, timeout_seconds: float) -> bool:
-        """
-        Wait until something has happened.
-
-        :returns: whether it has, in time.
-        """
-        with self._changed:
-            return self._changed.wait_for(lambda: happened(self._evidence), timeout_seconds)
-
-    def evidence(self) -> Evidence:
-        """
-        All of it. The ledger must have ended.
-        """
-        return self._evidence
 
     def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:

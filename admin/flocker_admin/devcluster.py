@@ -22,6 +22,7 @@ from rich.table import Table
 from flocker_admin.devcluster_cluster import bring_up, end_program, programs, start_program, statuses, take_down
 from flocker_admin.devcluster_files import read_cluster
 from flocker_admin.devcluster_layout import (
+    AUTO,
     DEPLOYMENT_FILE,
     ENVIRONMENT_FILE,
     MOST_NODES,
@@ -30,7 +31,8 @@ from flocker_admin.devcluster_layout import (
     environment_text,
 )
 from flocker_admin.devcluster_making import Wishes
-from flocker_admin.devcluster_storage import AUTO, BACKENDS
+from flocker_admin.devcluster_runtime import RUNTIMES
+from flocker_admin.devcluster_storage import BACKENDS
 from flocker_py import __version__
 from flocker_py.errors import FlockerError, explanation
 from flocker_py.units import SizeUnreadable, size_bytes
@@ -86,6 +88,13 @@ def main() -> None:
     help="What volumes are kept on. auto: zfs where this machine has it, else directory.",
 )
 @click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    default=None,
+    help="What apps are: plain processes, containers of this machine's Docker Engine, or, by auto, what it can. A new"
+    " cluster has processes, unless told otherwise.",
+)
+@click.option(
     "--pool", "pools", multiple=True, help="An existing ZFS pool, once for each node. Without it: pools on files."
 )
 @click.option(
@@ -104,6 +113,7 @@ def up(
     folder: Path,
     nodes: int | None,
     backend: str,
+    runtime: str | None,
     pools: tuple[str, ...],
     pool_bytes: int,
     port: int,
@@ -112,7 +122,9 @@ def up(
     """
     Make the cluster if there is none, and start what is not running.
     """
-    wishes = Wishes(nodes=nodes, backend=backend, pools=pvector(pools), pool_bytes=pool_bytes, port=port)
+    wishes = Wishes(
+        nodes=nodes, backend=backend, runtime=runtime, pools=pvector(pools), pool_bytes=pool_bytes, port=port
+    )
     with _told_errors():
         cluster = bring_up(folder, wishes, say=click.echo, timeout_seconds=timeout_seconds)
     click.echo(f"\nTo use the cluster in {folder}:\n")

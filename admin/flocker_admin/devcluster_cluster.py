@@ -17,7 +17,7 @@ from flocker_admin.devcluster_layout import (
     CONTROL,
     DEPLOYMENT_FILE,
     POOL_FILE,
-    RUNTIME_FOLDER,
+    SETTINGS_FILE,
     DevCluster,
     agent_arguments,
     control_arguments,
@@ -25,6 +25,7 @@ from flocker_admin.devcluster_layout import (
 from flocker_admin.devcluster_making import Say, Wishes, grown, new_cluster
 from flocker_admin.devcluster_ports import turn, with_free_ports
 from flocker_admin.devcluster_processes import Program
+from flocker_admin.devcluster_runtime import forget_runtime
 from flocker_admin.devcluster_storage import (
     destroy_pool,
     export_pool,
@@ -132,10 +133,12 @@ def take_down(folder: Path, *, destroy: bool, say: Say) -> None:
         for program in reversed(programs(cluster, folder).values()):
             _try(complaints, _end, program, say)
         for node in cluster.nodes:
-            _try(complaints, _end_containers, folder / node.name / RUNTIME_FOLDER)
+            _try(complaints, _end_containers, folder / node.name)
             _try(complaints, unmount_below, folder / node.name)
             if node.pool is not None and node.pool_is_ours:
                 _try(complaints, destroy_pool if destroy else export_pool, node.pool)
+        if destroy:
+            _try(complaints, forget_runtime, cluster)
         if complaints:
             raise NotTakenDown("; ".join(complaints))
         if destroy:
@@ -267,13 +270,14 @@ def _end(program: Program, say: Say) -> None:
         say(f"{program.name}: ended")
 
 
-def _end_containers(state_path: Path) -> None:
-    if not state_path.exists():
+def _end_containers(folder: Path) -> None:
+    settings_path = folder / SETTINGS_FILE
+    if not settings_path.exists():
         return
     # The agent's own code, in a process of its own: programs share nothing but flocker_py.
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "flocker_agent.runtime.end_containers", str(state_path)],
+            [sys.executable, "-P", "-m", "flocker_agent.runtime.end_containers", str(settings_path)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -282,6 +286,6 @@ def _end_containers(state_path: Path) -> None:
             timeout=_CONTAINERS_TIMEOUT_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise NotTakenDown(f"applications of {state_path} do not end") from None
+        raise NotTakenDown(f"applications of {folder} do not end") from None
     if done.returncode != 0:
-        raise NotTakenDown(f"applications of {state_path}: {done.stderr.strip()}")
+        raise NotTakenDown(f"applications of {folder}: {done.stderr.strip()}")

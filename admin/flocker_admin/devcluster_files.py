@@ -23,6 +23,7 @@ from flocker_admin.devcluster_layout import (
     ENVIRONMENT_FILE,
     LOCK_FILE,
     MOUNT_FOLDER,
+    SETTINGS_FILE,
     STORAGE_FOLDER,
     USER_FOLDER,
     DevCluster,
@@ -121,7 +122,7 @@ def write_cluster(cluster: DevCluster, folder: Path) -> None:
     for node in cluster.nodes:
         for name in (MOUNT_FOLDER, *(() if node.pool else (STORAGE_FOLDER,))):
             (folder / node.name / name).mkdir(mode=0o700, exist_ok=True)
-        _write(folder / node.name / "agent.yml", agent_settings(cluster, node, folder / node.name))
+        _write(folder / node.name / SETTINGS_FILE, agent_settings(cluster, node, folder / node.name))
     _write(folder / ENVIRONMENT_FILE, environment_text(cluster, folder))
     if not (folder / DEPLOYMENT_FILE).exists():
         _write(folder / DEPLOYMENT_FILE, sample_deployment(cluster))

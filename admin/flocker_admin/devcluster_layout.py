@@ -49,9 +49,14 @@ MOUNT_FOLDER = "volumes"
 STATE_FOLDER = "state"
 RUNTIME_FOLDER = "runtime"
 POOL_FILE = "pool.img"
+SETTINGS_FILE = "agent.yml"
 
+AUTO = "auto"
 DIRECTORY = "directory"
 ZFS = "zfs"
+PROCESS = "process"
+DOCKER = "docker"
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own in it, which only root makes
 
 
 class DevNode(Record):
@@ -75,11 +80,13 @@ class DevCluster(Record):
 
     :param port: of the REST API, at 127.0.0.1; the agents' link is at the next one, and transfers are at the one after
         that, at each node's own address.
+    :param docker: where the Docker Engine listens that runs the applications; None: they are plain processes.
     """
 
     cluster_id: UUID = value(UUID)
     backend: str = value(str)
     port: int = value(int, default=STANDARD_PORT)
+    docker: str | None = value((str, _NONE), default=None)
     nodes: PVector[DevNode] = sequence(DevNode, default=())
 
     @property
@@ -155,17 +162,39 @@ def agent_settings(cluster: DevCluster, node: DevNode, folder: Path) -> str:
         dataset["root_path"] = str(folder / STORAGE_FOLDER)
     else:
         dataset["pool"] = node.pool
+    runtime = {"backend": PROCESS, "state_path": str(folder / RUNTIME_FOLDER)}
+    if cluster.docker is not None:
+        runtime |= {
+            "backend": DOCKER,
+            "socket": cluster.docker,
+            "network": docker_name(cluster),
+            "grants_path": str(grants_path(cluster)),
+        }
     return yaml.safe_dump(
         {
             "version": 1,
             "control-service": {"hostname": CONTROL_ADDRESS, "port": cluster.agent_port},
             "dataset": dataset,
-            "runtime": {"backend": "process", "state_path": str(folder / RUNTIME_FOLDER)},
+            "runtime": runtime,
             "transfer": {"address": node.address, "port": cluster.transfer_port},
             "state_path": str(folder / STATE_FOLDER),
         },
         sort_keys=False,
     )
+
+
+def docker_name(cluster: DevCluster) -> str:
+    """
+    What is called after a cluster where it has to share: its network in Docker.
+    """
+    return f"flockerdev-{cluster.cluster_id.hex[:8]}"
+
+
+def grants_path(cluster: DevCluster) -> Path:
+    """
+    Where agents keep what says that Docker may start a container.
+    """
+    return _IN_MEMORY / docker_name(cluster)
 
 
 def sample_deployment(cluster: DevCluster) -> str:
@@ -174,6 +203,9 @@ def sample_deployment(cluster: DevCluster) -> str:
     """
     nodes = "".join(f"  {node.name}: {{uuid: {node.node_id}}}\n" for node in cluster.nodes)
     first, other = cluster.nodes[0].name, cluster.nodes[-1].name
+    in_docker = cluster.docker is not None
+    # A plain process begins in its volume.
+    image, folder, path = ("    image: busybox\n", "/data/", "\n        path: /data") if in_docker else ("", "", "")
     return f"""\
 # What the cluster is to look like. Show and apply it with: flocker-deploy {DEPLOYMENT_FILE}
 # Then change the app's node to {other}, run that again, and the volume follows.
@@ -187,9 +219,9 @@ nodes:
 apps:
   clock:
     node: {first}
-    command: [sh, -c, "while :; do date >> times.txt; sleep 1; done"]
+{image}    command: [sh, -c, "while :; do date >> {folder}times.txt; sleep 1; done"]
     mounts:
-      - volume: notes
+      - volume: notes{path}
     restart: always
     stop_grace: 2s
 """
@@ -232,4 +264,4 @@ def agent_arguments(folder: Path) -> list[str]:
 
     :param folder: the node's own.
     """
-    return [f"--agent-config={folder / 'agent.yml'}"]
+    return [f"--agent-config={folder / SETTINGS_FILE}"]

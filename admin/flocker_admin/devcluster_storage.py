@@ -12,10 +12,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from flocker_admin.devcluster_layout import DIRECTORY, ZFS
+from flocker_admin.devcluster_layout import AUTO, DIRECTORY, ZFS
 from flocker_py.errors import FlockerError
 
-AUTO = "auto"
 BACKENDS = (AUTO, DIRECTORY, ZFS)
 SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 """Where programs are looked for: ZFS's are often not on the PATH of a shell."""

@@ -4,8 +4,11 @@ The parts of the demonstration that decide its verdict: a check that could not f
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import zlib
@@ -23,6 +26,7 @@ from demo.evidence import Evidence, Group
 from demo.ledger import BALLAST_FOLDER, LEDGER_FILE, RECORD_BYTES, LedgerDamaged, due_records, opened_ledger, record
 from demo.ledger_check import check_volume, ledger_complaints
 from demo.report import MoveFigures, Outcome, verdict
+from demo.visitor import Visitor
 from demo.witness import Witness
 from flocker_admin.manifest import ManifestDeployment, deployment
 from flocker_py.model import ContainerName
@@ -177,6 +181,119 @@ class TestCheck:
         (tmp_path / BALLAST_FOLDER / "0001.bin").unlink()
 
         assert check_volume(tmp_path, ALL_GROUPS).complaints[0].startswith("the ballast can't be read")
+
+
+@contextmanager
+def counting(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """
+    The web application, as it runs in its container.
+    """
+    environment = {**os.environ, "COUNTER_FOLDER": str(folder), "COUNTER_PORT": str(port), "COUNTER_BALLAST_MIB": "1"}
+    command = [sys.executable, "-S", "-m", "demo.counter"]
+    with subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2]) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def counted(visitor: Visitor, last: int) -> bool:
+    """
+    Whether the count comes so far.
+    """
+    return visitor.wait(lambda evidence: evidence.last >= last, timeout_seconds=DEADLINE_SECONDS)
+
+
+class TestCounter:
+    """
+    The web application, and the visitor that has it count.
+    """
+
+    def test_goes_on_after_a_kill(self, tmp_path: Path, free_port: int) -> None:
+        """
+        What was answered is there after a kill, the count goes on, and the time between is the pause.
+        """
+        with Visitor("127.0.0.1", free_port, 1000) as visitor:
+            with counting(tmp_path, free_port):
+                assert counted(visitor, 100)
+            reached = visitor.last
+            with counting(tmp_path, free_port) as second:
+                assert counted(visitor, reached + 100)
+                second.send_signal(signal.SIGTERM)
+                assert second.wait(DEADLINE_SECONDS) == 0
+
+        evidence = visitor.evidence()
+        assert (evidence.complaints, evidence.writers, len(visitor.pauses())) == ([], 2, 1)
+        assert check_volume(tmp_path, evidence.groups).complaints == []
+
+    def test_lost_record_is_noticed(self, tmp_path: Path, free_port: int) -> None:
+        """
+        A volume that lacks what was answered is noticed at once.
+        """
+        with Visitor("127.0.0.1", free_port, 1000) as visitor:
+            with counting(tmp_path, free_port):
+                assert counted(visitor, 100)
+            (tmp_path / LEDGER_FILE).unlink()
+            with counting(tmp_path, free_port):
+                assert visitor.wait(lambda evidence: evidence.writers == 2, timeout_seconds=DEADLINE_SECONDS)
+
+        assert visitor.evidence().complaints[0].startswith("run 2 of the ledger found 0 records in its volume")
+
+    def test_answers_without_sense(self, free_port: int) -> None:
+        """
+        Something else that answers at the port is a complaint.
+        """
+        with socket.create_server(("127.0.0.1", free_port)) as server, Visitor("127.0.0.1", free_port, 10) as visitor:
+            for answer in (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+                b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+            ):
+                with server.accept()[0] as connection:
+                    connection.recv(1000)
+                    connection.sendall(answer)
+            heard = visitor.wait(lambda evidence: len(evidence.complaints) == 2, timeout_seconds=DEADLINE_SECONDS)
+            assert heard, visitor.evidence().complaints
+
+    @pytest.mark.parametrize("asked", ["POST /add/0", "POST /add/501", "POST /add/-1", "POST /add/x", "GET /other"])
+    def test_refuses(self, tmp_path: Path, free_port: int, asked: str) -> None:
+        """
+        What makes no sense is refused, and nothing is counted.
+        """
+        with Visitor("127.0.0.1", free_port, 10) as visitor, counting(tmp_path, free_port):
+            assert counted(visitor, 1)
+            connection = http.client.HTTPConnection("127.0.0.1", free_port, timeout=DEADLINE_SECONDS)
+            method, path = asked.split()
+            connection.request(method, path)
+            assert connection.getresponse().status in (400, 404)
+            connection.close()
+
+        assert visitor.evidence().complaints == []
+
+    def test_page(self, tmp_path: Path, free_port: int) -> None:
+        """
+        The page asks for the state, which says how far the count is.
+        """
+        with Visitor("127.0.0.1", free_port, 10) as visitor, counting(tmp_path, free_port):
+            assert counted(visitor, 1)
+            found = []
+            for path in ("/", "/state"):
+                connection = http.client.HTTPConnection("127.0.0.1", free_port, timeout=DEADLINE_SECONDS)
+                connection.request("GET", path)
+                found.append(connection.getresponse().read().decode())
+                connection.close()
+
+        assert 'fetch("/state"' in found[0]
+        assert json.loads(found[1])["last"] >= 1
+
+
+@pytest.fixture
+def free_port() -> int:
+    """
+    Where nobody listens.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class TestLedger:
@@ -387,7 +504,7 @@ class TestClusterFile:
     """
 
     NODES: ClassVar[dict[str, UUID]] = {"n1": UUID(int=1), "n2": UUID(int=2)}
-    TEXT = deployment_text(NODES, "n1", ["python", "a b.py"], {"A": "1", "B": 'x: "y"'})
+    TEXT = deployment_text(NODES, "n1", {"command": ["python", "a b.py"], "env": {"A": "1", "B": 'x: "y"'}}, None)
 
     def test_first(self) -> None:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -22,6 +23,8 @@ from flocker_admin.devcluster_files import read_cluster
 from flocker_admin.devcluster_layout import DevCluster
 from flocker_admin.devcluster_ports import free, with_free_ports
 from flocker_admin.devcluster_processes import Program
+from flocker_admin.devcluster_runtime import DockerMissing, chosen_runtime, docker_missing, docker_socket
+from flocker_py.errors import explanation
 from flocker_py.wire import json_text
 
 DEADLINE_SECONDS = 60.0
@@ -228,6 +231,12 @@ class TestRunning:
         """
         assert "it is on directory, not on zfs" in devcluster(up, "up", "--backend=zfs").stderr
 
+    def test_other_runtime_is_refused(self, up: Path) -> None:
+        """
+        A cluster can't change what its applications are.
+        """
+        assert "its applications are plain processes" in devcluster(up, "up", "--runtime=docker").stderr
+
     def test_agent_that_can_not_start(self, up: Path) -> None:
         """
         When an agent doesn't start, its own words are shown.
@@ -364,6 +373,35 @@ class TestRefused:
         done = devcluster(tmp_path / "new", "up", "--backend=zfs")
 
         assert "--backend directory" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("address", "complaint"),
+        [
+            ("unix:///nowhere/docker.sock", "no engine listens at /nowhere/docker.sock"),
+            ("tcp://127.0.0.1:2375", "an agent needs the engine of its own host"),
+        ],
+    )
+    def test_docker_without_docker(self, monkeypatch: pytest.MonkeyPatch, address: str, complaint: str) -> None:
+        """
+        Where there is no engine, asking for it says what is missing.
+        """
+        monkeypatch.setenv("DOCKER_HOST", address)
+
+        with pytest.raises(DockerMissing, match=re.escape(complaint)) as caught:
+            chosen_runtime("docker", docker_socket())
+
+        assert "--runtime process" in explanation(caught.value)
+        assert chosen_runtime("auto", docker_socket()) == ("process", f"no Docker: {caught.value.args[0]}")
+
+    def test_engine_that_does_not_answer(self, tmp_path: Path) -> None:
+        """
+        A socket at which nobody listens any more is no engine.
+        """
+        path = tmp_path / "s"
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+
+        assert "no engine listens" in (docker_missing(f"unix://{path}") or "")
 
     def test_size_that_is_none(self, tmp_path: Path) -> None:
         """

@@ -32,6 +32,8 @@ NODES = [
 ]
 CLUSTER = DevCluster(cluster_id=UUID(int=7), backend="directory", port=5000).set(nodes=NODES)
 
+ON_DOCKER = CLUSTER.set(docker="unix:///run/engine.sock")
+
 
 def test_agent_reads_its_settings(tmp_path: Path) -> None:
     """
@@ -64,6 +66,37 @@ def test_agent_on_a_pool(tmp_path: Path) -> None:
     file.write_text(agent_settings(CLUSTER.set(backend="zfs"), node, Path("/c/n1")))
 
     assert dict(read_settings(file).backend_settings) == {"pool": "tank", "mount_root": "/c/n1/volumes"}
+
+
+def test_agent_on_docker(tmp_path: Path) -> None:
+    """
+    A node of a cluster on Docker is told of the engine, and of what it shares with the other nodes alone.
+    """
+    file = tmp_path / "agent.yml"
+    file.write_text(agent_settings(ON_DOCKER, NODES[0], Path("/c/n1")))
+
+    read = read_settings(file)
+
+    assert (read.runtime, dict(read.runtime_settings)) == (
+        "docker",
+        {
+            "state_path": "/c/n1/runtime",
+            "socket": "unix:///run/engine.sock",
+            "network": "flockerdev-00000000",
+            "grants_path": "/dev/shm/flockerdev-00000000",
+        },
+    )
+
+
+def test_sample_deployment_on_docker() -> None:
+    """
+    In a cluster on Docker the application has an image, and its volume a place.
+    """
+    read = deployment(sample_deployment(ON_DOCKER))
+
+    assert isinstance(read, ManifestDeployment)
+    app = read.deployment.apps[ContainerName("clock")]
+    assert (app.image, [mount.path for mount in app.mounts]) == ("busybox", ["/data"])
 
 
 def test_sample_deployment() -> None:
