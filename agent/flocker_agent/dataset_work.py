@@ -21,6 +21,7 @@ from flocker_agent.changes import (
     StashDataset,
     StopReceiving,
     StopSending,
+    UnmountDataset,
     UnstashDataset,
 )
 from flocker_agent.failures import Failures
@@ -37,13 +38,14 @@ from flocker_py.assignment import DatasetAssignment, Own, Release
 from flocker_py.clock import Clock
 from flocker_py.model import DatasetId, Guid, MoveId, NodeId
 from flocker_py.observed import SendProgress
-from flocker_py.storage import Role, Storage, StoredDataset
+from flocker_py.storage import DatasetBusy, Role, Storage, StoredDataset
 from flocker_py.wire import encode
 
 SOON_AGAIN_SECONDS = 5.0
 """
 At most, between two tries at a target that is busy or can't be reached: where many wait for their turn, its time is not
-to be wasted; and an application may be standing still for as long as the network does.
+to be wasted; and an application may be standing still for as long as the network does, or for as long as somebody has a
+shell in a volume that is to be unmounted.
 """
 _SOON_AGAIN = (TransferRefused, PeerLost, PeerSilent, PeerUnreachable)
 
@@ -288,7 +290,10 @@ class DatasetWork:
             with _logged(change):
                 seen, stashes = await self._blocking.run(work)
         except Exception as error:  # noqa: BLE001  # one dataset's trouble is told, and delays no other
-            wait = self._failures.failed(dataset_id, error)
+            if isinstance(change, UnmountDataset) and isinstance(error, DatasetBusy):
+                wait = self._failures.failed(dataset_id, error, longest_wait_seconds=SOON_AGAIN_SECONDS)
+            else:
+                wait = self._failures.failed(dataset_id, error)
             self.refresh(dataset_id)
             return wait
         finally:

@@ -186,6 +186,9 @@ def _move_waits_for(s: Situation, move: Move) -> str | None:
     caught_up = progress is not None and progress.verdict is not SendVerdict.CATCHING_UP
     if move.phase is MovePhase.COPYING and caught_up and others:
         return f"{listed('dataset', others)}, which the same container uses, to catch up"
+    behind = facts.companions_behind(s)
+    if facts.target_holds_the_final_snapshot(s) and behind:
+        return f"{listed('dataset', behind)}, which the same container uses, to be laid down on its node"
     return preparing.waits_for(s)
 
 

@@ -14,13 +14,16 @@ steady       begun       another primary is wanted, and was not given up before 
 copying      released    source and target are there, the cut-over fits; so for companions;    releasing
                          and the target has prepared the containers
 copying      given up    the writer outruns the link, and the policy says so                   steady, epoch + 1
-copying      stranded    a companion's move was given up: they go together or not at all       steady, epoch + 1
+copying ..   stranded    a companion's move was given up: they go together or not at all       steady, epoch + 1
+final
 releasing    final       the source reports its final snapshot                                 final
+releasing    held up     something on the source has used the dataset for too long             steady, epoch + 1
 releasing,   put off     a pool is too full for the final snapshot, or target and network      copying, epoch + 1
 final                    have been away for too long
 copying ..   aborted     the target is no longer wanted                                        steady, epoch + 1
 final
-final        committed   the target re-read the final snapshot from its pool                   taking, epoch + 1
+final        committed   the target re-read the final snapshot from its pool, and companions   taking, epoch + 1
+                         are as far
 taking       started     the target writes, and its containers are seen to run                 the same
 taking       taken       .. and have done so for a while, or nothing could go back             steady
 taking       went back   a container doesn't start, and the source still has its copy          releasing, back
@@ -161,6 +164,10 @@ def _stranded(s: Situation) -> Ownership:
     return _ended(s, MoveOutcome.FAILED, reason).set(refused_primary=s.dataset.primary)
 
 
+def _held_up(s: Situation) -> Ownership:
+    return _ended(s, MoveOutcome.FAILED, standstill.held_up_by(s) or "").set(refused_primary=s.dataset.primary)
+
+
 def _put_off(s: Situation) -> Ownership:
     # Another move, since what is reported of this one says that the application may be stopped.
     ended = _ended(s, MoveOutcome.FAILED, f"{standstill.reason(s)}; it has begun again")
@@ -267,7 +274,8 @@ TABLE: tuple[tuple[str, Guard, Effect], ...] = (
     ("stranded", facts.is_stranded, _stranded),
     ("released", _may_be_released, _releasing),
     ("final", facts.is_final, _final),
-    ("committed", facts.target_holds_the_final_snapshot, _committed),
+    ("committed", facts.may_be_committed, _committed),
+    ("held up", standstill.is_held_up, _held_up),
     ("put off", standstill.must_end, _put_off),
     ("caught up", facts.has_caught_up, _caught_up),
     ("unstashed", lambda s: facts.stash_of_promoted(s) is not None, _unstashed),

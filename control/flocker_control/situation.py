@@ -385,7 +385,7 @@ def companion_given_up(s: Situation) -> DatasetId | None:
     present move would never end.
     """
     move = s.ownership.move
-    if move is None or move.phase is not MovePhase.COPYING:
+    if move is None or move.phase is MovePhase.TAKING or move.returns:
         return None
     for other in s.companions:
         if other.move is None and other.owner != move.target and other.refused_primary == move.target:
@@ -427,6 +427,29 @@ def target_holds_the_final_snapshot(s: Situation) -> bool:
         return False
     seen = s.seen(move.target)
     return seen is not None and seen.role is Role.REPLICA and seen.newest_guid == move.final_guid
+
+
+def companions_behind(s: Situation) -> tuple[DatasetId, ...]:
+    """
+    Datasets used by the same containers that go to the same target, and that the source may still keep: if they have
+    to stay there, so has this one.
+
+    :raises ValueError: there is no move.
+    """
+    move = move_under_way(s)
+    behind = (MovePhase.COPYING, MovePhase.RELEASING)
+    return tuple(
+        other.dataset_id
+        for other in s.companions
+        if other.move is not None and other.move.target == move.target and other.move.phase in behind
+    )
+
+
+def may_be_committed(s: Situation) -> bool:
+    """
+    Whether everything is on the target that has to be there before it takes over.
+    """
+    return target_holds_the_final_snapshot(s) and not companions_behind(s)
 
 
 def containers_not_running(s: Situation) -> tuple[Container, ...]:

@@ -1,16 +1,17 @@
 """
 When an application that stands still for a move is to go on where it was, since the move gets no further.
 
-Nothing is lost by it: before the commit only the source may ever write. The move begins again, and catches up while the
-application runs.
+Nothing is lost by it: before the commit only the source may ever write. If it is for the network or for room, the move
+begins again, and catches up while the application runs. If something on the source uses the dataset, such as a shell in
+it, the move has failed: it would stop the application again, for the same reason, until somebody ends that.
 """
 
 from __future__ import annotations
 
-from flocker_control.situation import Situation
+from flocker_control.situation import Situation, node_name
 from flocker_py.model import Move, MovePhase
 from flocker_py.observed import ReportedError
-from flocker_py.storage import PoolFull
+from flocker_py.storage import DatasetBusy, PoolFull
 from flocker_py.streams import NETWORK_CODES
 
 LONGEST_SECONDS = 30.0
@@ -20,6 +21,9 @@ connection is dead: what comes back sooner need not be begun again.
 """
 # Enough to tell a full pool from one that is about to give room back, and few seconds of standstill.
 _SHORT_OF_ROOM_ATTEMPTS = 3
+# It waits 0.1 s after the first, and twice as long after each, up to 5 s: 11.3 s in all. What has just been stopped,
+# after however long, has let go of everything by then.
+_BUSY_ATTEMPTS = 8
 
 
 def _standing_still(s: Situation) -> Move | None:
@@ -73,3 +77,26 @@ def must_end(s: Situation) -> bool:
     Whether the application should go on at the source.
     """
     return reason(s) is not None
+
+
+def held_up_by(s: Situation) -> str | None:
+    """
+    What has used the dataset on the source for too long, so that it could not be laid down, for people; None: nothing.
+    """
+    move = _standing_still(s)
+    if move is None or move.phase is not MovePhase.RELEASING or move.released_at_seconds is None or left_seconds(s) > 0:
+        return None
+    failure = _failure(s, move)
+    if failure is None or failure.code != DatasetBusy.__name__ or failure.attempts < _BUSY_ATTEMPTS:
+        return None
+    return (
+        f"something on node {node_name(s, move.source)} used it for too long while the application stood still:"
+        f" {failure.text.rstrip('.')}. The application goes on there"
+    )
+
+
+def is_held_up(s: Situation) -> bool:
+    """
+    Whether the move should be given up because of that.
+    """
+    return held_up_by(s) is not None

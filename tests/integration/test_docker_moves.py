@@ -5,9 +5,11 @@ Applications in containers of Docker, moved between nodes with an engine each.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from flocker_py.testing.storage_contract_mounts import process_using
 from tests.conftest import Require
 from tests.database_moves import APP, VOLUME, Database
 from tests.docker_nodes import DockerNodes, docker_nodes
@@ -122,3 +124,34 @@ def test_image_is_there_before_the_source_stops(nodes: DockerNodes) -> None:
     assert f"node n2 to have what container web needs there: Container 'web': the image {NOWHERE_IMAGE}" in waits
     assert (phase, counted, during) == ("copying", "2", before)
     assert (ended.status, nodes.cluster.wait(lambda: nodes.page("n2", "/cgi-bin/count"))) == (0, "3")
+
+
+def test_shells_in_a_volume(nodes: DockerNodes) -> None:
+    """
+    A shell that somebody has in the container ends with it, and holds up no move. One on the host does: the move waits
+    for it by name, has failed after some time, and the container runs again where it was. Without it, the next goes
+    through.
+    """
+    for host in nodes.hosts.values():
+        import_web(host)
+    deployed(nodes, {"web": counting("n1")})
+    nodes.cluster.settled(VOLUME, "n1")
+    nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "1")
+    container = nodes.hosts["n1"].docker("ps", "--quiet", "--filter", "publish=8080").strip()
+    nodes.hosts["n1"].docker("exec", "--detach", "--workdir", DATA, container, "sleep", "100000")
+    deployed(nodes, {"web": counting("n2")})
+    path = Path(nodes.cluster.settled(VOLUME, "n2")["path"])
+
+    with process_using(path, "working directory") as process_id:
+        process = f"process {process_id} (python"
+        nodes.cluster.api("POST", "/v2/moves", {"dataset": VOLUME, "target": "n1"})
+        nodes.cluster.wait(lambda: process in (nodes.cluster.dataset(VOLUME)["waiting_for"] or ""))
+        last = nodes.cluster.wait(
+            lambda: (found := nodes.cluster.dataset(VOLUME))["move"] is None and found["last_move"]
+        )
+        assert (last["outcome"], process in last["reason"]) == ("failed", True)
+        nodes.cluster.wait(lambda: nodes.page("n2", "/cgi-bin/count") == "2")
+
+    nodes.cluster.api("POST", "/v2/moves", {"dataset": VOLUME, "target": "n1"})
+    nodes.cluster.settled(VOLUME, "n1")
+    nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "3")

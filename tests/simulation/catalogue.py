@@ -451,6 +451,21 @@ def _release_before_the_target_is_ready() -> list[Patch]:
     return [(preparing, "unprepared", lambda _: ())]
 
 
+def _busy_for_ever() -> list[Patch]:
+    return [(ownership, "TABLE", _with_guard("held up", lambda _: False))]
+
+
+def _companion_left_behind() -> list[Patch]:
+    def stranded(s: Situation) -> bool:
+        return situation.phase(s) is MovePhase.COPYING and situation.is_stranded(s)
+
+    return [(ownership, "TABLE", _with_guard("stranded", stranded))]
+
+
+def _companion_goes_ahead() -> list[Patch]:
+    return [(ownership, "TABLE", _with_guard("committed", situation.target_holds_the_final_snapshot))]
+
+
 BUGS = (
     Bug("commit-without-guids", "the target's snapshot is not compared at the commit", 400, _commit_without_guids),
     Bug("mount-old-epoch", "what was laid down is taken up and mounted again", 60, _mount_under_an_old_epoch),
@@ -495,6 +510,9 @@ BUGS = (
     Bug("token-of-another", "a cut stream is gone on with by another snapshot's", 400, _token_of_another_snapshot),
     Bug("granted-back", "what doesn't start goes back as it was before", 400, _granted_back_as_it_was),
     Bug("released-unprepared", "nobody waits for what the target fetches", 200, _release_before_the_target_is_ready),
+    Bug("busy-for-ever", "a move waits for a busy mount for ever", 400, _busy_for_ever),
+    Bug("companion-left", "one dataset of a container goes back from its release alone", 800, _companion_left_behind),
+    Bug("companion-ahead", "one dataset of a container is committed alone", 800, _companion_goes_ahead),
     Bug("commit-failed-done", "a commit that failed is taken for done", 400, _failed_commit_is_taken_for_done),
 )
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flocker_py.storage import PoolFull, PoolMissing
+from flocker_py.assignment import Release
+from flocker_py.model import DatasetId
+from flocker_py.storage import DatasetBusy, PoolFull, PoolMissing
 from tests.simulation.broken import Killed
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class AgentsDisk:
             if chance.happens("kill-in-call", f"{where}, before"):
                 world.tell(f"{node.name} is killed before {name}")
                 raise Killed(node)
+            if name == "unmount":
+                self._refuse_if_used(*args)
             if name in NEED_ROOM and chance.happens("pool-full", where):
                 world.tell(f"{node.name}: the pool is full at {name}")
                 raise PoolFull("there is no room")
@@ -66,3 +70,21 @@ class AgentsDisk:
                     raise Killed(node)
 
         return change
+
+    def _refuse_if_used(self, dataset_id: DatasetId) -> None:
+        """
+        Somebody may have a shell in a volume when it is to be taken away. Only moves are held up by it: whoever
+        deletes or fails over a volume has ended all shells.
+
+        :raises DatasetBusy: somebody has.
+        """
+        node, world = self._node, self._node.world
+        own = world.checker.ownerships.get(dataset_id)
+        move = None if own is None else own.move
+        asked = None if node.agent is None else node.agent.datasets.assignment(dataset_id)
+        if move is None or move.returns or move.source != node.node_id or not isinstance(asked, Release):
+            return
+        if dataset_id in node.shells:
+            node.busy_until[dataset_id] = world.scheduler.now + node.shells.pop(dataset_id)
+        if world.scheduler.now < node.busy_until.get(dataset_id, 0.0):
+            raise DatasetBusy(f"{world.called(dataset_id)} on {node.name} is used by process 4711 (sh)")

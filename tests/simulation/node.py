@@ -63,6 +63,8 @@ class SimulatedNode:
         self._boottime_offset_seconds = world.chance.pick(f"{self.name} boottime", (30.0, 1e5, 1e7))
         self._clock_offset_seconds = world.chance.pick(f"{self.name} offset", (0.0, 0.0, -600.0, 7200.0))
         self.troubles: dict[ContainerName, tuple[Trouble, float]] = {}
+        self.shells: dict[DatasetId, float] = {}
+        self.busy_until: dict[DatasetId, float] = {}
         self.bad_links: set[DatasetId] = set()
         self.stubborn: set[ContainerName] = set()
         self.supervisors: Event | None = None
@@ -160,6 +162,8 @@ class SimulatedNode:
             self.world.tell(f"{self.name} is switched off")
         self.boots += 1
         self.host.lease_ends_at_seconds = 0.0
+        self.shells.clear()
+        self.busy_until.clear()
         for life in self.host._lives.values():
             if life.program is not None:
                 life.program.killed()

@@ -40,6 +40,7 @@ from flocker_py.model import (
     PartitionPolicy,
     RestartName,
     RestartPolicy,
+    StartFailurePolicy,
 )
 from flocker_py.observed import NodeObservation
 from tests.simulation.application import Trouble
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 MOST_WISHES = 6
 """Then the cluster is given time to do what it was asked."""
 UNFIT_SECONDS = 120.0
+FOR_EVER_SECONDS = 1e6
 AWAY_SECONDS = 80.0
 """Longer than it takes until any lease can be taken as expired, by a control service that has just started too."""
 # Which datasets applications use; those beyond are used by none. A dataset's id is never used again.
@@ -147,6 +149,7 @@ class Operators:
             moved = chance.pick(which, datasets).dataset_id
             self._perhaps_unfit(name, moved, target, containers)
             self._perhaps_cut(name, moved, state)
+            self._perhaps_used(name, moved, state)
             return StartMove(dataset_id=moved, target=target)
         if kind < 0.67 and containers:
             container = chance.pick(which, containers)
@@ -192,6 +195,15 @@ class Operators:
             node.bad_links.add(dataset_id)
             uses = (c.name for c in state.containers.values() if any(m.dataset_id == dataset_id for m in c.mounts))
             node.stubborn.update(uses)
+
+    def _perhaps_used(self, name: str, dataset_id: DatasetId, state: State) -> None:
+        """
+        Perhaps somebody has a shell in the volume, for a while, or for as long as it is on that host.
+        """
+        world = self._world
+        if world.chance.wished(f"{name} of a volume in use", 0.15):
+            seconds = world.chance.pick(f"{name} in use", (2.0, 20.0, 60.0, FOR_EVER_SECONDS))
+            world.nodes[state.ownerships[dataset_id].owner].shells[dataset_id] = seconds
 
     def _disaster(self, service: ControlService) -> bool:
         """
@@ -366,7 +378,16 @@ class Operators:
         self._made.append(dataset_id)
         policy = self._world.chance.pick(f"overrun {dataset_id}", (OverrunPolicy.CUT_OVER, OverrunPolicy.GIVE_UP))
         partition = PartitionPolicy.FENCE if self._world.fencing else PartitionPolicy.KEEP
-        self._submit(CreateDataset(dataset_id=dataset_id, primary=primary, on_overrun=policy, on_partition=partition))
+        stays = self._world.chance.draw(f"stays {dataset_id}") < 0.25
+        self._submit(
+            CreateDataset(
+                dataset_id=dataset_id,
+                primary=primary,
+                on_overrun=policy,
+                on_partition=partition,
+                on_start_failure=StartFailurePolicy.STAY if stays else StartFailurePolicy.GO_BACK,
+            )
+        )
 
     def _container(self, name: str, node_id: NodeId, numbers: tuple[int, ...], version: str) -> Container:
         return Container(

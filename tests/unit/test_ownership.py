@@ -240,6 +240,15 @@ def short_of_room(attempts: int = 3, code: str = "PoolFull") -> NodeObservation:
     return node(A, copy_of(role=Role.RELEASED, mounted=False), failures=pmap({str(DATASET): error}))
 
 
+def busy(attempts: int = 8, **fields: Any) -> NodeObservation:
+    """
+    The source, where a shell keeps the dataset from being unmounted.
+    """
+    text = "it is used by process 4711 (sh). End it, or wait."
+    error = ReportedError(code="DatasetBusy", text=text, at_seconds=1.0, attempts=attempts)
+    return node(A, copy_of(**fields), failures=pmap({str(DATASET): error}))
+
+
 FAILED_OVER = ownership(
     owner=B,
     epoch=2,
@@ -259,6 +268,9 @@ def with_container(*nodes: NodeObservation, **fields: Any) -> Situation:
 def standing_still(phase: MovePhase = MovePhase.FINAL, released_at_seconds: float | None = 965.0) -> Ownership:
     final_guid = FINAL if phase is MovePhase.FINAL else None
     return ownership(move=moving(phase, final_guid=final_guid, released_at_seconds=released_at_seconds))
+
+
+GIVEN_UP = ownership(dataset_id=OTHER, epoch=2, refused_primary=B)
 
 
 APPLIES: dict[str, tuple[str, Situation]] = {
@@ -401,6 +413,36 @@ APPLIES: dict[str, tuple[str, Situation]] = {
         "put off",
         situation(standing_still(released_at_seconds=5000.0), RELEASED, primary=B),
     ),
+    "something has used it on the source for too long": (
+        "held up",
+        situation(standing_still(MovePhase.RELEASING), busy(), node(B), primary=B),
+    ),
+    "something uses it on the source, and the target is away, too": (
+        "held up",
+        situation(standing_still(MovePhase.RELEASING), busy(), primary=B),
+    ),
+    "something uses it on the source, and it is no longer wanted elsewhere": (
+        "aborted",
+        situation(standing_still(MovePhase.RELEASING), busy(), node(B)),
+    ),
+    "a companion's move was given up during the release": (
+        "stranded",
+        situation(RELEASING, node(A, copy_of()), node(B), primary=B, companions=pvector([GIVEN_UP])),
+    ),
+    "a companion's move was given up, and this one could be committed": (
+        "stranded",
+        situation(FINAL_PHASE, RELEASED, REPLICA, primary=B, companions=pvector([GIVEN_UP])),
+    ),
+    "a companion is as far": (
+        "committed",
+        situation(
+            FINAL_PHASE,
+            RELEASED,
+            REPLICA,
+            primary=B,
+            companions=pvector([FINAL_PHASE.set(dataset_id=OTHER), ownership(dataset_id=OTHER)]),
+        ),
+    ),
     "its container doesn't start, and it is wanted elsewhere": (
         "taken",
         situation(TAKING, TAKEN, primary=C, containers=pvector([container(DATASET)])),
@@ -510,6 +552,33 @@ STAYS = {
     ),
     "the source had no room once": situation(RELEASING, short_of_room(attempts=1), node(B), primary=B),
     "the source has another trouble": situation(RELEASING, short_of_room(code="X"), node(B), primary=B),
+    "something has used it on the source for a moment": situation(RELEASING, busy(), node(B), primary=B),
+    "something uses it on the source, which has hardly tried": situation(
+        standing_still(MovePhase.RELEASING), busy(attempts=7), node(B), primary=B
+    ),
+    "something uses it on the source for as long as may be": situation(
+        standing_still(MovePhase.RELEASING), busy(), node(B), primary=B, dataset={"max_downtime_seconds": 60.0}
+    ),
+    "something uses it, nobody knows since when": situation(
+        standing_still(MovePhase.RELEASING, released_at_seconds=None), busy(), node(B), primary=B
+    ),
+    "something uses what is laid down": situation(
+        standing_still(), busy(role=Role.RELEASED, mounted=False), node(B), primary=B
+    ),
+    "something uses it where it doesn't start": situation(
+        RETURNING.transform(["move", "released_at_seconds"], 900.0),
+        node(B, copy_of(epoch=2), failures=busy().failures),
+        primary=B,
+    ),
+    "a move back is under way, and a companion was to stay": situation(
+        RETURNING,
+        node(B, copy_of(epoch=2)),
+        primary=B,
+        companions=pvector([ownership(dataset_id=OTHER, owner=B, refused_primary=A)]),
+    ),
+    "a companion is still being laid down": situation(
+        FINAL_PHASE, RELEASED, REPLICA, primary=B, companions=pvector([RELEASING.set(dataset_id=OTHER)])
+    ),
     "the source is away at the end": situation(RELEASING, node(B), primary=B),
     "a failover's target has what was promoted": situation(FAILED_OVER, REPLICA, primary=B),
     "a failover's target is away": situation(FAILED_OVER, primary=B),
@@ -703,6 +772,16 @@ class TestEffects:
 
         assert after.last_move is not None
         assert (after.move, after.refused_primary, str(OTHER) in after.last_move.reason) == (None, B, True)
+
+    def test_held_up_goes_on_at_the_source(self) -> None:
+        """
+        What was in use for too long stays where it is, under the next epoch, and is not stopped again by itself.
+        """
+        after = advanced(APPLIES["something has used it on the source for too long"][1])
+
+        assert after.last_move is not None
+        assert (after.owner, after.epoch, after.move, after.refused_primary) == (A, 2, None, B)
+        assert (after.last_move.outcome, after.last_move.downtime_seconds) == (MoveOutcome.FAILED, 35.0)
 
     def test_given_up_predicts(self) -> None:
         """
@@ -1168,6 +1247,28 @@ EXPLAINED = {
             primary=B,
             containers=pvector([container(DATASET)]),
         ),
+    ),
+    "in use on the source": (
+        Status.WAITING,
+        "node a to succeed: it is used by process 4711 (sh)",
+        STAYS["something has used it on the source for a moment"],
+    ),
+    "given up, since it was in use": (
+        Status.WAITING,
+        (
+            "somebody to ask for the move again: something on node a used it for too long while the application stood"
+            " still: it is used by process 4711 (sh). End it, or wait. The application goes on there"
+        ),
+        situation(
+            advanced(APPLIES["something has used it on the source for too long"][1]),
+            node(A, copy_of(epoch=2)),
+            primary=B,
+        ),
+    ),
+    "companion not laid down": (
+        Status.WAITING,
+        f"dataset {OTHER}, which the same container uses, to be laid down on its node",
+        STAYS["a companion is still being laid down"],
     ),
     "companion behind": (
         Status.WAITING,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from flocker_py.testing.storage_contract_mounts import process_using
 from tests.cluster import CONTROL, Cluster, Ledger
 from tests.conftest import Require
 from tests.zfs.namespaces import cut, heal, hosts
@@ -154,4 +155,24 @@ def test_kill_in_the_middle(cluster: Cluster, ledger: Ledger, victims: list[str]
     for name in victims:
         cluster.start(name)
 
+    checked(cluster, ledger, "n2")
+
+
+def test_shell_in_a_volume(cluster: Cluster, ledger: Ledger) -> None:
+    """
+    While somebody stands in a volume, a move of it waits for that process by name; after some time it has failed, and
+    the application goes on where it was. Without the process the next move goes through.
+    """
+    started(cluster, ledger)
+    path = Path(cluster.dataset("data")["path"])
+    with process_using(path, "working directory") as process_id:
+        process = f"process {process_id} (python"
+        cluster.api("POST", "/v2/moves", {"dataset": "data", "target": "n2"})
+        cluster.wait(lambda: process in (cluster.dataset("data")["waiting_for"] or ""))
+        last = cluster.wait(lambda: (found := cluster.dataset("data"))["move"] is None and found["last_move"])
+        assert (last["outcome"], process in last["reason"]) == ("failed", True)
+        assert cluster.dataset("data")["owner"] == str(cluster.node_ids["n1"])
+        running_again(cluster, ledger)
+
+    cluster.api("POST", "/v2/moves", {"dataset": "data", "target": "n2"})
     checked(cluster, ledger, "n2")
