@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Require
-from tests.database_moves import moved_back_and_forth, moved_by_docker_run
+from tests.database_moves import VOLUME, moved_back_and_forth, moved_by_docker_run
 from tests.docker_nodes import DockerNodes, docker_nodes
+from tests.images import DATA, WEB_IMAGE, import_web
 from tests.zfs.pools import temporary_pool
 
 # A guest has one CPU for two engines, two agents, control, PostgreSQL, its clients and the test.
@@ -75,3 +76,35 @@ def test_moved_by_docker_run(nodes: DockerNodes) -> None:
     complaints = moved_by_docker_run(nodes, ["n2"], load_rate=10)
 
     assert complaints == []
+
+
+def counting(nodes: DockerNodes, node: str) -> str:
+    """
+    Deploy the application that counts its visits; the volume's path there.
+    """
+    mounts = [{"volume": VOLUME, "path": DATA}]
+    app = {"node": node, "image": WEB_IMAGE, "ports": ["8080:80"], "mounts": mounts, "restart": "always"}
+    ended = nodes.deploy({VOLUME: {"size": "64M"}}, {"web": app})
+    assert ended.status == 0, ended.out + ended.err
+    return str(nodes.cluster.settled(VOLUME, node)["path"])
+
+
+def test_path_is_gone_after_release(nodes: DockerNodes) -> None:
+    """
+    On the node that gave a volume away, its path is gone: a container that is started on it by hand is refused, or
+    finds the empty folder that Docker itself makes for ``-v``, but never a stale copy. That folder is in nobody's way
+    when the volume comes back.
+    """
+    for host in nodes.hosts.values():
+        import_web(host)
+    path = counting(nodes, "n1")
+    nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "1")
+    counting(nodes, "n2")
+    here = nodes.hosts["n1"]
+    with pytest.raises(AssertionError, match="bind source path does not exist"):
+        here.docker("run", "--rm", "--mount", f"type=bind,src={path},dst=/data", WEB_IMAGE, "ls", "-A", "/data")
+    found = here.docker("run", "--rm", "--volume", f"{path}:/data", WEB_IMAGE, "ls", "-A", "/data")
+    counting(nodes, "n1")
+    counted = nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count"))
+
+    assert (found, counted) == ("", "2")
