@@ -93,7 +93,8 @@ def waiting_for(s: Situation) -> str | None:
         )
     move = s.ownership.move
     if move is not None:
-        return _move_waits_for(s, move) or _nodes_wait_for(s, (move.source, move.target))
+        waits = _move_waits_for(s, move) or _checks_wait_for(s, move)
+        return waits or _nodes_wait_for(s, (move.source, move.target))
     if s.ownership.destroyed:
         return None
     if s.dataset.deleted:
@@ -202,6 +203,13 @@ def _containers_wait_for(s: Situation, move: Move) -> str | None:
         if failure is not None:
             return f"container {container.name} to start on node {node_name(s, move.target)}: {failure.text}"
     return None
+
+
+def _checks_wait_for(s: Situation, move: Move) -> str | None:
+    unwell = starting.unwell(s)
+    if not unwell:
+        return None
+    return f"{listed('container', (c.name for c in unwell))} to become healthy on node {node_name(s, move.target)}"
 
 
 def lines(s: Situation) -> list[str]:

@@ -25,8 +25,8 @@ final
 final        committed   the target re-read the final snapshot from its pool, and companions   taking, epoch + 1
                          are as far
 taking       started     the target writes, and its containers are seen to run                 the same
-taking       taken       .. and have done so for a while, or nothing could go back             steady
-taking       went back   a container doesn't start, and the source still has its copy          releasing, back
+taking       taken       .. for a while, or nothing could go back; and are well if checked     steady
+taking       went back   a container doesn't start or isn't well; the source has its copy yet  releasing, back
 taking       caught up   a failover's target took in more than was promoted, before it began   taking, from there
 taking       unstashed   a failover's target had just put aside what was promoted              taking, from there
 any          put aside   a deposed node reports that nothing is left under the dataset's name  the same

@@ -513,10 +513,11 @@ class ControlService:
 
     def _look_in_time(self, dataset_id: DatasetId) -> None:
         """
-        Look again at a dataset when an application has run, or stood still, for long enough: nobody will report it.
+        Look again at a dataset when an application has run, stood still, or not become well for long enough: nobody
+        will report it.
         """
         situation = self.situation(dataset_id)
-        left_seconds = starting.proof_left_seconds(situation) or standstill.left_seconds(situation)
+        left_seconds = starting.left_seconds(situation) or standstill.left_seconds(situation)
         timer = self._timers.pop(dataset_id, None)
         if timer is not None and timer.active():
             timer.cancel()

@@ -2,18 +2,31 @@
 Whether the application starts where its datasets were moved to, and whether they go back if it doesn't.
 
 An application has started once it is seen to run on the target and still does so ``PROOF_SECONDS`` later, or has run to
-its end with status 0. It has failed to start if its node could not start it ``ATTEMPTS`` times in a row, if it ended
-otherwise and nobody starts it again, or if its restart policy had to start it again ``ATTEMPTS`` times meanwhile.
-Anything else may still become either.
+its end with status 0; one with a check of its health has also to be well by then. It has failed to start if its node
+could not start it ``ATTEMPTS`` times in a row, if it ended otherwise and nobody starts it again, if its restart policy
+had to start it again ``ATTEMPTS`` times meanwhile, or if its check says that it is not well, or says nothing for longer
+than it may take. Anything else may still become either.
+
+============  ==================================  ==================================================================
+move          waits for health                    if the application isn't well
+============  ==================================  ==================================================================
+planned       yes                                 it goes back, or stays and says why: ``on_start_failure``
+failover      yes                                 it stays and says why: nothing could go back
+way back      no: it ends once the application    nothing: where it came from it is as well as it was, and going
+              runs                                back from there again would never end
+============  ==================================  ==================================================================
+
+What becomes of an application's health after its move is over undoes nothing.
 
 All datasets of a container go back together, or none does: what one of them alone would do is no use to anybody.
 """
 
 from __future__ import annotations
 
+from flocker_control.health import is_checked, is_unwell, longest_starting_seconds
 from flocker_control.situation import Situation, has_run, is_proven, node_name, phase
 from flocker_py.model import Container, Move, MovePhase, NodeId, Ownership, RestartName, StartFailurePolicy
-from flocker_py.observed import ContainerObservation, ContainerPhase, NodeObservation
+from flocker_py.observed import ContainerObservation, ContainerPhase, Health, NodeObservation
 from flocker_py.sentences import listed
 from flocker_py.storage import Role
 
@@ -55,28 +68,75 @@ def must_be_proven(s: Situation) -> bool:
     )
 
 
+def waits_for_health(s: Situation) -> bool:
+    """
+    Whether the present move ends only when its application is well, because somebody asks it how it is.
+    """
+    move, node = s.ownership.move, s.nodes.get(s.ownership.owner)
+    if move is None or move.phase is not MovePhase.TAKING or move.returns or node is None:
+        return False
+    seen = ((container, node.containers.get(container.name)) for container in s.containers)
+    return any(one is not None and is_checked(container, one) for container, one in seen)
+
+
+def unwell(s: Situation) -> tuple[Container, ...]:
+    """
+    Containers that the present move waits for since their checks don't, or don't yet, find them well.
+    """
+    node = s.nodes.get(s.ownership.owner)
+    if node is None or not waits_for_health(s):
+        return ()
+    return tuple(c for c in s.containers if has_run(node, c) and is_unwell(c, node.containers[c.name]))
+
+
 def failure(s: Situation) -> str | None:
     """
     Why the application doesn't start on the dataset's owner, for people; None: it does, or may still.
     """
     node = s.nodes.get(s.ownership.owner)
-    found = () if node is None else (_container_failure(node, container) for container in s.containers)
+    found = () if node is None else (_container_failure(s, node, container) for container in s.containers)
     where = f"on node {node_name(s, s.ownership.owner)}"
-    return next((f"container {name} doesn't start {where}: {text}" for name, text in filter(None, found)), None)
+    return next((f"{what} {where}: {text}" for what, text in filter(None, found)), None)
 
 
-def _container_failure(node: NodeObservation, container: Container) -> tuple[str, str] | None:
+def _container_failure(s: Situation, node: NodeObservation, container: Container) -> tuple[str, str] | None:
     seen, error = node.containers.get(container.name), node.failures.get(container.name)
+    what = f"container {container.name} doesn't start"
     ended = seen is None or seen.phase is ContainerPhase.EXITED
     if ended and error is not None and error.attempts >= ATTEMPTS:
-        return container.name, error.text
+        return what, error.text
     if seen is None:
         return None
     if ended and seen.exit_status != 0 and not _is_started_again(container, seen):
-        return container.name, f"it {_end_text(seen.exit_status)}"
+        return what, f"it {_end_text(seen.exit_status)}"
     if seen.restarts >= ATTEMPTS:
-        return container.name, f"it ended, and was started again, {seen.restarts} times"
+        return what, f"it ended, and was started again, {seen.restarts} times"
+    return _health_failure(s, container, seen)
+
+
+def _health_failure(s: Situation, container: Container, seen: ContainerObservation) -> tuple[str, str] | None:
+    if seen.phase is ContainerPhase.EXITED or container not in unwell(s):
+        return None
+    what = f"container {container.name} doesn't become healthy"
+    if seen.health is Health.UNHEALTHY:
+        return what, "its check says that it is unhealthy"
+    if _time_to_become_well_seconds(s, container) <= 0:
+        longest_seconds = longest_starting_seconds(container.health)
+        return what, f"its check has found it neither healthy nor unhealthy within {longest_seconds:g} s"
     return None
+
+
+def _time_to_become_well_seconds(s: Situation, container: Container) -> float:
+    """
+    How long a check may yet take; 0 or less: it has taken too long.
+    """
+    move = s.ownership.move
+    longest_seconds = longest_starting_seconds(container.health)
+    if move is None or move.running_since_seconds is None:
+        return longest_seconds
+    # Of this clock, not of the node's: they may differ. If this one was set back, the verdict of the check itself comes
+    # first.
+    return move.running_since_seconds + longest_seconds - s.now_seconds
 
 
 def _is_started_again(container: Container, seen: ContainerObservation) -> bool:
@@ -97,10 +157,10 @@ def is_running(s: Situation) -> bool:
     Whether all containers run on the dataset's owner, or have run to their end there as they should.
     """
     node = s.nodes.get(s.ownership.owner)
-    return node is not None and all(has_run(node, c) and _is_well(node, c) for c in s.containers)
+    return node is not None and all(has_run(node, c) and _has_not_failed(node, c) for c in s.containers)
 
 
-def _is_well(node: NodeObservation, container: Container) -> bool:
+def _has_not_failed(node: NodeObservation, container: Container) -> bool:
     seen = node.containers[container.name]
     return seen.phase is ContainerPhase.RUNNING or seen.exit_status == 0
 
@@ -116,12 +176,13 @@ def restarts(s: Situation) -> int:
 
 def has_started(s: Situation) -> bool:
     """
-    Whether the application is seen to run on the target, and that is new, or newer than its last end.
+    Whether the application is seen to run on the target, and that is new, or newer than its last end. Its check may
+    still find it well, or not.
     """
     move = s.ownership.move
     return (
         move is not None
-        and must_be_proven(s)
+        and (must_be_proven(s) or waits_for_health(s))
         and is_wanted_here(s)
         and is_proven(s)
         and is_running(s)
@@ -141,13 +202,22 @@ def proof_left_seconds(s: Situation) -> float:
     return left_seconds if 0 < left_seconds <= PROOF_SECONDS else 0.0
 
 
+def left_seconds(s: Situation) -> float:
+    """
+    How long until it has to be looked at again whether the application has proven itself, or takes too long to become
+    well; 0: nothing of that is waited for.
+    """
+    times = (_time_to_become_well_seconds(s, container) for container in unwell(s))
+    return min((seconds for seconds in (proof_left_seconds(s), *times) if seconds > 0), default=0.0)
+
+
 def is_started(s: Situation) -> bool:
     """
     Whether the application has proven to run where it is, as far as that has to be proven.
     """
     move = s.ownership.move
     node = s.nodes.get(s.ownership.owner)
-    if move is None or node is None:
+    if move is None or node is None or unwell(s):
         return False
     if not must_be_proven(s):
         return all(has_run(node, container) for container in s.containers)

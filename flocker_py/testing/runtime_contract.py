@@ -31,7 +31,7 @@ from flocker_py.model import (
     RestartName,
     RestartPolicy,
 )
-from flocker_py.observed import ContainerPhase
+from flocker_py.observed import ContainerPhase, Health
 from flocker_py.runtime import (
     ContainerMissing,
     ContainerRefused,
@@ -250,6 +250,23 @@ class RuntimeContract(RuntimeFixtures):
             refused = field in str(refusal)
 
         assert refused == (field not in runtime.capabilities.container_fields)
+
+    def test_health(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        A runtime that can check health says how a container is from its start on, and only of one that has a check.
+        """
+        if "health" not in runtime.capabilities.container_fields:
+            pytest.skip(f"the runtime {runtime.capabilities.name!r} can't check health")
+        start(host, runtime)
+        unchecked = runtime.containers()[NAME].health
+        runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+        start(host, runtime, health=_SAMPLES["health"])
+        first = runtime.containers()[NAME].health
+        eventually(lambda: runtime.containers()[NAME].health is Health.HEALTHY)
+        runtime.stop(NAME, grace_seconds=PATIENT_SECONDS)
+
+        assert (unchecked, runtime.containers()[NAME].health) == (Health.NONE, Health.NONE)
+        assert first in (Health.STARTING, Health.HEALTHY)
 
     def test_mount_path(self, host: HostUnderTest, runtime: Runtime) -> None:
         """

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flocker_agent.storage.memory_pool import KeptDataset
 from flocker_py.model import Container, DatasetId
+from flocker_py.observed import Health
 from flocker_py.runtime import ContainerStartFailed
 from flocker_py.storage import Role
 from tests.simulation.broken import Broken
@@ -88,6 +89,9 @@ class Application:
             name = world.chance.numbered(f"{node.name} {container.name} crashes")
             seconds = world.chance.seconds(name, 0.05, 0.6)
             world.scheduler.put(seconds, f"{container.name} on {node.name} crashes", world.always, self._crash)
+        if container.health is not None:
+            self._becomes_unwell("not-well")
+            self._asked_soon()
 
     def _trouble(self) -> Trouble | None:
         """
@@ -105,6 +109,41 @@ class Application:
     def _crash(self) -> None:
         if self._world.checker.running.get(self.container.name) is self:
             self.node.host.end(self.container.name, exit_status=1)
+
+    def _becomes_unwell(self, kind: str) -> bool:
+        """
+        On this host it is not well for a while; or its check says nothing of it.
+        """
+        world, node, name = self._world, self.node, self.container.name
+        fault = world.chance.happens(kind, f"{node.name} {name}")
+        if fault is None:
+            return False
+        says = world.chance.pick(f"{fault} says", (Health.STARTING, Health.UNHEALTHY, Health.UNHEALTHY))
+        seconds = world.chance.pick(f"{fault} seconds", (3.0, 20.0, 60.0))
+        node.unwell[name] = (says, world.scheduler.now + seconds)
+        return True
+
+    def _asked_soon(self) -> None:
+        world, name = self._world, f"{self.node.name} {self.container.name} is asked how it is"
+        seconds = world.chance.seconds(world.chance.numbered(name), 0.05, 4.0)
+        world.scheduler.put(seconds, name, world.always, self._asked)
+
+    def _asked(self) -> None:
+        world, node, name = self._world, self.node, self.container.name
+        if world.checker.running.get(name) is not self:
+            return
+        says, until = node.unwell.get(name, (Health.HEALTHY, 0.0))
+        if world.scheduler.now < until:
+            label = f"{name} on {node.name} is well again"
+            world.scheduler.put(until - world.scheduler.now, label, world.always, self._asked)
+        else:
+            says = Health.HEALTHY
+        if says is Health.HEALTHY:
+            world.checker.well(self, node)
+            if self._becomes_unwell("unwell-later"):
+                self._asked_soon()
+        world.tell(f"{name} on {node.name} is {says.value}, as its check says")
+        node.host.found(name, says)
 
     def write(self) -> None:
         """

@@ -34,7 +34,7 @@ from flocker_agent.storage import memory
 from flocker_agent.storage.rules import Kept
 from flocker_agent.storage.tokens import resume_position, token
 from flocker_agent.transfer import send
-from flocker_control import asked, ownership, preparing, service, situation, slices
+from flocker_control import asked, ownership, preparing, service, situation, slices, starting
 from flocker_control.leases import Leases
 from flocker_control.situation import Situation
 from flocker_control.state import changed
@@ -190,6 +190,10 @@ def _settle_before_the_application_runs() -> list[Patch]:
         return situation.phase(s) is MovePhase.TAKING and situation.is_proven(s)
 
     return [(ownership, "TABLE", _with_guard("taken", taken))]
+
+
+def _settle_before_the_application_is_well() -> list[Patch]:
+    return [(starting, "unwell", lambda _: ())]
 
 
 def _cancel_after_commit() -> list[Patch]:
@@ -479,6 +483,7 @@ BUGS = (
     Bug("release-not-durable", "the final snapshot comes before the record of it", 60, _release_not_durable),
     Bug("settle-early", "the old copy goes before the target has mounted", 100, _settle_before_the_target_runs),
     Bug("settle-unproven", "the move ends before its application runs", 100, _settle_before_the_application_runs),
+    Bug("settle-unwell", "the move ends before its application is well", 100, _settle_before_the_application_is_well),
     Bug("cancel-committed", "a move is aborted after its commit", 400, _cancel_after_commit),
     Bug("same-epoch", "what was laid down is taken up under the same epoch", 200, _take_up_under_the_same_epoch),
     Bug("abort-keeps-epoch", "an abort doesn't raise the epoch", 100, _abort_without_a_higher_epoch),

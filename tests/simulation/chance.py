@@ -36,6 +36,8 @@ FAULTS = {
     "cut-stream": 0.1,
     "not-remembered": 0.1,
     "start-fails": 0.1,
+    "not-well": 0.15,
+    "unwell-later": 0.1,
     "slow-stop": 0.2,
     "slow-fetch": 0.1,
     "fetch-fails": 0.1,

@@ -62,6 +62,7 @@ class Checker:
         self._served: dict[DatasetId, int] = {}
         self._prepared: set[tuple[NodeId, Container]] = set()
         self._ran: dict[tuple[ContainerName, DatasetId], tuple[NodeId, int]] = {}
+        self._well: dict[tuple[ContainerName, DatasetId], tuple[NodeId, int]] = {}
         self._writing: DatasetId | None = None
 
     def _breaks(self, rule: str, text: str, dataset_id: DatasetId) -> None:
@@ -427,6 +428,9 @@ class Checker:
                 node_id, epoch = self._ran.get((container.name, dataset_id), (None, 0))
                 if node_id != now.owner or epoch < now.epoch:
                     self._breaks("settled too early", f"{container.name} has not run on the target yet", dataset_id)
+                node_id, epoch = self._well.get((container.name, dataset_id), (None, 0))
+                if container.health is not None and (node_id != now.owner or epoch < now.epoch):
+                    self._breaks("settled unwell", f"{container.name} has never been well on the target", dataset_id)
 
     # -- what is announced -----------------------------------------------------------------------------------------
 
@@ -497,6 +501,15 @@ class Checker:
             self._ran[name, mount.dataset_id] = (node.node_id, kept.epoch)
         self.running[name] = application
         world.tell(f"{name} starts on {node.name} ({', '.join(about)})")
+
+    def well(self, application: Application, node: SimulatedNode) -> None:
+        """
+        The check of an application finds it well.
+        """
+        name = application.container.name
+        for mount in application.container.mounts:
+            kept = usable(node, name, mount.dataset_id)
+            self._well[name, mount.dataset_id] = (node.node_id, kept.epoch)
 
     def ends(self, application: Application, node: SimulatedNode) -> None:
         """

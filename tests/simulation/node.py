@@ -21,7 +21,7 @@ from flocker_agent.storage.memory import MemoryPool, MemoryStorage
 from flocker_py.assignment import NodeAssignment
 from flocker_py.leases import FENCING_SECONDS
 from flocker_py.model import Container, ContainerName, DatasetId, NodeId
-from flocker_py.observed import NodeObservation, SendProgress
+from flocker_py.observed import Health, NodeObservation, SendProgress
 from flocker_py.runtime import ContainerNotPrepared
 from tests.simulation.application import Application, Trouble
 from tests.simulation.disk import AgentsDisk
@@ -58,13 +58,14 @@ class SimulatedNode:
         self.boots = 1
         self.pool = MemoryPool()
         self.disk = MemoryStorage(self.pool, new_guid=world.new_guid, now_seconds=lambda: world.scheduler.now)
-        self.host = MemoryHost(self._program, boottime_seconds=self.boottime_seconds)
+        self.host = MemoryHost(self._program, boottime_seconds=self.boottime_seconds, first_health=Health.STARTING)
         self._clock_rate = clock_rate(world.chance, self.name, wrong=world.fencing)
         self._boottime_offset_seconds = world.chance.pick(f"{self.name} boottime", (30.0, 1e5, 1e7))
         self._clock_offset_seconds = world.chance.pick(f"{self.name} offset", (0.0, 0.0, -600.0, 7200.0))
         self.troubles: dict[ContainerName, tuple[Trouble, float]] = {}
         self.shells: dict[DatasetId, float] = {}
         self.busy_until: dict[DatasetId, float] = {}
+        self.unwell: dict[ContainerName, tuple[Health, float]] = {}
         self.bad_links: set[DatasetId] = set()
         self.stubborn: set[ContainerName] = set()
         self.supervisors: Event | None = None

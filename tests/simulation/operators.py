@@ -32,6 +32,7 @@ from flocker_py.model import (
     Dataset,
     DatasetId,
     Guid,
+    HealthCheck,
     Mount,
     MoveId,
     NodeId,
@@ -55,6 +56,9 @@ UNFIT_SECONDS = 120.0
 FOR_EVER_SECONDS = 1e6
 AWAY_SECONDS = 80.0
 """Longer than it takes until any lease can be taken as expired, by a control service that has just started too."""
+CHECKED = 0.4
+"""How many applications have a check of their health."""
+CHECK = HealthCheck(command=pvector(["ask"]), interval_seconds=1.0, timeout_seconds=1.0, retries=1)
 # Which datasets applications use; those beyond are used by none. A dataset's id is never used again.
 GROUPS = ((0, 1), (2,), ())
 
@@ -371,6 +375,7 @@ class Operators:
             image="ledger",
             mounts=pvector([Mount(dataset_id=dataset.dataset_id, path="/0")]),
             restart=RestartPolicy(name=RestartName.ALWAYS),
+            health=self._check(name),
         )
         return PutContainer(container=container)
 
@@ -397,7 +402,11 @@ class Operators:
             environment=pmap({"VERSION": version}),
             mounts=pvector(Mount(dataset_id=dataset_id_of(n), path=f"/{n}") for n in numbers),
             restart=RestartPolicy(name=RestartName.ALWAYS),
+            health=self._check(name),
         )
+
+    def _check(self, name: str) -> HealthCheck | None:
+        return CHECK if self._world.chance.draw(f"{name} is checked") < CHECKED else None
 
     def _submit(self, command: Command) -> None:
         self._world.control.submit(command)

@@ -12,8 +12,17 @@ import pytest
 from pyrsistent import pvector
 
 from flocker_agent.runtime.memory import MemoryHost, MemoryRuntime
-from flocker_py.model import Container, ContainerName, DatasetId, Mount, NodeId, RestartName, RestartPolicy
-from flocker_py.observed import ContainerPhase
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    DatasetId,
+    HealthCheck,
+    Mount,
+    NodeId,
+    RestartName,
+    RestartPolicy,
+)
+from flocker_py.observed import ContainerPhase, Health
 from flocker_py.runtime import ContainerMissing, ContainerRefused, ContainerStartFailed
 
 NAME = ContainerName("db")
@@ -96,6 +105,36 @@ class TestPrograms:
         runtime.start(CONTAINER, PATHS)
 
         assert 12.5 == runtime.containers()[NAME].started_at_seconds
+
+    def test_check(self) -> None:
+        """
+        What the check of a container says is what the test says, until the next start; its watchers are told of changes.
+        """
+        host = MemoryHost(first_health=Health.STARTING)
+        runtime = MemoryRuntime(host)
+        told: list[ContainerName] = []
+        runtime.watch(told.append)
+        runtime.start(CONTAINER.set(health=HealthCheck(command=pvector(["ask"]))), PATHS)
+        says = [runtime.containers()[NAME].health]
+        for _ in range(2):
+            host.found(NAME, Health.HEALTHY)
+            says.append(runtime.containers()[NAME].health)
+        host.end(NAME, exit_status=1)
+        says.append(runtime.containers()[NAME].health)
+        runtime.stop(NAME, grace_seconds=1)
+        says.append(runtime.containers()[NAME].health)
+
+        assert [Health.STARTING, Health.HEALTHY, Health.HEALTHY, Health.STARTING, Health.NONE] == says
+        assert [NAME, NAME] == told
+
+    def test_no_check(self) -> None:
+        """
+        Nothing is found out about a container without a check: a test that thinks otherwise is told.
+        """
+        host = MemoryHost()
+        MemoryRuntime(host).start(CONTAINER, PATHS)
+        with pytest.raises(ContainerMissing):
+            host.found(NAME, Health.HEALTHY)
 
     def test_ended_twice(self) -> None:
         """

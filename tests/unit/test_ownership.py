@@ -35,6 +35,7 @@ from flocker_py.model import (
     DatasetId,
     FinishedMove,
     Guid,
+    HealthCheck,
     Mount,
     Move,
     MoveId,
@@ -54,6 +55,7 @@ from flocker_py.observed import (
     ContainerObservation,
     ContainerPhase,
     DatasetObservation,
+    Health,
     NodeObservation,
     ReportedError,
     SendProgress,
@@ -232,6 +234,39 @@ def failing(
             policies or {}
         ),
         dataset=dataset,
+    )
+
+
+CHECK = HealthCheck(command=pvector(["ask"]), interval_seconds=5.0, timeout_seconds=1.0, start_period_seconds=30.0)
+LONGEST_SECONDS = 64.0
+"""
+A start period of 30 s, four checks of 6 s, and 10 s.
+"""
+
+
+def checked(
+    health: Health = Health.NONE,
+    *,
+    own: Ownership = TAKING,
+    since_seconds: float | None = 998.0,
+    phase: ContainerPhase = ContainerPhase.RUNNING,
+    check: HealthCheck | None = CHECK,
+    restart: RestartName = RestartName.NEVER,
+    primary: NodeId = B,
+    stays: bool = False,
+    **fields: Any,
+) -> Situation:
+    """
+    A dataset whose container has a check, which says this on the dataset's owner.
+    """
+    move = own.move
+    return situation(
+        own if move is None else own.set(move=move.set(running_since_seconds=since_seconds)),
+        node(own.owner, copy_of(epoch=own.epoch), **ran(phase, health=health, **fields)),
+        *(() if own.owner == A else (RELEASED,)),
+        primary=primary,
+        containers=pvector([container(DATASET).set(health=check, restart=RestartPolicy(name=restart))]),
+        dataset={"on_start_failure": StartFailurePolicy.STAY} if stays else None,
     )
 
 
@@ -443,6 +478,43 @@ APPLIES: dict[str, tuple[str, Situation]] = {
             companions=pvector([FINAL_PHASE.set(dataset_id=OTHER), ownership(dataset_id=OTHER)]),
         ),
     ),
+    "its container runs, and is not well yet": ("started", checked(Health.STARTING, since_seconds=None)),
+    "its container runs, is not well yet, and should stay": (
+        "started",
+        checked(Health.STARTING, since_seconds=None, stays=True),
+    ),
+    "its container is well": ("taken", checked(Health.HEALTHY)),
+    "its container is well, as its image's own check says": ("taken", checked(Health.HEALTHY, check=None)),
+    "its container is well, and should stay": ("taken", checked(Health.HEALTHY, stays=True)),
+    "its container is well after a failover": ("taken", checked(Health.HEALTHY, own=FAILED_OVER)),
+    "its container has run to its end, well enough": ("taken", checked(phase=ContainerPhase.EXITED, exit_status=0)),
+    "its container is not well": ("went back", checked(Health.UNHEALTHY)),
+    "its container is not well, as its image's own check says": ("went back", checked(Health.UNHEALTHY, check=None)),
+    "its container takes too long to become well": (
+        "went back",
+        checked(Health.STARTING, since_seconds=NOW_SECONDS - LONGEST_SECONDS),
+    ),
+    "nobody says in time how its container is": (
+        "went back",
+        checked(Health.NONE, since_seconds=NOW_SECONDS - LONGEST_SECONDS),
+    ),
+    "its image's own check takes too long": (
+        "went back",
+        checked(Health.STARTING, check=None, since_seconds=NOW_SECONDS - 250.0),
+    ),
+    "its container ended with an error before it was well": (
+        "went back",
+        checked(phase=ContainerPhase.EXITED, exit_status=1),
+    ),
+    "its container is not well where it came from either": (
+        "taken",
+        checked(Health.UNHEALTHY, own=RETURNED),
+    ),
+    "its container becomes well again where it came from": (
+        "taken",
+        checked(Health.STARTING, own=RETURNED, since_seconds=None),
+    ),
+    "its container is not well, and it is wanted elsewhere": ("taken", checked(Health.UNHEALTHY, primary=C)),
     "its container doesn't start, and it is wanted elsewhere": (
         "taken",
         situation(TAKING, TAKEN, primary=C, containers=pvector([container(DATASET)])),
@@ -526,6 +598,24 @@ STAYS = {
     "its container can't be started where it came from either": situation(
         RETURNED, node(A, copy_of(epoch=3), **NOT_STARTED), primary=B, containers=pvector([container(DATASET)])
     ),
+    "its container is not well yet": checked(Health.STARTING),
+    "its container is not well yet, and should stay": checked(Health.STARTING, stays=True),
+    "its container is not well yet after a failover": checked(Health.STARTING, own=FAILED_OVER),
+    "its container is not well, and should stay": checked(Health.UNHEALTHY, stays=True),
+    "its container is not well after a failover": checked(Health.UNHEALTHY, own=FAILED_OVER),
+    "its container ended before it was well, and should stay": checked(
+        phase=ContainerPhase.EXITED, exit_status=1, stays=True
+    ),
+    "its container ended before it was well, and is started again": checked(
+        phase=ContainerPhase.EXITED, restart=RestartName.ALWAYS
+    ),
+    "its container takes nearly too long to become well": checked(
+        Health.STARTING, since_seconds=NOW_SECONDS - LONGEST_SECONDS + 0.1
+    ),
+    "its image's own check is waited for": checked(
+        Health.STARTING, check=None, since_seconds=NOW_SECONDS - LONGEST_SECONDS
+    ),
+    "its container is not well any more, after the move": checked(Health.UNHEALTHY, own=ownership(), primary=A),
     "a move back is under way": situation(RETURNING, primary=B),
     "a move back has no room": situation(
         RETURNING,
@@ -922,6 +1012,35 @@ class TestWayBack:
     @pytest.mark.parametrize(
         ("case", "left_seconds"),
         [
+            (situation(), 0.0),
+            (started(since_seconds=999.5, **ran()), 1.5),
+            (checked(Health.STARTING, since_seconds=None), LONGEST_SECONDS),
+            (checked(Health.STARTING, since_seconds=999.5), 1.5),
+            (checked(Health.STARTING, since_seconds=990.0), LONGEST_SECONDS - 10),
+            (checked(Health.STARTING, since_seconds=990.0, stays=True), LONGEST_SECONDS - 10),
+            (checked(Health.STARTING, since_seconds=100.0, stays=True), 0.0),
+            (checked(Health.HEALTHY), 0.0),
+        ],
+        ids=["no move", "proof", "not seen to run yet", "proof first", "check", "check, stays", "too long", "well"],
+    )
+    def test_looked_at_again(self, case: Situation, left_seconds: float) -> None:
+        """
+        How long to wait before looking again, whatever is waited for.
+        """
+        assert starting.left_seconds(case) == left_seconds
+
+    def test_waiting_for_health_is_no_downtime(self) -> None:
+        """
+        The downtime of a move ends when the container runs, however long its check takes to find it well.
+        """
+        after = advanced(APPLIES["its container is well, and should stay"][1])
+
+        assert after.last_move is not None
+        assert after.last_move.downtime_seconds == 8.0
+
+    @pytest.mark.parametrize(
+        ("case", "left_seconds"),
+        [
             (situation(COPYING, SENDING, node(B), primary=B), 0.0),
             (situation(RELEASING, RELEASED, node(B), primary=B), 20.0),
             (situation(RELEASING, RELEASED, primary=B, dataset={"max_downtime_seconds": 100.0}), 90.0),
@@ -1310,6 +1429,31 @@ EXPLAINED = {
         Status.WAITING,
         f"since dataset {OTHER} can't go back with it",
         STAYS["its container can't be started, and another dataset of it was there before"],
+    ),
+    "container is not well yet": (
+        Status.MOVING,
+        "container db to become healthy on node b",
+        STAYS["its container is not well yet"],
+    ),
+    "container is not well, and stays": (
+        Status.WAITING,
+        "it stays: container db doesn't become healthy on node b: its check says that it is unhealthy",
+        STAYS["its container is not well, and should stay"],
+    ),
+    "container is not well, and goes back": (
+        Status.WAITING,
+        "its way back to node a: container db doesn't become healthy on node b",
+        APPLIES["its container is not well"][1],
+    ),
+    "container is not well in time": (
+        Status.WAITING,
+        "its check has found it neither healthy nor unhealthy within 64 s",
+        APPLIES["its container takes too long to become well"][1],
+    ),
+    "container is not well after a failover": (
+        Status.WAITING,
+        "somebody to repair it, since there is no copy to go back to",
+        STAYS["its container is not well after a failover"],
     ),
     "container starts nowhere": (
         Status.WAITING,

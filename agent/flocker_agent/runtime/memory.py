@@ -7,6 +7,7 @@ It promises what every runtime promises, without threads, processes or a clock: 
 >>> runtime = MemoryRuntime(host)
 >>> runtime.start(container, paths)
 >>> host.end(container.name, exit_status=1)  # the application fails, and its policy decides what follows
+>>> host.found(container.name, Health.UNHEALTHY)  # its check says so; of one that has a check
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pyrsistent import PMap, pmap, pvector
 
 from flocker_agent.runtime.process_policy import starts_again
 from flocker_py.model import Container, ContainerName, DatasetId
-from flocker_py.observed import ContainerObservation, ContainerPhase
+from flocker_py.observed import ContainerObservation, ContainerPhase, Health
 from flocker_py.records import field_names
 from flocker_py.runtime import (
     ContainerMissing,
@@ -101,6 +102,7 @@ class _Life:
         self.started_at_seconds = 0.0
         self.leased = False
         self.stopped = False
+        self.health = Health.NONE
 
 
 class MemoryHost:
@@ -110,6 +112,7 @@ class MemoryHost:
     :param programs: makes the applications.
     :param now_seconds: the time, since the epoch of Unix.
     :param boottime_seconds: the clock of leases.
+    :param first_health: what the check of a container says right after its start, if it has one.
     """
 
     def __init__(
@@ -118,11 +121,13 @@ class MemoryHost:
         *,
         now_seconds: Callable[[], float] = lambda: 0.0,
         boottime_seconds: Callable[[], float] = lambda: 0.0,
+        first_health: Health = Health.HEALTHY,
     ) -> None:
         self.lease_ends_at_seconds = 0.0
         self._programs = programs
         self._now_seconds = now_seconds
         self._boottime_seconds = boottime_seconds
+        self._first_health = first_health
         self._lives: dict[ContainerName, _Life] = {}
         self._watchers: list[Callable[[ContainerName], None]] = []
 
@@ -150,6 +155,19 @@ class MemoryHost:
             except ContainerStartFailed:
                 pass  # as a program that was deleted while it ran: it stays ended
         self._tell(name)
+
+    def found(self, name: ContainerName, health: Health) -> None:
+        """
+        The check of a container says how it is, from now on until its next start.
+
+        :raises ContainerMissing: there is no such container, or it doesn't run, or it has no check.
+        """
+        life = self._lives.get(name)
+        if life is None or life.program is None or life.container.health is None:
+            raise ContainerMissing(f"{name!r} does not run, or has no check")
+        if life.health is not health:
+            life.health = health
+            self._tell(name)
 
     def _tell(self, name: ContainerName) -> None:
         for changed in tuple(self._watchers):
@@ -180,6 +198,7 @@ class MemoryHost:
     def _launch(self, life: _Life) -> None:
         life.program = self._programs(life.container, life.paths)
         life.exit_status = None
+        life.health = Health.NONE if life.container.health is None else self._first_health
         life.started_at_seconds = self._now_seconds()
 
     def _asked_to_end(self, life: _Life) -> None:
@@ -392,4 +411,5 @@ def _observation(life: _Life) -> ContainerObservation:
         started_at_seconds=life.started_at_seconds,
         leased=life.leased,
         stopped=life.stopped,
+        health=Health.NONE if life.program is None else life.health,
     )
