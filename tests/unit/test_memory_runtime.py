@@ -108,7 +108,7 @@ class TestPrograms:
 
     def test_check(self) -> None:
         """
-        What the check of a container says is what the test says, until the next start; its watchers are told of changes.
+        What the check of a container says is what the test says, until the next start, and watchers are told.
         """
         host = MemoryHost(first_health=Health.STARTING)
         runtime = MemoryRuntime(host)
