@@ -85,6 +85,7 @@ def convergence(
     known = list(nodes)
     names = node_names(known)
     by_name = _by_name(datasets)
+    given_up = {dataset.dataset_id for dataset in by_name.values() if _given_up(dataset) is not None}
     by_id = {dataset.dataset_id: dataset for dataset in by_name.values()}
     by_container = {container.name: container for container in containers}
     items = []
@@ -94,7 +95,9 @@ def convergence(
         items.append(dataset_item(name, dataset, names, deleted=volume.deleted, wanted=wanted))
     for app_name, app in sorted(deployment.apps.items()):
         wanted = _meant(deployment, app.node, known)
-        items.append(container_item(app_name, by_container.get(app_name), names, deleted=app.deleted, wanted=wanted))
+        container = by_container.get(app_name)
+        stays = container is not None and any(mount.dataset_id in given_up for mount in container.mounts)
+        items.append(container_item(app_name, container, names, deleted=app.deleted, wanted=wanted, stays=stays))
     return Convergence(items=pvector(items))
 
 
@@ -146,14 +149,16 @@ def container_item(
     *,
     deleted: bool,
     wanted: NodeId | None = None,
+    stays: bool = False,
 ) -> Item:
     """
     How one container is doing.
 
     :param container: None: the control service knows none of that name.
     :param wanted: where it has to run; None: wherever the control service wants it.
+    :param stays: where it is, with a volume whose move was given up.
     """
-    standing, stage = _container_story(container, names, deleted=deleted, wanted=wanted)
+    standing, stage = _container_story(container, names, deleted=deleted, wanted=wanted, stays=stays)
     return Item(kind="app", name=name, standing=standing, stage=stage, text=stage)
 
 
@@ -217,15 +222,8 @@ def _dataset_story(
         return Standing.DONE, f"on {owner}", used, None
     if dataset.move is not None:
         return _move_story(dataset, dataset.move, names)
-    given_up = dataset.last_move
-    # A move that is wanted again waits for nothing; one that was given up waits for somebody.
-    if (
-        dataset.status == "waiting"
-        and dataset.waiting_for is not None
-        and dataset.primary != dataset.owner
-        and given_up is not None
-        and given_up.outcome in {"failed", "cancelled"}
-    ):
+    given_up = _given_up(dataset)
+    if given_up is not None:
         reason = _reason_given(given_up, ": ")
         return (
             Standing.FAILED,
@@ -238,6 +236,17 @@ def _dataset_story(
     standing = Standing.TROUBLED if dataset.status in {"error", "unknown"} else Standing.WORKING
     doing = f"is being made on {owner}" if dataset.status == "creating" else f"on {owner}, {dataset.status}"
     return standing, f"{doing}{_because(dataset)}", "", None
+
+
+def _given_up(dataset: DatasetView) -> MoveView | None:
+    """
+    The move that a dataset is still wanted to make, and does not make before somebody asks again; None: there is none.
+    """
+    last = dataset.last_move
+    if dataset.status != "waiting" or dataset.move is not None or dataset.primary == dataset.owner or last is None:
+        return None
+    # A move that is wanted again waits for nothing; one that was given up waits for somebody.
+    return last if dataset.waiting_for is not None and last.outcome in {"failed", "cancelled"} else None
 
 
 def _elsewhere_text(dataset: DatasetView, wanted: NodeId, names: Mapping[NodeId, str]) -> str:
@@ -286,7 +295,7 @@ def _move_numbers(move: MoveView) -> Iterator[str]:
 
 
 def _container_story(
-    container: ContainerView | None, names: Mapping[NodeId, str], *, deleted: bool, wanted: NodeId | None
+    container: ContainerView | None, names: Mapping[NodeId, str], *, deleted: bool, wanted: NodeId | None, stays: bool
 ) -> tuple[Standing, str]:
     if deleted:
         if container is None:
@@ -305,7 +314,9 @@ def _container_story(
     if container.state == "exited" and container.runs_on == container.node_id:
         return _ended_story(container, node)
     if container.state == "running" and container.runs_on is not None:
-        return Standing.WORKING, f"running on {_node(container.runs_on, names)}, wanted on {node}"
+        running = f"running on {_node(container.runs_on, names)}, wanted on {node}"
+        # It follows its volumes, and the one whose move was given up waits for somebody.
+        return (Standing.FAILED, f"{running}; the move was given up") if stays else (Standing.WORKING, running)
     waits = container.waiting_for or (None if container.last_error is None else container.last_error.text)
     standing = Standing.WORKING if container.last_error is None else Standing.TROUBLED
     return standing, f"{container.state} on {node}{f', waiting for {waits}' if waits else ''}"

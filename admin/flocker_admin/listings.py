@@ -17,6 +17,7 @@ from flocker_py.client.views import (
     LeaseView,
     MoveView,
     NodeView,
+    PortView,
     StatusView,
 )
 from flocker_py.model import DatasetId, NodeId
@@ -163,21 +164,31 @@ def dataset_lines(datasets: Iterable[DatasetView], names: Mapping[NodeId, str]) 
 
 def container_lines(containers: Iterable[ContainerView], names: Mapping[NodeId, str]) -> list[str]:
     """
-    Containers, and where they run.
+    Containers, where they run and how they are. Ports are written as in ``cluster.yml``.
     """
-    header = ("NAME", "STATE", "NODE", "RESTARTS", "VOLUMES", "DETAILS")
+    header = ("NAME", "STATE", "NODE", "RESTARTS", "HEALTH", "IMAGE", "PORTS", "VOLUMES", "DETAILS")
     rows = [
         (
             container.name,
             container.state,
             names.get(container.runs_on or container.node_id, str(container.runs_on or container.node_id)),
             str(container.restarts or 0),
+            "-" if container.health in (None, "none") else container.health,
+            container.image or "-",
+            ",".join(map(_port_text, container.ports)) or "-",
             ",".join(mount.name or str(mount.dataset_id) for mount in container.mounts) or "-",
             container_item(container.name, container, names, deleted=False).text,
         )
         for container in sorted(containers, key=lambda container: container.name)
     ]
     return aligned(header, rows)
+
+
+def _port_text(port: PortView) -> str:
+    address = "" if port.host_address is None else f"{port.host_address}:"
+    if ":" in address[:-1]:
+        address = f"[{port.host_address}]:"
+    return f"{address}{port.external}:{port.internal}{'' if port.protocol == 'tcp' else f'/{port.protocol}'}"
 
 
 def move_lines(

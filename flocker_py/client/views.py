@@ -424,6 +424,9 @@ class HealthCheckView(Record):
 class ContainerView(Record):
     """
     A container, as wanted and as it is.
+
+    :param health: what its check says: ``starting``, ``healthy`` or ``unhealthy``; ``none``: it has none, or doesn't
+        run. None: nobody has seen it.
     """
 
     name: ContainerName = value(str)
@@ -431,6 +434,7 @@ class ContainerView(Record):
     runs_on: NodeId | None = value((UUID, _NONE), default=None)
     state: str = value(str)
     exit_status: int | None = value((int, _NONE), default=None)
+    health: str | None = value((str, _NONE), default=None)
     image_digest: str | None = value((str, _NONE), default=None)
     restarts: int | None = value((int, _NONE), default=None)
     waiting_for: str | None = value((str, _NONE), default=None)

@@ -20,6 +20,7 @@ from flocker_py.observed import (
     ContainerObservation,
     ContainerPhase,
     DatasetObservation,
+    Health,
     ReportedError,
     SendProgress,
     SendVerdict,
@@ -367,6 +368,7 @@ class TestContainers:
             "runs_on": None,
             "state": "waiting",
             "exit_status": None,
+            "health": None,
             "image_digest": None,
             "restarts": 0,
             "waiting_for": "dataset pg to be made",
@@ -535,6 +537,17 @@ class TestContainers:
             shown["restarts"],
             shown["runs_on"],
         )
+
+    @pytest.mark.parametrize("health", list(Health))
+    def test_health(self, cluster: RestCluster, health: Health) -> None:
+        """
+        What the check of a container says is shown.
+        """
+        self.put(cluster)
+        seen = ContainerObservation(name=ContainerName("web"), phase=ContainerPhase.RUNNING, health=health)
+        cluster.report(A, containers=pmap({seen.name: seen}))
+
+        assert health.value == cluster.get("/v2/containers/web").body["health"]
 
     def test_listed(self, cluster: RestCluster) -> None:
         """

@@ -22,7 +22,15 @@ from flocker_admin.convergence import (
     finished_moves,
     move_progress_text,
 )
-from flocker_py.client.views import ContainerView, DatasetView, ErrorView, MoveView, NodeView, RestartView
+from flocker_py.client.views import (
+    ContainerView,
+    DatasetView,
+    ErrorView,
+    MountView,
+    MoveView,
+    NodeView,
+    RestartView,
+)
 from flocker_py.deployed import DeployedApp, DeployedNode, DeployedVolume, Deployment
 from flocker_py.model import ContainerName, DatasetId, MoveId, NodeId
 
@@ -292,6 +300,26 @@ def test_app_that_somebody_wants_elsewhere() -> None:
     found = convergence(deployment(apps=(DeployedApp(name=DB, node=str(N2)),)), [], [container()], NODES)
 
     assert found.items[0].text == "somebody wants it on n1 meanwhile, not on 192.0.2.2 as the deployment does"
+
+
+@pytest.mark.parametrize(
+    ("state", "last", "standing"),
+    [
+        ("running", move(outcome="failed", reason="it doesn't start"), Standing.FAILED),
+        ("starting", move(outcome="failed", reason="it doesn't start"), Standing.WORKING),
+        ("running", move(outcome="done"), Standing.WORKING),
+    ],
+)
+def test_app_that_went_back(state: str, last: MoveView, standing: Standing) -> None:
+    """
+    An app that runs where its volume went back to doesn't get any further, and that is said.
+    """
+    wanted = deployment(DeployedVolume(name="pg"), apps=(DeployedApp(name=DB, node="n2"),))
+    seen = container(node_id=N2, state=state, mounts=pvector([MountView(dataset_id=PG, name="pg")]))
+    volume = dataset(status="waiting", primary=N2, waiting_for="somebody to ask", last_move=last)
+    found = convergence(wanted, [volume], [seen], NODES)
+
+    assert (found.items[1].standing, found.failed) == (standing, standing is Standing.FAILED)
 
 
 def test_volume_whose_move_was_cancelled() -> None:

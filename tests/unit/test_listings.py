@@ -33,6 +33,7 @@ from flocker_py.client.views import (
     NamedDatasetView,
     NodeView,
     PlacedView,
+    PortView,
     StatusView,
     TroubleView,
     UnplacedView,
@@ -209,10 +210,42 @@ def test_containers() -> None:
     web = ContainerView(name=ContainerName("web"), node_id=N2, state="waiting")
 
     assert container_lines([web, db], NAMES) == [
-        f"NAME  STATE    NODE  RESTARTS  {'VOLUMES':39}  DETAILS",
-        f"db    running  n1    0         pg,{PG}  running on n1",
-        f"web   waiting  n2    0         {'-':39}  waiting on n2",
+        f"NAME  STATE    NODE  RESTARTS  HEALTH  IMAGE  PORTS  {'VOLUMES':39}  DETAILS",
+        f"db    running  n1    0         -       -      -      pg,{PG}  running on n1",
+        f"web   waiting  n2    0         -       -      -      {'-':39}  waiting on n2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("port", "text"),
+    [
+        (PortView(internal=80, external=8080), "8080:80"),
+        (PortView(internal=53, external=53, protocol="udp"), "53:53/udp"),
+        (PortView(internal=80, external=8080, host_address="192.0.2.1"), "192.0.2.1:8080:80"),
+        (PortView(internal=80, external=8080, host_address="2001:db8::1"), "[2001:db8::1]:8080:80"),
+    ],
+)
+def test_ports(port: PortView, text: str) -> None:
+    """
+    Ports are listed as ``cluster.yml`` has them.
+    """
+    web = ContainerView(name=ContainerName("web"), node_id=N1, state="running", ports=pvector([port, port]))
+
+    assert f"  {text},{text}  " in container_lines([web], NAMES)[1]
+
+
+@pytest.mark.parametrize(
+    ("health", "text"), [(None, "-"), ("none", "-"), ("starting", "starting"), ("unhealthy", "unhealthy")]
+)
+def test_health(health: str | None, text: str) -> None:
+    """
+    What a check says is listed, with the image; without a check there is nothing to say.
+    """
+    web = ContainerView(
+        name=ContainerName("web"), node_id=N1, state="running", health=health, image="registry.example/web:1"
+    )
+
+    assert container_lines([web], NAMES)[1].split()[4:6] == [text, "registry.example/web:1"]
 
 
 def test_moves() -> None:

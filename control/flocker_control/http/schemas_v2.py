@@ -47,11 +47,13 @@ from flocker_py.model import (
     RestartName,
     StartFailurePolicy,
 )
+from flocker_py.observed import Health
 from flocker_py.published_ports import MOST_PORTS
 from flocker_py.storage import Role
 from flocker_py.units import MAXIMUM_SIZE_BYTES
 
 ACTIONS = ("create", "resize", "move", "delete", "start", "stop", "restart", "update", "name-node")
+_HEALTH_TEXT = "what its check says; none: it has none, or doesn't run; null: nobody has seen it"
 CONTAINER_STATES = ("starting", "running", "stopping", "exited", "waiting", "unknown")
 
 _OVERRUN = one_of(*(policy.value for policy in OverrunPolicy))
@@ -410,6 +412,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "runs_on": nullable(UUID_TEXT),
             "state": one_of(*CONTAINER_STATES),
             "exit_status": nullable(integer(description="of the last run; negative: the signal that ended it")),
+            "health": nullable({**one_of(*(each.value for each in Health)), "description": _HEALTH_TEXT}),
             "image_digest": nullable(text("of the image that it runs, as far as it is known")),
             "restarts": COUNT,
             "waiting_for": nullable(TEXT),

@@ -219,6 +219,7 @@ def container_view(
         "runs_on": None if runs_on is None else str(runs_on),
         "state": _container_state(container, nodes, runs_on, observation),
         "exit_status": None if observation is None else observation.exit_status,
+        "health": None if observation is None else observation.health.value,
         "image_digest": None if observation is None else observation.image_digest,
         "restarts": 0 if observation is None else observation.restarts,
         "waiting_for": _container_waits_for(container, state, nodes, runs_on),
