@@ -71,6 +71,9 @@ class ContainerRuntimeError(FlockerError):
     The container runtime could not do what was asked. Look at the agent's log for the whole story.
     """
 
+    # Of ``start``: whatever becomes of the runtime, nothing runs because of that call, nor ever will.
+    nothing_begun: bool = False
+
 
 class ContainerRefused(ContainerRuntimeError):
     """
@@ -160,6 +163,7 @@ class Runtime(Protocol):
             be bound to the lease, and this runtime can't do that.
         :raises ContainerStartFailed: the program could not be executed, or what it is to be bound to has ended; nothing
             runs.
+        :raises ContainerRuntimeError: anything else. Unless it says ``nothing_begun``, the container may run.
         """
         ...
 

@@ -28,7 +28,7 @@ from flocker_agent.view import View
 from flocker_agent.worker import Worker
 from flocker_py.clock import Clock
 from flocker_py.model import Container, ContainerName, DatasetId
-from flocker_py.runtime import Runtime
+from flocker_py.runtime import ContainerRuntimeError, Runtime
 
 
 class ContainerWork:
@@ -160,6 +160,7 @@ class ContainerWork:
         wait = self._failures.still_to_wait_seconds(name)
         if wait:
             return wait
+        begun_before = name in self._view.starting
         if isinstance(step, StartContainer):
             # From here on its datasets are in use: they are not unmounted before it was seen to have ended.
             self._view.starting[name] = step.container
@@ -171,6 +172,11 @@ class ContainerWork:
             self._failures.succeeded(name)
         except Exception as error:  # noqa: BLE001  # one container's trouble is told, and delays no other
             again_seconds = self._failures.failed(name, error)
+            if isinstance(error, ContainerRuntimeError) and error.nothing_begun and not begun_before:
+                # Otherwise nothing of it could be given back before the runtime answers again.
+                datasets = self._datasets_of(name)
+                self._view.starting.pop(name, None)
+                self._changed(datasets)
         self._unseen.add(name)
         await self._look(name)
         return again_seconds

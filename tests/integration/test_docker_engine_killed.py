@@ -5,6 +5,7 @@ The engine of a node is killed in the middle of a move, and started again.
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,9 +14,11 @@ from typing import Any, Self
 
 import pytest
 
+from flocker_admin.exits import Exit
 from tests.conftest import Require
 from tests.database_moves import VOLUME
 from tests.docker_nodes import DockerNodes, docker_nodes
+from tests.faults.arming import arm
 from tests.images import DATA, WEB_IMAGE, import_web
 from tests.integration.test_database_moves import on_directories
 
@@ -100,14 +103,13 @@ def test_killed_in_a_move(nodes: DockerNodes, victim: str, phases: tuple[str, ..
         dataset = cluster.wait(lambda: at_rest(cluster.dataset(VOLUME)))
         owner = next(name for name, node_id in cluster.node_ids.items() if str(node_id) == dataset["owner"])
         cluster.wait(lambda: nodes.running(WEB_IMAGE) == [owner])
-        # Where the volume went back, it would wait for somebody who asks for the move again.
-        moving.interrupt()
-        moving.ended()
+        ended = moving.ended()
         answered = len(visitor.counts)
         cluster.wait(lambda: len(visitor.counts) > answered + 20)
     running = nodes.running(WEB_IMAGE)
 
     assert running == [owner]
+    assert ended.status == (Exit.DONE if owner == "n2" else Exit.FAILED), ended.out + ended.err
     assert visitor.counts == sorted(set(visitor.counts))
 
 
@@ -119,3 +121,29 @@ def in_phase(dataset: dict[str, Any], phases: tuple[str, ...]) -> bool:
 def at_rest(dataset: dict[str, Any]) -> dict[str, Any] | None:
     good = dataset["last_move"] is not None and dataset["move"] is None and not dataset["settling"]
     return dataset if good else None
+
+
+def test_down_on_the_target(require: Require) -> None:
+    """
+    Where the target's engine goes down before it has started the application, that goes back without waiting for the
+    engine, and flocker-deploy tells why and ends.
+    """
+    require("docker")
+    with docker_nodes(["n1", "n2"], on_directories, fault_points=True) as nodes:
+        for host in nodes.hosts.values():
+            import_web(host)
+        ended = nodes.deploy(VOLUMES, {"web": web("n1")})
+        assert ended.status == 0, ended.out + ended.err
+        armed = arm(nodes.cluster, "n2", "mounted")
+        moving = nodes.deploying(VOLUMES, {"web": web("n2")})
+        armed.wait()
+        nodes.hosts["n2"].stop()
+        armed.let_go()
+        ended = moving.ended()
+        dataset = nodes.cluster.dataset(VOLUME)
+        page = nodes.cluster.wait(lambda: nodes.page("n1", PAGE))
+
+    assert ended.status == Exit.FAILED, ended.out + ended.err
+    assert (dataset["move"], dataset["last_move"]["outcome"], page) == (None, "failed", "1")
+    assert "Docker Engine does not answer" in dataset["last_move"]["reason"]
+    assert json.loads(ended.out.splitlines()[-1])["moves"][0]["move"]["reason"] == dataset["last_move"]["reason"]

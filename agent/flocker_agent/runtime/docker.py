@@ -11,7 +11,8 @@ import os
 import stat
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from eliot import log_message
 from pyrsistent import PMap, pmap, pvector
 
 from flocker_agent.runtime import docker_spec as spec
-from flocker_agent.runtime.docker_engine import DockerEngine, EngineRefused, NotThere
+from flocker_agent.runtime.docker_engine import DockerEngine, EngineAway, EngineRefused, NotThere
 from flocker_agent.runtime.docker_grants import Grants
 from flocker_agent.runtime.docker_mounts import unseen
 from flocker_agent.runtime.docker_watch import Watch
@@ -143,6 +144,7 @@ class DockerRuntime:
             or Docker has a container of that name that is not ours.
         :raises ContainerStartFailed: Docker could not start it, or a dataset is not there; nothing of it is left.
         :raises ContainerNotPrepared: its image could not be had.
+        :raises EngineAway: with ``nothing_begun`` if the engine was away before it was asked for a container.
         """
         spec.check(container)
         if leased:
@@ -152,13 +154,15 @@ class DockerRuntime:
             raise ContainerStartFailed(f"Container {container.name!r}: not mounted on this host: {', '.join(missing)}")
         sources = [str(paths[mount.dataset_id]) for mount in container.mounts]
         with self._busy_lock(container.name):
-            present = self._found(container.name)
+            with _beginning_nothing():
+                present = self._found(container.name)
             if present is not None and present["State"]["Status"] in _RUNS:
                 self._left_alone(container, sources, present)
                 return
             from_file = _environment_file(container)
             prepared = self._prepared.pop(container.name, None) == container
-            self._fetch(container, again=container.pull is PullPolicy.ALWAYS and not prepared)
+            with _beginning_nothing():
+                self._fetch(container, again=container.pull is PullPolicy.ALWAYS and not prepared)
             if present is not None:
                 self._forget(present)
             self._begin(container, sources, from_file)
@@ -423,6 +427,18 @@ def _identity(path: Path) -> str:
     if not path.exists():
         replace_text(str(path), uuid.uuid4().hex[:_IDENTITY_CHARACTERS])
     return path.read_text().strip()
+
+
+@contextmanager
+def _beginning_nothing() -> Iterator[None]:
+    """
+    Should the engine go away, it has not been asked to begin anything yet.
+    """
+    try:
+        yield
+    except EngineAway as error:
+        error.nothing_begun = True
+        raise
 
 
 def _environment_file(container: Container) -> list[str]:
