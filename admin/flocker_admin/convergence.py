@@ -227,7 +227,7 @@ def _dataset_story(
         reason = _reason_given(given_up, ": ")
         return (
             Standing.FAILED,
-            f"the move to {primary} was {_outcome(given_up.outcome or "")}{reason}; it is on {owner}",
+            f"the move to {primary} was {_outcome(given_up.outcome or '')}{reason}; it is on {owner}",
             "",
             None,
         )

@@ -19,6 +19,7 @@ from tests.conftest import Require
 from tests.database_moves import VOLUME
 from tests.docker_nodes import DockerNodes, docker_nodes
 from tests.faults.arming import arm
+from tests.faults.inside import HOLD
 from tests.images import DATA, WEB_IMAGE, import_web
 from tests.integration.test_database_moves import on_directories
 
@@ -134,7 +135,7 @@ def test_down_on_the_target(require: Require) -> None:
             import_web(host)
         ended = nodes.deploy(VOLUMES, {"web": web("n1")})
         assert ended.status == 0, ended.out + ended.err
-        armed = arm(nodes.cluster, "n2", "mounted")
+        armed = arm(nodes.cluster, "n2", "mounted", mode=HOLD)
         moving = nodes.deploying(VOLUMES, {"web": web("n2")})
         armed.wait()
         nodes.hosts["n2"].stop()
