@@ -757,8 +757,9 @@ class TestEngine:
         node.host.stop()
         with pytest.raises(EngineAway, match="does not listen at"):
             node.runtime.containers()
-        with pytest.raises(EngineAway):
+        with pytest.raises(EngineAway) as refused:
             node.start(asked)
+        assert refused.value.nothing_begun
         told.clear()
         node.host.start()
         eventually(lambda: NAME in told)
