@@ -162,9 +162,10 @@ class Agent:
         await self.containers.stop()
         await self.datasets.stop()
         await self.stashes.stop()
-        await self.preparations.stop()
         if self.forwards is not None:
             await self.forwards.stop()
+        # Last: a registry may take its time.
+        await self.preparations.stop()
 
     def assign(self, assignment: NodeAssignment) -> None:
         """
