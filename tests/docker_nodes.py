@@ -75,6 +75,13 @@ class DockerNodes:
             finally:
                 connection.close()
 
+    def owner(self, volume: str) -> str:
+        """
+        The node that has a volume.
+        """
+        owner = self.cluster.dataset(volume)["owner"]
+        return next(name for name, node_id in self.cluster.node_ids.items() if str(node_id) == owner)
+
     def running(self, image: str) -> list[str]:
         """
         The hosts on which a container of an image runs, once for each.

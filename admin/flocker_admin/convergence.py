@@ -319,7 +319,9 @@ def _container_story(
         return (Standing.FAILED, f"{running}; the move was given up") if stays else (Standing.WORKING, running)
     waits = container.waiting_for or (None if container.last_error is None else container.last_error.text)
     standing = Standing.WORKING if container.last_error is None else Standing.TROUBLED
-    return standing, f"{container.state} on {node}{f', waiting for {waits}' if waits else ''}"
+    # What has ended did so elsewhere.
+    state = f"stopped, wanted on {node}" if container.state == "exited" else f"{container.state} on {node}"
+    return standing, f"{state}{f', waiting for {waits}' if waits else ''}"
 
 
 def _ended_story(container: ContainerView, node: str) -> tuple[Standing, str]:

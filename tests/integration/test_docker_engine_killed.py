@@ -4,13 +4,9 @@ The engine of a node is killed in the middle of a move, and started again.
 
 from __future__ import annotations
 
-import http.client
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -20,12 +16,11 @@ from tests.database_moves import VOLUME
 from tests.docker_nodes import DockerNodes, docker_nodes
 from tests.faults.arming import arm
 from tests.faults.inside import HOLD
-from tests.images import DATA, WEB_IMAGE, import_web
+from tests.images import WEB_IMAGE, import_web
 from tests.integration.test_database_moves import on_directories
+from tests.web_visits import PAGE, VOLUMES, Visitor, at_rest, web
 
 pytestmark = pytest.mark.timeout(500)
-VOLUMES = {VOLUME: {"size": "1G"}}
-PAGE = "/cgi-bin/count"
 
 
 @pytest.fixture
@@ -35,48 +30,6 @@ def nodes(require: Require) -> Iterator[DockerNodes]:
         for host in nodes.hosts.values():
             import_web(host)
         yield nodes
-
-
-class Visitor:
-    """
-    Asks every node for the page, over and over, while it is entered.
-
-    :ivar counts: that were answered, in this order.
-    """
-
-    def __init__(self, nodes: DockerNodes) -> None:
-        self._nodes = nodes
-        self._told_to_end = threading.Event()
-        self._thread = threading.Thread(target=self._visit)
-        self.counts: list[int] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._told_to_end.set()
-        self._thread.join()
-
-    def _visit(self) -> None:
-        while not self._told_to_end.wait(0.02):
-            for name in self._nodes.hosts:
-                # Nobody is there, or leaves in the middle of the answer.
-                with suppress(OSError, http.client.HTTPException, ValueError):
-                    self.counts.append(int(self._nodes.page(name, PAGE)))
-
-
-def web(node: str) -> dict[str, Any]:
-    return {
-        "node": node,
-        "image": WEB_IMAGE,
-        "ports": ["8080:80"],
-        "mounts": [{"volume": VOLUME, "path": DATA}],
-        "restart": "always",
-        "stop_grace": "2s",
-    }
 
 
 @pytest.mark.parametrize(
@@ -117,11 +70,6 @@ def test_killed_in_a_move(nodes: DockerNodes, victim: str, phases: tuple[str, ..
 def in_phase(dataset: dict[str, Any], phases: tuple[str, ...]) -> bool:
     move = dataset["move"]
     return dataset["last_move"] is not None if move is None else move["phase"] in phases
-
-
-def at_rest(dataset: dict[str, Any]) -> dict[str, Any] | None:
-    good = dataset["last_move"] is not None and dataset["move"] is None and not dataset["settling"]
-    return dataset if good else None
 
 
 def test_down_on_the_target(require: Require) -> None:

@@ -1,0 +1,165 @@
+"""
+The kill matrix of the engines: Docker is killed on a node at every point of a move, and started again.
+
+The agent, or control, stands still at the point until the engine is dead, and goes on without it. ``FLOCKER_FAULTS``
+says how many cells are run, as in the matrix of our own programs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from tests.conftest import Require
+from tests.database_moves import VOLUME
+from tests.docker_nodes import DockerNodes, docker_nodes
+from tests.faults.arming import arm, go_on
+from tests.faults.cells import WHICH_VARIABLE, Cell, day
+from tests.faults.directory import leftovers
+from tests.faults.matrix import Answer
+from tests.faults.points import CONTROL, MOVE, POINTS, SOURCE, TARGET
+from tests.images import WEB_IMAGE, import_web
+from tests.integration.test_database_moves import on_directories
+from tests.web_visits import VOLUMES, Visitor, at_rest, web
+
+pytestmark = pytest.mark.timeout(300)
+_EVERY = 13
+_PAUSE_SECONDS = 0.2
+
+
+def chosen() -> list[Cell]:
+    """
+    All cells, or as many as a run of all tests has time for: other ones every day.
+    """
+    cells = [Cell(point, (side,)) for point in POINTS if point.story == MOVE for side in (SOURCE, TARGET)]
+    if os.environ.get(WHICH_VARIABLE, "some") == "all":
+        return cells
+    return [cell for number, cell in enumerate(cells) if (number + day()) % _EVERY == 0]
+
+
+class Watch:
+    """
+    Looks all the time, while it is entered, on which nodes the application runs.
+
+    :ivar twice: whether it was seen on more than one.
+    """
+
+    def __init__(self, nodes: DockerNodes) -> None:
+        self._nodes = nodes
+        self._told_to_end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.twice = False
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._told_to_end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._told_to_end.wait(_PAUSE_SECONDS):
+            self.twice |= sum(host.running() for host in self._nodes.hosts.values()) > 1
+
+
+class DockerMatrix:
+    """
+    Nodes that serve for many cells; other ones after a cell that has failed.
+    """
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._nodes: DockerNodes | None = None
+
+    def run(self, cell: Cell) -> None:
+        """
+        One cell.
+
+        :raises AssertionError: something is not as it should be.
+        """
+        try:
+            self._run(self._opened(), cell)
+        except BaseException as error:
+            self._nodes = None
+            self._open.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def close(self) -> None:
+        """
+        End the present ones.
+        """
+        self._open.close()
+
+    def _opened(self) -> DockerNodes:
+        if self._nodes is None:
+            nodes = self._open.enter_context(docker_nodes(["n1", "n2"], on_directories, fault_points=True))
+            for host in nodes.hosts.values():
+                import_web(host)
+            ended = nodes.deploy(VOLUMES, {"web": web("n1")})
+            assert ended.status == 0, ended.out + ended.err
+            self._nodes = nodes
+        return self._nodes
+
+    @staticmethod
+    def _run(nodes: DockerNodes, cell: Cell) -> None:
+        cluster = nodes.cluster
+        dataset = cluster.dataset(VOLUME)
+        here = nodes.owner(VOLUME)
+        programs = {SOURCE: here, TARGET: next(name for name in nodes.hosts if name != here), CONTROL: CONTROL}
+        (victim,) = (programs[side] for side in cell.victims)
+        before = None if dataset["last_move"] is None else dataset["last_move"]["move_id"]
+        with Visitor(nodes) as visitor, Watch(nodes) as watch:
+            cluster.wait(lambda: len(visitor.counts) > 3)
+            arriving = programs[cell.point.side]
+            armed = arm(cluster, arriving, cell.point.local)
+            body = {"dataset": dataset["dataset_id"], "target": str(cluster.node_ids[programs[TARGET]])}
+            asked = Answer(cluster, "POST", "/v2/moves", body)
+            armed.wait()
+            nodes.hosts[victim].kill()
+            go_on(cluster, arriving)
+            nodes.hosts[victim].start()
+            asked.wait()
+            dataset = cluster.wait(lambda: ended_after(cluster.dataset(VOLUME), before))
+            owner = nodes.owner(VOLUME)
+            cluster.wait(lambda: nodes.running(WEB_IMAGE) == [owner])
+            answered = len(visitor.counts)
+            cluster.wait(lambda: len(visitor.counts) > answered + 3)
+        other = next(name for name in nodes.hosts if name != owner)
+        cluster.wait(lambda: nodes.hosts[other].docker("ps", "--all", "--quiet") == "")
+        left = leftovers(cluster.folder)
+        cluster.wait(lambda: left(owner, dataset["dataset_id"]) + left(other, None) == [])
+
+        assert not watch.twice
+        assert visitor.counts == sorted(set(visitor.counts))
+
+
+def ended_after(dataset: dict[str, Any], move_id: str | None) -> dict[str, Any] | None:
+    """
+    The dataset, if a move after that one has ended and none is left to be done.
+    """
+    return dataset if at_rest(dataset) and dataset["last_move"]["move_id"] != move_id else None
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Iterator[DockerMatrix]:
+    matrix = DockerMatrix()
+    yield matrix
+    matrix.close()
+
+
+@pytest.mark.parametrize("cell", chosen(), ids=lambda cell: cell.name)
+def test_engine_killed(require: Require, matrix: DockerMatrix, cell: Cell) -> None:
+    """
+    Wherever the move ends: one owner, one container, which never ran twice, no count given twice or lost, nothing left.
+    """
+    require("docker")
+    matrix.run(cell)
