@@ -134,6 +134,12 @@ CONTAINERS: list[tuple[ContainerView | None, bool, Standing, str]] = [
     (container(state="starting"), False, Standing.WORKING, "starting on n1"),
     (container(state="waiting", runs_on=None, waiting_for="dataset pg to be made"), False, Standing.WORKING, "waiting on n1, waiting for dataset pg to be made"),
     (container(state="waiting", last_error=error("no such program")), False, Standing.TROUBLED, "waiting on n1, waiting for no such program"),
+    (
+        container(state="exited", node_id=N2, exit_status=0, waiting_for="dataset pg, which is moving"),
+        False,
+        Standing.WORKING,
+        "stopped, wanted on n2, waiting for dataset pg, which is moving",
+    ),
     (container(state="exited", exit_status=0), False, Standing.DONE, "ended on n1 with exit status 0"),
     (container(state="exited", exit_status=1), False, Standing.FAILED, "ended on n1 with exit status 1, and its policy does not start it again"),
     (
