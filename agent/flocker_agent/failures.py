@@ -59,7 +59,9 @@ class Failures:
         """
         Until the next try; 0: it may be tried.
         """
-        return max(0.0, self._due_seconds.get(str(key), 0.0) - self._clock.seconds())
+        due_seconds = self._due_seconds.get(str(key))
+        # What has not failed is not waited for, wherever the clock began to count.
+        return 0.0 if due_seconds is None else max(0.0, due_seconds - self._clock.seconds())
 
     def forgiven(self, key: UUID | str) -> None:
         """

@@ -474,7 +474,7 @@ BUGS = (
     Bug("commit-without-guids", "the target's snapshot is not compared at the commit", 400, _commit_without_guids),
     Bug("mount-old-epoch", "what was laid down is taken up and mounted again", 60, _mount_under_an_old_epoch),
     Bug("create-not-seen", "what is not seen is made, empty", 40, _create_because_not_seen),
-    Bug("remembered-may-create", "an old assignment may still create", 400, _remembered_may_create),
+    Bug("remembered-may-create", "an old assignment may still create", 800, _remembered_may_create),
     Bug("swallow-receive", "a stream that was cut is taken for whole", 400, _swallow_a_failed_receive),
     Bug("forced-receive", "a copy that differs is thrown away, and received anew", 400, _forced_receive),
     Bug("announce-first", "nodes are told before it is durable", 40, _announce_before_persist),

@@ -224,15 +224,22 @@ class SimulatedNode:
 
     def _remember(self) -> None:
         assignment, self._to_remember = self._to_remember, None
-        if self.world.chance.happens("not-remembered", self.name):
+        if fault := self.world.chance.happens("not-remembered", self.name):
             self.world.tell(f"{self.name} can't write down what is asked of it any more")
             self._forgetful = True
+            # That is noticed, and the agent restarted; but not by somebody who makes room.
+            seconds = self.world.chance.pick(fault, (3.0, 12.0, 40.0))
+            self.world.scheduler.put(seconds, f"{self.name} is restarted", self.life, self._restarted, timer=True)
         if not self._forgetful or not self.world.chance.faults_on:
             self.remembered, self._remembered_boot = assignment, self.boots
         if self._to_remember is None:
             self._remembering = False
         else:
             self._remember_soon()
+
+    def _restarted(self) -> None:
+        if self.world.chance.faults_on:
+            self.crash()
 
     # -- transfers -------------------------------------------------------------------------------------------------
 
