@@ -314,11 +314,13 @@ class RuntimeContract(RuntimeFixtures):
         """
         over = threading.Event()
         failed: list[Exception] = []
+        # Before there are two threads: hosts under test make what an application needs only once.
+        wanted = container(host)
 
         def prepare_again_and_again() -> None:
             try:
                 while not over.is_set():
-                    runtime.prepare(container(host))
+                    runtime.prepare(wanted)
             except Exception as error:  # noqa: BLE001  # whatever it is, it is seen below
                 failed.append(error)
 
