@@ -19,6 +19,7 @@ from flocker_py.model import (
     Guid,
     MoveId,
     NodeId,
+    Origin,
     OverrunPolicy,
 )
 from flocker_py.records import Record, mapping, sequence, value
@@ -54,6 +55,7 @@ class Own(Record):
     :param leased: only for as long as the node's lease lasts: when it ends, end what uses the dataset, and unmount it.
     :param keep_guids: these snapshots are the way back for a node that was put out of the history; leave them.
     :param from_stash: the data was put aside here under this name: give it its place back, if nothing else is in it.
+    :param origin: with ``may_create``: make it as a copy of that, which is here, too; None: empty.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -66,6 +68,7 @@ class Own(Record):
     leased: bool = value(bool, default=False)
     keep_guids: PVector[Guid] = sequence(int, default=())
     from_stash: str | None = value((str, _NONE), default=None)
+    origin: Origin | None = value((Origin, _NONE), default=None)
 
 
 class Release(Record):

@@ -82,6 +82,17 @@ class Node(Record):
     lease_seconds: float = value(_NUMBER, default=0.0)
 
 
+class Origin(Record):
+    """
+    What a dataset begins as: a snapshot of another one.
+
+    :param snapshot: its name, as the pool has it.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    snapshot: str = value(str)
+
+
 class Dataset(Record):
     """
     What a user wants of one dataset.
@@ -89,6 +100,7 @@ class Dataset(Record):
     :param primary: the node that should own it. Differing from the owner, it starts a move.
     :param deleted: for ever, once true; the id is never used again.
     :param max_downtime_seconds: how long the application may stand still in a move.
+    :param origin: it was made from that; None: empty.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -101,6 +113,7 @@ class Dataset(Record):
     on_overrun: OverrunPolicy = value(OverrunPolicy, default=OverrunPolicy.GIVE_UP)
     on_start_failure: StartFailurePolicy = value(StartFailurePolicy, default=StartFailurePolicy.GO_BACK)
     on_partition: PartitionPolicy = value(PartitionPolicy, default=PartitionPolicy.KEEP)
+    origin: Origin | None = value((Origin, _NONE), default=None)
 
 
 class RestartName(enum.Enum):

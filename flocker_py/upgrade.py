@@ -94,7 +94,9 @@ _NEW_IN_4: Mapping[str, Document] = MappingProxyType(
             "capabilities_drop": [],
             "security_options": [],
         },
+        "Dataset": {"origin": None},
         "Mount": {"read_only": False},
+        "Own": {"origin": None},
         "Port": {"host_address": None},
     }
 )
@@ -106,6 +108,8 @@ def _to_4(document: Document) -> Document:
         case "Container":
             container: Document = _container_of_4(document)
             return container
+        case "Dataset":
+            return {**document, **_NEW_IN_4["Dataset"]}
         case "NodeAssignment":
             return _assignment_of_4(document)
         case "Remembered" if isinstance(document.get("assignment"), dict):
@@ -116,10 +120,17 @@ def _to_4(document: Document) -> Document:
 
 def _assignment_of_4(found: Document) -> Document:
     found = {**found, "forwards": {}, "preparing": {}}
-    containers = found.get("containers")
+    datasets, containers = found.get("datasets"), found.get("containers")
+    if isinstance(datasets, dict):
+        found["datasets"] = {key: _asked_of_4(each) for key, each in datasets.items()}
     if not isinstance(containers, dict):
         return found
     return {**found, "containers": {name: _container_of_4(each) for name, each in containers.items()}}
+
+
+def _asked_of_4(found: Any) -> Any:
+    is_own = isinstance(found, dict) and found.get("type") == "Own"
+    return {**found, **_NEW_IN_4["Own"]} if is_own else found
 
 
 def _container_of_4(found: Any) -> Any:

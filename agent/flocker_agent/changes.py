@@ -12,7 +12,7 @@ from uuid import UUID
 from pyrsistent import PVector
 
 from flocker_py.assignment import SendTo
-from flocker_py.model import Container, ContainerName, DatasetId, Guid
+from flocker_py.model import Container, ContainerName, DatasetId, Guid, Origin
 from flocker_py.records import Record, sequence, value
 
 _NONE = type(None)
@@ -36,6 +36,16 @@ class CreateDataset(Change):
     dataset_id: DatasetId = value(UUID)
     epoch: int = value(int)
     maximum_size_bytes: int | None = value((int, _NONE), default=None)
+
+
+class CopyDataset(Change):
+    """
+    Make a dataset that never existed from a snapshot of another one in the pool. It is nobody's until it is taken.
+    """
+
+    kind = "flocker:agent:copy"
+    dataset_id: DatasetId = value(UUID)
+    origin: Origin = value(Origin)
 
 
 class TakeDataset(Change):
@@ -321,6 +331,7 @@ class Problem(Record):
 
 DatasetChange = (
     CreateDataset
+    | CopyDataset
     | TakeDataset
     | LimitDataset
     | MountDataset

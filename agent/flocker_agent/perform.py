@@ -11,6 +11,7 @@ from flocker_agent.changes import (
     BecomeReplica,
     BranchStash,
     CleanSnapshots,
+    CopyDataset,
     CreateDataset,
     DestroyDataset,
     DropStash,
@@ -27,6 +28,7 @@ from flocker_agent.changes import (
     UnmountStash,
     UnstashDataset,
 )
+from flocker_agent.copying import copy_snapshot
 from flocker_agent.plan import EXPIRES_AT, STASHED_AT, final_name, newest_guid
 from flocker_py.model import DatasetId
 from flocker_py.storage import DatasetDiverged, Role, Storage
@@ -36,6 +38,7 @@ MOVE_TAG = "move"
 
 StorageChange = (
     CreateDataset
+    | CopyDataset
     | TakeDataset
     | LimitDataset
     | MountDataset
@@ -68,6 +71,8 @@ def perform(change: StorageChange, storage: Storage, *, now_seconds: float) -> N
                 epoch=change.epoch,
                 maximum_size_bytes=change.maximum_size_bytes,
             )
+        case CopyDataset():
+            copy_snapshot(storage, change.origin, change.dataset_id)
         case TakeDataset():
             storage.set_role(change.dataset_id, role=Role.OWNER, epoch=change.epoch)
         case LimitDataset():

@@ -22,6 +22,7 @@ from flocker_agent.changes import (
     BranchStash,
     CleanSnapshots,
     ContainerChange,
+    CopyDataset,
     CreateDataset,
     DatasetChange,
     DestroyDataset,
@@ -61,7 +62,7 @@ from flocker_py.assignment import (
     Stash,
     StashAssignment,
 )
-from flocker_py.model import Container, ContainerName, Guid, RestartName
+from flocker_py.model import Container, ContainerName, Guid, Origin, RestartName
 from flocker_py.observed import ContainerObservation, ContainerPhase
 from flocker_py.records import Record, mapping, sequence, value
 from flocker_py.sentences import listed
@@ -188,6 +189,8 @@ def _own(asked: Own, local: Local) -> Step:
     if stored is None:
         if asked.from_stash in local.stashes:
             return UnstashDataset(dataset_id=asked.dataset_id, name=str(asked.from_stash))
+        if asked.may_create and asked.origin is not None:
+            return CopyDataset(dataset_id=asked.dataset_id, origin=asked.origin)
         if asked.may_create:
             return CreateDataset(
                 dataset_id=asked.dataset_id,
@@ -242,6 +245,8 @@ def _take(asked: Own, stored: StoredDataset, local: Local) -> Step:
     if _is_open(local.sending):
         return StopSending(dataset_id=asked.dataset_id)
     if stored.role is Role.REPLICA and asked.take_guid is None:
+        if asked.may_create and asked.origin is not None and stored.epoch == 0:
+            return _made(asked, asked.origin, stored)
         return Problem(
             code="NotTheOwnersCopy",
             text="asked to own what is only a replica here, without the snapshot it must have; nothing was done",
@@ -255,6 +260,19 @@ def _take(asked: Own, stored: StoredDataset, local: Local) -> Step:
     if stored.resume_token is not None:
         return AbortReceive(dataset_id=asked.dataset_id)
     return TakeDataset(dataset_id=asked.dataset_id, epoch=asked.epoch)
+
+
+def _made(asked: Own, origin: Origin, stored: StoredDataset) -> Step:
+    # What was copied in part, before this agent or its host went down, is copied again.
+    if stored.partial:
+        return AbortReceive(dataset_id=asked.dataset_id)
+    if [snapshot.name for snapshot in stored.snapshots] == [origin.snapshot]:
+        return TakeDataset(dataset_id=asked.dataset_id, epoch=asked.epoch)
+    return Problem(
+        code="NotTheCopy",
+        text=f"asked to make a copy of snapshot {origin.snapshot} of dataset {origin.dataset_id}, and there is another"
+        " replica under its id already; nothing was done",
+    )
 
 
 def _clean(asked: Own, stored: StoredDataset) -> Step:

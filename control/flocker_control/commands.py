@@ -45,6 +45,7 @@ from flocker_control.limits import (
     text_complaint,
 )
 from flocker_control.membership import closed, holdings, members, node_called, without_leftovers
+from flocker_control.origins import origin_refusal
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.stash_wishes import DropStash, MountStash, wishing
 from flocker_control.state import Changes, State, Stored, changed, key_of
@@ -58,6 +59,7 @@ from flocker_py.model import (
     MovePhase,
     Node,
     NodeId,
+    Origin,
     OverrunPolicy,
     Ownership,
     PartitionPolicy,
@@ -76,9 +78,10 @@ MOVE_POLICY_FIELDS = ("max_downtime_seconds", "on_overrun", "on_start_failure")
 
 class CreateDataset(Record):
     """
-    Make a dataset, empty.
+    Make a dataset, empty or as a copy of a snapshot.
 
     :param dataset_id: never used before. The primary need not be a node that is known yet.
+    :param origin: of a dataset that the primary owns.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -90,6 +93,7 @@ class CreateDataset(Record):
     on_overrun: OverrunPolicy = value(OverrunPolicy, default=OverrunPolicy.GIVE_UP)
     on_start_failure: StartFailurePolicy = value(StartFailurePolicy, default=StartFailurePolicy.GO_BACK)
     on_partition: PartitionPolicy = value(PartitionPolicy, default=PartitionPolicy.KEEP)
+    origin: Origin | None = value((Origin, _NONE), default=None)
 
 
 class ChangePrimary(Record):
@@ -464,10 +468,14 @@ def _created(state: State, command: CreateDataset, observed: PMap[NodeId, NodeOb
         on_overrun=command.on_overrun,
         on_start_failure=command.on_start_failure,
         on_partition=command.on_partition,
+        origin=command.origin,
     )
     complaint = dataset_complaint(dataset)
     if complaint is not None:
         return Refusal.of(RefusalCode.VALUE_REFUSED, complaint)
+    refusal = None if command.origin is None else origin_refusal(state, command.origin, command.primary)
+    if refusal is not None:
+        return refusal
     return Changes().put(dataset, Ownership(dataset_id=dataset.dataset_id, owner=dataset.primary))
 
 

@@ -39,6 +39,9 @@ NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"
 """What operators call nodes and datasets."""
 
 CONTAINER_NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$"
+SNAPSHOT_PATTERN = r"^[a-zA-Z0-9_.:-]{1,200}$"
+"""As ZFS names them, but for spaces."""
+
 ALIAS_PATTERN = r"^[a-zA-Z0-9]{1,64}$"
 PORT_HIGHEST = 65535
 PROTOCOLS = ("tcp", "udp")
@@ -96,9 +99,17 @@ def dataset_complaint(dataset: Dataset) -> str | None:
     size_bytes = dataset.maximum_size_bytes
     complaint = None if size_bytes is None else size_limit_complaint(size_bytes)
     complaint = complaint or name_complaint(dataset.name) or _metadata_complaint(dataset.metadata)
+    if complaint is None and dataset.origin is not None:
+        complaint = _snapshot_complaint(dataset.origin.snapshot)
     if complaint is None and not 0 < dataset.max_downtime_seconds <= DOWNTIME_HIGHEST_SECONDS:
         return f"a downtime of {dataset.max_downtime_seconds} s is not between 0 and {DOWNTIME_HIGHEST_SECONDS} s"
     return complaint
+
+
+def _snapshot_complaint(name: str) -> str | None:
+    if re.fullmatch(SNAPSHOT_PATTERN, name):
+        return None
+    return f"{name[:40]!r} can't be the name of a snapshot: it has 1 to 200 letters, digits, '_', '-', '.' and ':'"
 
 
 def _metadata_complaint(metadata: Mapping[str, str]) -> str | None:

@@ -145,10 +145,14 @@ def exists_already(s: Situation) -> NodeId | None:
         return None
     for node_id, node in s.nodes.items():
         seen = node.datasets.get(s.dataset.dataset_id)
-        born = node_id == s.ownership.owner and seen is not None and seen.role is Role.OWNER
-        if seen is not None and not born:
+        if seen is not None and not (node_id == s.ownership.owner and _is_being_made(s, seen)):
             return node_id
     return None
+
+
+def _is_being_made(s: Situation, seen: DatasetObservation) -> bool:
+    # What is copied becomes an owner's only when all of it is there.
+    return seen.role is Role.OWNER or (s.dataset.origin is not None and seen.role is Role.REPLICA and seen.epoch == 0)
 
 
 def diverged_nodes(s: Situation, guid: Guid | None) -> frozenset[NodeId]:

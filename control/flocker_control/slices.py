@@ -108,6 +108,7 @@ def _owners_assignment(s: Situation) -> DatasetAssignment:
         leased=s.dataset.on_partition is PartitionPolicy.FENCE,
         keep_guids=pvector(sorted(set(own.bases.values()))),
         from_stash=own.from_stash,
+        origin=None if own.created else s.dataset.origin,
     )
 
 

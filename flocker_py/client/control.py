@@ -195,6 +195,7 @@ class ControlClient:
         dataset_id: DatasetId | None = None,
         maximum_size_bytes: int | None = None,
         metadata: Mapping[str, str] | None = None,
+        origin: tuple[str, str] | None = None,
         **policies: str | float,
     ) -> DatasetView:
         """
@@ -203,6 +204,8 @@ class ControlClient:
         :param primary: the node's id, name or address.
         :param name: unique among datasets that aren't deleted.
         :param dataset_id: None: a new one.
+        :param origin: make it from a snapshot of a dataset that the primary owns: that one's id or name, and the
+            snapshot's name; None: empty.
         :param policies: ``max_downtime_seconds``, ``on_overrun``, ``on_start_failure``, ``on_partition``.
         :raises RequestRefused: the id or the name is in use, or something else is wrong.
         :raises OutcomeUnknown: it may have been made; ask again with the id that is its ``key``.
@@ -213,16 +216,17 @@ class ControlClient:
         body = {"dataset_id": str(wanted_id), "primary": primary, **given, **policies}
         if metadata is not None:
             body["metadata"] = dict(metadata)
+        if origin is not None:
+            body["origin"] = dict(zip(("dataset", "snapshot"), origin, strict=True))
         try:
             return self._seen(DatasetView, await self.answer("POST", "/v2/datasets", body, harmless=True))
         except RequestRefused as error:
             if not error.doubtful:
                 raise
             made = await self._made(wanted_id)
-            alike = made is not None and (made.name, made.maximum_size_bytes, dict(made.metadata)) == (
-                name,
-                maximum_size_bytes,
-                dict(metadata or {}),
+            alike = made is not None and (
+                (made.name, made.maximum_size_bytes, dict(made.metadata), made.origin and made.origin.snapshot)
+                == (name, maximum_size_bytes, dict(metadata or {}), origin and origin[1])
             )
             # An id that was made here is nobody else's, whatever has become of the dataset meanwhile.
             if made is None or not (dataset_id is None or alike):

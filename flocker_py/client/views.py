@@ -225,6 +225,15 @@ class LeaseView(Record):
     is_waited_for: bool = value(bool)
 
 
+class OriginView(Record):
+    """
+    What a dataset was made from.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+    snapshot: str = value(str)
+
+
 class DatasetView(Record):
     """
     A dataset, as wanted and as it is.
@@ -254,6 +263,7 @@ class DatasetView(Record):
     on_overrun: str | None = value((str, _NONE), default=None)
     on_start_failure: str | None = value((str, _NONE), default=None)
     on_partition: str | None = value((str, _NONE), default=None)
+    origin: OriginView | None = value((OriginView, _NONE), default=None)
     settling: PVector[NodeId] = sequence(UUID, default=())
 
 

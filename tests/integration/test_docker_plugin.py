@@ -221,7 +221,8 @@ class TestCreate:
         [
             ("size", "10", "size=10: it has no unit. Write size=10G, or with K, M or T"),
             ("capacity", "10G", "capacity=10G: there is no option capacity, only size, "),
-            ("from", "pg@monday", "from=pg@monday: volumes can't be made from snapshots of others"),
+            ("from", "pg", "from=pg: it is a volume's name, @, and a snapshot's name: from=NAME@SNAPSHOT"),
+            ("from", "nothing@monday", "there is no volume nothing"),
         ],
     )
     def test_bad_option(self, n1: Plugin, volume: str, option: str, text: str, expected: str) -> None:
@@ -232,6 +233,20 @@ class TestCreate:
 
         assert expected in error
         assert f"there is no volume {volume}" == n1.get(volume).error
+
+    def test_from_no_snapshot(self, cluster: Cluster, n1: Plugin, volume: str) -> None:
+        """
+        A snapshot that isn't there is an error at once, and the name is free again.
+        """
+        origin = f"{volume}-origin"
+        made(n1, origin)
+        cluster.settled(origin, "n1")
+
+        error = n1.create(volume, **{"from": f"{origin}@friday"}).error
+
+        assert f"volume {volume} was not made: " in error
+        assert "has no snapshot friday" in error
+        made(n1, volume)
 
     def test_anonymous(self, n1: Plugin) -> None:
         """

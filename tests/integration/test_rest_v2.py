@@ -164,6 +164,7 @@ class TestDatasets:
             "epoch": 1,
             "created": False,
             "deleted": False,
+            "origin": None,
             "move": None,
             "last_move": None,
             "status": "creating",
@@ -187,6 +188,36 @@ class TestDatasets:
 
         dataset = cluster.get(f"/v2/datasets/{dataset_id}").body
         assert (True, "ok", 1000) == (dataset["created"], dataset["status"], dataset["used_bytes"])
+
+    def test_made_from_a_snapshot(self, cluster: RestCluster) -> None:
+        """
+        A new dataset may begin as a snapshot of another one, which is named by name or id.
+        """
+        origin = made(cluster)
+
+        reply = cluster.post(
+            "/v2/datasets", {"primary": str(A), "origin": {"dataset": str(origin).upper(), "snapshot": "monday"}}
+        )
+
+        assert (201, {"dataset_id": str(origin), "snapshot": "monday"}) == (reply.status, reply.body["origin"])
+
+    @pytest.mark.parametrize(
+        ("origin", "expected"),
+        [
+            ({"dataset": "nothing", "snapshot": "monday"}, (404, "DatasetUnknown")),
+            ({"dataset": "pg", "snapshot": "a@b"}, (400, "SchemaViolation")),
+            ({"dataset": "pg"}, (400, "SchemaViolation")),
+            ({"dataset": "pg", "snapshot": "monday"}, (409, "NeverMade")),
+        ],
+    )
+    def test_no_such_origin(self, cluster: RestCluster, origin: dict[str, str], expected: tuple[int, str]) -> None:
+        """
+        What it could not begin as is refused, and nothing is made.
+        """
+        created(cluster, name="pg")
+
+        assert expected == code(cluster.post("/v2/datasets", {"primary": str(A), "name": "copy", "origin": origin}))
+        assert (404, "DatasetUnknown") == code(cluster.call("GET", "/v2/datasets/copy", None))
 
     @pytest.mark.parametrize("named", ["pg", "id", "ID"])
     def test_found_by_name_and_id(self, cluster: RestCluster, named: str) -> None:

@@ -51,6 +51,7 @@ from flocker_py.model import (
     MovePhase,
     Node,
     NodeId,
+    Origin,
     OverrunPolicy,
     Ownership,
     PartitionPolicy,
@@ -228,6 +229,37 @@ class TestCreateDataset:
 
         assert isinstance(decision, Refusal)
         assert RefusalCode.DATASET_ID_IN_USE == decision.code
+
+    def test_from_a_snapshot(self) -> None:
+        """
+        A dataset may begin as a snapshot of another one, on the node that owns that.
+        """
+        made = decide(state(dataset(), ownership()), self.COPY)
+
+        assert isinstance(made, Changes)
+        assert made.puts[f"dataset/{D2}"] == dataset(D2, origin=self.COPY.origin)
+
+    COPY = CreateDataset(dataset_id=D2, primary=A, origin=Origin(dataset_id=D1, snapshot="monday"))
+    NO_COPY: ClassVar[dict[str, tuple[RefusalCode, State, CreateDataset]]] = {
+        "of nothing": (RefusalCode.DATASET_UNKNOWN, state(), COPY),
+        "of what is deleted": (RefusalCode.DATASET_DELETED, state(dataset(deleted=True), ownership()), COPY),
+        "of what was never made": (RefusalCode.NEVER_MADE, state(dataset(), ownership().set(created=False)), COPY),
+        "of what is elsewhere": (RefusalCode.DATASET_ELSEWHERE, state(dataset(), ownership()), COPY.set(primary=B)),
+        "of no snapshot": (
+            RefusalCode.VALUE_REFUSED,
+            state(dataset(), ownership()),
+            COPY.set(origin=Origin(dataset_id=D1, snapshot="a@b")),
+        ),
+    }
+
+    @pytest.mark.parametrize("case", NO_COPY)
+    def test_no_copy(self, case: str) -> None:
+        """
+        What can't be copied is refused before anything is made.
+        """
+        expected, present, command = self.NO_COPY[case]
+
+        assert refusal(present, command)[0] == expected
 
     def test_name_in_use(self) -> None:
         """

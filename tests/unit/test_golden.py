@@ -51,6 +51,7 @@ from flocker_py.model import (
     MovePhase,
     Node,
     NodeId,
+    Origin,
     OverrunPolicy,
     Ownership,
     PartitionPolicy,
@@ -177,6 +178,7 @@ EXAMPLES: dict[str, Any] = {
         on_overrun=OverrunPolicy.CUT_OVER,
         on_start_failure=StartFailurePolicy.STAY,
         on_partition=PartitionPolicy.FENCE,
+        origin=Origin(dataset_id=OTHERS[0], snapshot="monday"),
     ),
     "dataset-defaults": Dataset(dataset_id=DATASET, primary=N1),
     "container": CONTAINER,
@@ -239,6 +241,7 @@ EXAMPLES: dict[str, Any] = {
                 leased=True,
                 keep_guids=[Guid(41)],
                 from_stash=f"{DATASET}-epoch-6-at-7",
+                origin=Origin(dataset_id=OTHERS[0], snapshot="monday"),
             ),
             OTHERS[0]: Release(dataset_id=OTHERS[0], epoch=3, send_to=SEND_TO),
             OTHERS[1]: Receive(
@@ -456,7 +459,9 @@ LATER_THAN_3: dict[type[Record], dict[str, Any]] = {
             "log_options", "read_only", "user", "capabilities_add", "capabilities_drop", "security_options",
         )
     },
+    Dataset: {"origin": None},
     Mount: {"read_only": False},
+    Own: {"origin": None},
     Port: {"host_address": None},
 }  # fmt: skip
 
@@ -471,7 +476,8 @@ def as_of_format_3(record: Any) -> Any:
             )
         case NodeAssignment():
             containers = {n: as_of_format_3(container) for n, container in record.containers.items()}
-            return record.set(containers=containers, forwards={}, preparing={})
+            datasets = {d: as_of_format_3(asked) for d, asked in record.datasets.items()}
+            return record.set(datasets=datasets, containers=containers, forwards={}, preparing={})
         case Remembered():
             return record.set(assignment=as_of_format_3(record.assignment))
     return record
@@ -492,6 +498,8 @@ def test_format_3_is_read(name: str) -> None:
     [
         ("container", {"mounts": 3}),
         ("container", {"ports": [3]}),
+        ("node-assignment", {"datasets": []}),
+        ("node-assignment", {"datasets": {"db": 3}}),
         ("node-assignment", {"containers": []}),
         ("node-assignment", {"containers": {"db": 3}}),
         ("remembered", {"assignment": 3}),

@@ -20,6 +20,7 @@ from flocker_control.situation import (
     Situation,
     companions_in_the_way,
     containers_not_running,
+    exists_already,
     final_guid,
     holders,
     is_fenced,
@@ -43,6 +44,7 @@ from flocker_py.model import (
     MovePhase,
     Node,
     NodeId,
+    Origin,
     OverrunPolicy,
     Ownership,
     PartitionPolicy,
@@ -308,6 +310,8 @@ def standing_still(phase: MovePhase = MovePhase.FINAL, released_at_seconds: floa
 GIVEN_UP = ownership(dataset_id=OTHER, epoch=2, refused_primary=B)
 
 
+ORIGIN = Origin(dataset_id=DatasetId(UUID(int=999)), snapshot="monday")
+
 APPLIES: dict[str, tuple[str, Situation]] = {
     "a failover's target has received more meanwhile": (
         "caught up",
@@ -384,6 +388,10 @@ APPLIES: dict[str, tuple[str, Situation]] = {
     "a deleted dataset never was made": (
         "destroyed",
         situation(ownership(owner=C, created=False), known=(A,), dataset={"deleted": True}, primary=C),
+    ),
+    "it has been copied from a snapshot, and is owned": (
+        "born",
+        situation(ownership(created=False), node(A, copy_of()), dataset={"origin": ORIGIN}),
     ),
     "a deletion finds what never was made": (
         "withdrawn",
@@ -1094,6 +1102,35 @@ class TestAssignments:
         asked = [assignments(situation(ownership(created=made), node(A)))[A] for made in (False, True)]
 
         assert [isinstance(a, Own) and a.may_create for a in asked] == [True, False]
+
+    @pytest.mark.parametrize(
+        ("seen", "fields", "expected"),
+        [
+            ({"role": Role.REPLICA, "epoch": 0}, {"origin": ORIGIN}, True),
+            ({"role": Role.REPLICA, "epoch": 1}, {"origin": ORIGIN}, False),
+            ({"role": Role.REPLICA, "epoch": 0}, {}, False),
+        ],
+        ids=["being copied", "somebody's", "nothing is copied"],
+    )
+    def test_create_from_a_snapshot(self, seen: dict[str, Any], fields: dict[str, Any], expected: bool) -> None:
+        """
+        What comes in as a copy on its first owner is no other dataset of that id; everything else is.
+        """
+        s = situation(ownership(created=False), node(A, copy_of(mounted=False, **seen)), dataset=fields)
+
+        asked = assignments(s).get(A)
+
+        assert (isinstance(asked, Own) and asked.may_create and asked.origin == ORIGIN) is expected
+        assert (exists_already(s) is None) is expected
+
+    def test_origin_is_forgotten(self) -> None:
+        """
+        What has been made is not made again.
+        """
+        asked = assignments(situation(ownership(), node(A, copy_of()), dataset={"origin": ORIGIN}))[A]
+
+        assert isinstance(asked, Own)
+        assert asked.origin is None
 
     def test_copying(self) -> None:
         """

@@ -15,6 +15,7 @@ from flocker_agent.changes import (
     BecomeReplica,
     BindContainer,
     CleanSnapshots,
+    CopyDataset,
     CreateDataset,
     DestroyDataset,
     FenceContainer,
@@ -44,6 +45,7 @@ from flocker_py.model import (
     Guid,
     MoveId,
     NodeId,
+    Origin,
     OverrunPolicy,
     RestartName,
     RestartPolicy,
@@ -91,6 +93,9 @@ def here(dataset: StoredDataset | None = None, **fields: Any) -> Local:
 
 def sending(**fields: Any) -> Sending:
     return Sending(**{"send_to": send_to(), "epoch": 1, **fields})
+
+
+ORIGIN = Origin(dataset_id=DatasetId(UUID(int=77)), snapshot="monday")
 
 
 def own(epoch: int = 1, **fields: Any) -> Own:
@@ -165,6 +170,27 @@ CASES: dict[str, tuple[DatasetAssignment | None, Local, Step | type[Step]]] = {
         here(stored(Role.OWNER, 1, (5, "move-1"))),
         Nothing(),
     ),
+    "own: made from a snapshot": (
+        own(may_create=True, origin=ORIGIN),
+        here(),
+        CopyDataset(dataset_id=DATASET, origin=ORIGIN),
+    ),
+    "own: made from a snapshot, in part": (
+        own(may_create=True, origin=ORIGIN),
+        here(stored(Role.REPLICA, 0, partial=True, resume_token="t")),
+        AbortReceive(dataset_id=DATASET),
+    ),
+    "own: made from a snapshot, and nobody's": (
+        own(may_create=True, origin=ORIGIN),
+        here(stored(Role.REPLICA, 0, (5, "monday"))),
+        TakeDataset(dataset_id=DATASET, epoch=1),
+    ),
+    "own: made from a snapshot, and something else is there": (
+        own(may_create=True, origin=ORIGIN),
+        here(stored(Role.REPLICA, 0, (5, "move-1"))),
+        Problem,
+    ),
+    "own: made from a snapshot long ago": (own(origin=ORIGIN), here(stored(Role.REPLICA, 0, (5, "monday"))), Problem),
     "own: a session is no longer wanted": (own(), here(stored(), sending=sending()), STOP),
     "own: a session that ended is no longer wanted": (own(), here(stored(), sending=sending(ended=True)), Nothing()),
     "own: a session is wanted": (own(send_to=send_to()), here(stored()), START),

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from flocker_agent.plugin.errors import OptionRefused
-from flocker_agent.plugin.options import Options, check_name, difference, options
-from flocker_py.client.views import DatasetView
+from flocker_agent.plugin.options import Options, VolumeSnapshot, check_name, difference, options
+from flocker_py.client.views import DatasetView, OriginView
 from flocker_py.model import DatasetId, NodeId
 
 GIB = 1024**3
@@ -37,6 +37,7 @@ def test_all() -> None:
     """
     given = {
         "size": "10G",
+        "from": "main@monday",
         "protected": "true",
         "max_downtime": "500ms",
         "on_overrun": "cut-over",
@@ -48,6 +49,7 @@ def test_all() -> None:
 
     assert (
         10 * GIB,
+        VolumeSnapshot(volume="main", snapshot="monday"),
         {"team": "db", "protected": "true"},
         {
             "max_downtime_seconds": 0.5,
@@ -55,7 +57,7 @@ def test_all() -> None:
             "on_start_failure": "stay",
             "on_partition": "fence",
         },
-    ) == (asked.size_bytes, asked.all_metadata, asked.policies)
+    ) == (asked.size_bytes, asked.origin, asked.all_metadata, asked.policies)
 
 
 def test_none() -> None:
@@ -77,10 +79,12 @@ def test_none() -> None:
         ("max_downtime", "0s", "greater than zero"),
         ("protected", "yes", "one of true, false"),
         ("on_overrun", "pray", "one of give-up, cut-over"),
-        ("from", "pg@monday", "can't be made from snapshots"),
+        ("from", "pg", "from=NAME@SNAPSHOT"),
+        ("from", "@monday", "from=NAME@SNAPSHOT"),
+        ("from", "pg@", "from=NAME@SNAPSHOT"),
         ("metadata.", "x", "there is no option metadata."),
         ("metadata.protected", "x", "there is no option metadata.protected"),
-        ("Size", "10G", "there is no option Size, only size, protected, max_downtime"),
+        ("Size", "10G", "there is no option Size, only size, from, protected, max_downtime"),
     ],
 )
 def test_bad(name: str, text: str, expected: str) -> None:
@@ -101,6 +105,7 @@ FULL = dataset(
     on_overrun="give-up",
     on_start_failure="stay",
     on_partition="keep",
+    origin=OriginView(dataset_id=DatasetId(UUID(int=3)), snapshot="monday"),
 )
 
 
@@ -109,6 +114,7 @@ FULL = dataset(
     [
         {},
         {"size": "1G"},
+        {"from": "main@monday"},
         {"protected": "true", "max_downtime": "2s", "on_partition": "keep", "metadata.team": "db"},
     ],
 )
@@ -125,6 +131,8 @@ def test_alike(given: dict[str, str]) -> None:
         ({"size": "2G"}, FULL, "it has a size of 1 GiB, not 2 GiB"),
         ({"size": "2G"}, dataset(), "it has no limit of its size, not 2 GiB"),
         ({"protected": "false"}, FULL, "it is protected"),
+        ({"from": "main@monday"}, dataset(), "it was made empty, not from snapshot monday"),
+        ({"from": "main@friday"}, FULL, "it was made from snapshot monday, not from snapshot friday"),
         ({"protected": "true"}, dataset(), "it is not protected"),
         ({"max_downtime": "1s"}, FULL, "its max_downtime is 2.0 s, not 1.0 s"),
         ({"max_downtime": "1s"}, dataset(), "its max_downtime is unknown, not 1.0 s"),

@@ -5,6 +5,7 @@ The options of a volume, as ``docker volume create -o`` takes them.
 option                what it is
 ====================  ==========================================================================================
 ``size``              the most that it holds, with a unit: ``10G``, ``512MiB``; without it, there is no limit
+``from``              ``NAME@SNAPSHOT``: it begins as that snapshot of that volume, on the node that has it
 ``protected``         ``true``: ``docker volume rm`` refuses it until an operator says otherwise
 ``max_downtime``      how long its application may stand still in a move: ``500ms``, ``2s``
 ``on_overrun``        ``give-up`` or ``cut-over``
@@ -45,7 +46,16 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "on_start_failure": tuple(policy.value for policy in StartFailurePolicy),
     "on_partition": tuple(policy.value for policy in PartitionPolicy),
 }
-KNOWN = ("size", PROTECTED, "max_downtime", *_CHOICES, f"{_METADATA}NAME")
+KNOWN = ("size", "from", PROTECTED, "max_downtime", *_CHOICES, f"{_METADATA}NAME")
+
+
+class VolumeSnapshot(Record):
+    """
+    A snapshot of a volume, by the names of both.
+    """
+
+    volume: str = value(str)
+    snapshot: str = value(str)
 
 
 class Options(Record):
@@ -54,6 +64,7 @@ class Options(Record):
     """
 
     size_bytes: int | None = value((int, _NONE), default=None)
+    origin: VolumeSnapshot | None = value((VolumeSnapshot, _NONE), default=None)
     protected: bool | None = value((bool, _NONE), default=None)
     max_downtime_seconds: float | None = value((int, float, _NONE), default=None)
     choices: PMap[str, str] = mapping(str, str, default={})
@@ -92,10 +103,7 @@ def options(given: Mapping[str, str]) -> Options:
         elif name in _CHOICES:
             result = result.set(choices=result.choices.set(name, _choice(name, text, _CHOICES[name])))
         elif name == "from":
-            raise OptionRefused(
-                f"from={text}: volumes can't be made from snapshots of others in this version. Make an empty volume, "
-                "and copy into it what it shall have; the options there are: " + ", ".join(KNOWN)
-            )
+            result = result.set(origin=_origin(text))
         elif name.startswith(_METADATA) and name not in (_METADATA, f"{_METADATA}{PROTECTED}"):
             result = result.set(metadata=result.metadata.set(name.removeprefix(_METADATA), text))
         else:
@@ -132,6 +140,13 @@ def _size(text: str) -> int:
     return found
 
 
+def _origin(text: str) -> VolumeSnapshot:
+    volume, _, snapshot = text.partition("@")
+    if not volume or not snapshot:
+        raise OptionRefused(f"from={text}: it is a volume's name, @, and a snapshot's name: from=NAME@SNAPSHOT")
+    return VolumeSnapshot(volume=volume, snapshot=snapshot)
+
+
 def _downtime(text: str) -> float:
     try:
         found = duration_seconds(text)
@@ -158,6 +173,10 @@ def difference(asked: Options, dataset: DatasetView) -> str | None:
         return f"it has {there}, not {bytes_text(asked.size_bytes)}"
     if asked.protected is not None and asked.protected != is_protected(dataset.metadata):
         return f"it is {'not protected' if asked.protected else 'protected'}"
+    if asked.origin is not None:
+        there = "was made empty" if dataset.origin is None else f"was made from snapshot {dataset.origin.snapshot}"
+        if dataset.origin is None or dataset.origin.snapshot != asked.origin.snapshot:
+            return f"it {there}, not from snapshot {asked.origin.snapshot}"
     downtime = dataset.max_downtime_seconds
     if asked.max_downtime_seconds is not None and asked.max_downtime_seconds != downtime:
         there = "unknown" if downtime is None else duration_text(downtime)

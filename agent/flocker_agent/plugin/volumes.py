@@ -125,18 +125,24 @@ class Volumes:
 
     async def create(self, volume: str, asked: Options) -> None:
         """
-        Make a volume on this node, unless it is there and as it is asked for.
+        Make a volume on this node, or where the snapshot is that it begins as, unless it is there and as it is asked
+        for.
 
         :raises VolumeRefused: it is there and differs, or can't be made.
         """
         check_name(volume)
         policies: Any = asked.policies
+        primary, origin = str(self._here), None
+        if asked.origin is not None:
+            other = await self._dataset(asked.origin.volume)
+            primary, origin = str(other.owner), (str(other.dataset_id), asked.origin.snapshot)
         try:
-            await self._client.create_dataset(
-                str(self._here),
+            made = await self._client.create_dataset(
+                primary,
                 name=volume,
                 maximum_size_bytes=asked.size_bytes,
                 metadata=asked.all_metadata,
+                origin=origin,
                 **policies,
             )
         except RequestRefused as error:
@@ -146,6 +152,25 @@ class Volumes:
             differs = difference(asked, found)
             if differs is not None:
                 raise VolumeRefused(f"there is a volume {volume} already, and {differs}") from error
+        else:
+            if origin is not None:
+                await self._copied(volume, made)
+
+    async def _copied(self, volume: str, dataset: DatasetView) -> None:
+        """
+        Wait until a volume has been made from a snapshot, or takes long: whoever mounts it then waits for it.
+
+        :raises VolumeRefused: it can't be made. It is gone, so that it can be asked for otherwise.
+        """
+        deadline = self._reactor.seconds() + self._mount_seconds
+        looks = 0
+        while not dataset.created and self._reactor.seconds() < deadline:
+            if dataset.last_error is not None:
+                await self._client.delete_dataset(dataset.dataset_id)
+                raise VolumeRefused(f"volume {volume} was not made: {dataset.last_error.text}")
+            await deferLater(self._reactor, LOOK_SECONDS[min(looks, len(LOOK_SECONDS) - 1)])
+            looks += 1
+            dataset = await self._dataset(volume)
 
     async def remove(self, volume: str) -> None:
         """

@@ -69,6 +69,7 @@ _ROLE = one_of(*(role.value for role in Role))
 _GUID = text("of a snapshot, in decimal: it may be larger than what JavaScript calls safe", pattern="^[0-9]{1,20}$")
 _SECONDS = number("since the epoch of Unix")
 _LABELS = texts_by_name({"type": "string", "maxLength": 4096}, maxProperties=256)
+_SNAPSHOT = text("its name, as the pool has it", pattern=limits.SNAPSHOT_PATTERN)
 _PORT_NUMBER = integer(1, limits.PORT_HIGHEST)
 _POINTER = array({"type": ["string", "integer"]}, description="keys and indexes that lead to the place")
 _HEALTH_SECONDS: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_DURATION_SECONDS}
@@ -242,6 +243,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "on_overrun": _OVERRUN,
             "on_start_failure": _START_FAILURE,
             "on_partition": _PARTITION,
+            "origin": nullable(ref("Origin")),
             "move": nullable(ref("Move")),
             "last_move": nullable(ref("Move")),
             "status": one_of(*(status.value for status in Status)),
@@ -273,9 +275,17 @@ V2_SCHEMAS: Mapping[str, Schema] = {
         {"node": REFERENCE}, {"seconds": nullable(number("from now; null: until it is released", minimum=0))}
     ),
     "Datasets": closed({"revision": COUNT, "datasets": array(ref("Dataset"))}),
+    "Origin": closed(
+        {"dataset_id": UUID_TEXT, "snapshot": TEXT},
+        description="the snapshot of another dataset that a dataset was made from",
+    ),
     "CreateDataset": closed(
         {"primary": REFERENCE},
         {
+            "origin": closed(
+                {"dataset": REFERENCE, "snapshot": _SNAPSHOT},
+                description="make it as a copy of that, on the node that owns that dataset; left out: empty",
+            ),
             "dataset_id": UUID_TEXT,
             "name": nullable(NAME),
             "maximum_size_bytes": nullable(SIZE),

@@ -30,8 +30,9 @@ from flocker_control.http.naming import known_dataset, known_node
 from flocker_control.http.routes import Api, Call, Route, route
 from flocker_control.http.v2_leases import LEASE_QUERY, under_lease
 from flocker_control.http.views_v2 import View, dataset_view
+from flocker_control.state import State
 from flocker_py import __version__
-from flocker_py.model import DatasetId, OverrunPolicy, PartitionPolicy, StartFailurePolicy
+from flocker_py.model import DatasetId, Origin, OverrunPolicy, PartitionPolicy, StartFailurePolicy
 
 _SETTLED = (explain.Status.OK, explain.Status.DELETED)
 
@@ -81,9 +82,14 @@ async def create_dataset(api: Api, call: Call) -> Answer:
         metadata=pmap(body.get("metadata", {})),
         **_move_policy(body),
         on_partition=PartitionPolicy(body.get("on_partition", PartitionPolicy.KEEP.value)),
+        origin=_origin(api.service.state, body["origin"]) if "origin" in body else None,
     )
     await api.service.submit(command)
     return Answer(status=201, body=present_view(api, dataset_id))
+
+
+def _origin(state: State, body: dict[str, Any]) -> Origin:
+    return Origin(dataset_id=known_dataset(state, body["dataset"]), snapshot=body["snapshot"])
 
 
 def _move_policy(body: dict[str, Any]) -> dict[str, Any]:

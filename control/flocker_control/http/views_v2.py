@@ -13,7 +13,7 @@ from flocker_control import explain
 from flocker_control import situation as facts
 from flocker_control.situation import Situation
 from flocker_control.state import State
-from flocker_py.model import Container, DatasetId, DatasetLease, FinishedMove, HealthCheck, Move, NodeId
+from flocker_py.model import Container, DatasetId, DatasetLease, FinishedMove, HealthCheck, Move, NodeId, Origin
 from flocker_py.observed import ContainerObservation, NodeObservation, ReportedError
 
 View = dict[str, Any]
@@ -50,6 +50,10 @@ def node_view(state: State, node_id: NodeId, seen: NodeObservation | None, lease
     }
 
 
+def _origin_view(origin: Origin) -> View:
+    return {"dataset_id": str(origin.dataset_id), "snapshot": origin.snapshot}
+
+
 def dataset_view(s: Situation, mount_root: str) -> View:
     """
     A dataset, with its move and what it waits for.
@@ -71,6 +75,7 @@ def dataset_view(s: Situation, mount_root: str) -> View:
         "on_overrun": dataset.on_overrun.value,
         "on_start_failure": dataset.on_start_failure.value,
         "on_partition": dataset.on_partition.value,
+        "origin": None if dataset.origin is None else _origin_view(dataset.origin),
         "move": None if ownership.move is None else move_view(s, ownership.move),
         "last_move": None if last is None else finished_move_view(dataset.dataset_id, last),
         "status": explain.status(s).value,

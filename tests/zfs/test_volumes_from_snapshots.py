@@ -1,0 +1,99 @@
+"""
+``docker volume create -o from=NAME@SNAPSHOT`` on real ZFS, with snapshots that others took.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import Cluster
+from tests.conftest import Require
+from tests.plugins import Plugin
+from tests.zfs.test_moves import two_pools
+
+# A guest has one emulated or shared CPU for two agents, control, two plugins and the test.
+pytestmark = pytest.mark.timeout(400)
+NO_ENGINE = ("--engine", "/nonexistent/engine.sock")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, require: Require) -> Iterator[Cluster]:
+    require("zfs")
+    require("root")
+    with two_pools(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def plugins(cluster: Cluster) -> Iterator[dict[str, Plugin]]:
+    def plugin(name: str) -> Plugin:
+        return Plugin(cluster, name, inside=["ip", "netns", "exec", f"fp-{name}"], options=NO_ENGINE)
+
+    with plugin("n1") as n1, plugin("n2") as n2:
+        yield {"n1": n1, "n2": n2}
+
+
+def mounted(plugin: Plugin, volume: str) -> Path:
+    """
+    Where a volume is, once it is mounted.
+    """
+    reply = plugin.mount(volume, "c1")
+    assert reply.error == ""
+    return Path(reply.body["Mountpoint"])
+
+
+def snapshots(node: str) -> list[str]:
+    """
+    Of all datasets of a node, without the names of these.
+    """
+    command = ["zfs", "list", "-H", "-o", "name", "-t", "snapshot", "-r", f"fp-{node}/flocker"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [name.partition("@")[2] for name in listed]
+
+
+def test_volume_from_a_snapshot(cluster: Cluster, plugins: dict[str, Plugin]) -> None:
+    """
+    The volume begins as the snapshot, wherever it is asked for; it can be moved, and the other one moved or removed.
+    """
+    n1, n2 = plugins["n1"], plugins["n2"]
+    assert n1.create("main", size="64M").error == ""
+    path = mounted(n1, "main")
+    (path / "file").write_text("as it was")
+    dataset_id = cluster.dataset("main")["dataset_id"]
+    subprocess.run(["zfs", "snapshot", f"fp-n1/flocker/{dataset_id}@monday"], check=True)
+    (path / "file").write_text("as it is")
+
+    reply = n2.create("copy", **{"from": "main@monday", "size": "64M"})
+
+    assert reply.error == ""
+    copied = mounted(n2, "copy")
+    assert ((copied / "file").read_text(), (path / "file").read_text()) == ("as it was", "as it is")
+    assert cluster.dataset("copy")["origin"] == {"dataset_id": dataset_id, "snapshot": "monday"}
+    n1.unmount("main", "c1")
+    moved = mounted(n2, "main")
+    assert (moved / "file").read_text() == "as it is"
+    n2.unmount("main", "c1")
+    cluster.settled("main", "n2")
+    assert n2.remove("main").error == ""
+    assert (copied / "file").read_text() == "as it was"
+    cluster.wait(lambda: snapshots("n1") == [])
+
+
+def test_snapshot_that_is_not_there(cluster: Cluster, plugins: dict[str, Plugin]) -> None:
+    """
+    It is an error at once that names those that are there, and nothing is left of the volume.
+    """
+    n1 = plugins["n1"]
+    assert n1.create("main").error == ""
+    mounted(n1, "main")
+    dataset_id = cluster.dataset("main")["dataset_id"]
+    subprocess.run(["zfs", "snapshot", f"fp-n1/flocker/{dataset_id}@monday"], check=True)
+
+    error = n1.create("copy", **{"from": "main@friday"}).error
+
+    assert "has no snapshot friday; it has snapshot monday" in error
+    assert n1.get("copy").error == "there is no volume copy"
