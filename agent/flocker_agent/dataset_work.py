@@ -198,7 +198,7 @@ class DatasetWork:
 
     def received(self, dataset_id: DatasetId, *, ongoing: bool) -> None:
         """
-        A stream has begun, or ended, to come in; or a snapshot has come in whole.
+        A stream has begun, or ended, to come in; or a snapshot has come in whole, or what was here is gone.
         """
         (self._view.receiving.add if ongoing else self._view.receiving.discard)(dataset_id)
         self.refresh(dataset_id)

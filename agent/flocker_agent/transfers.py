@@ -17,7 +17,7 @@ from flocker_agent.pacing import Pacer
 from flocker_agent.transfer.admission import Admitted, Refused
 from flocker_agent.transfer.limits import TransferLimits
 from flocker_agent.transfer.receive import ReceiveService
-from flocker_agent.transfer.reception import ReceiveEnded, SnapshotReceived
+from flocker_agent.transfer.reception import ReceiveEnded, ReceiveNews
 from flocker_agent.transfer.send import SendSession, SessionEnded
 from flocker_py.credentials import Credential
 from flocker_py.model import DatasetId, MoveId, NodeId
@@ -122,7 +122,7 @@ class Transfers:
         )
         return answer
 
-    def _received(self, news: SnapshotReceived | ReceiveEnded) -> None:
+    def _received(self, news: ReceiveNews) -> None:
         if self._datasets is not None:
-            ongoing = isinstance(news, SnapshotReceived)
+            ongoing = not isinstance(news, ReceiveEnded)
             self._reactor.callFromThread(self._datasets.received, news.dataset_id, ongoing=ongoing)

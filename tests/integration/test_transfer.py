@@ -554,6 +554,7 @@ class TestRefusals(InMemory):
         finished(source, dataset_id, Sending(source, dataset_id, target))
 
         assert not {*left} & {*target.guids(dataset_id)}
+        assert target.discarded == [dataset_id]
 
     def test_a_target_without_room_says_so(self, cluster: ClusterCertificates, source: TransferNode) -> None:
         """

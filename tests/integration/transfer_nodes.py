@@ -18,7 +18,7 @@ from flocker_agent.storage.memory import MemoryPool, MemoryStorage
 from flocker_agent.transfer.admission import Admission, Admitted, Refused
 from flocker_agent.transfer.limits import TransferLimits
 from flocker_agent.transfer.receive import ReceiveService
-from flocker_agent.transfer.reception import ReceiveEnded, SnapshotReceived
+from flocker_agent.transfer.reception import ReceiveEnded, ReceiveNews, ReplicaDiscarded, SnapshotReceived
 from flocker_agent.transfer.send import SendSession, SessionEnded
 from flocker_py.assignment import SendTo
 from flocker_py.credentials import Credential
@@ -156,6 +156,7 @@ class TransferNode:
         self.limits = limits
         self.exclusive = threading.Lock()
         self.received: list[SnapshotReceived] = []
+        self.discarded: list[DatasetId] = []
         self.ended: list[ReceiveEnded] = []
         self.refusal: Refused | None = None
         self.service = ReceiveService(
@@ -170,10 +171,12 @@ class TransferNode:
     def _admit(self, dataset_id: DatasetId, epoch: int, move_id: MoveId, peer: NodeId) -> Admitted | Refused:
         return Admitted() if self.refusal is None else self.refusal
 
-    def _note(self, news: SnapshotReceived | ReceiveEnded) -> None:
+    def _note(self, news: ReceiveNews) -> None:
         match news:
             case SnapshotReceived():
                 self.received.append(news)
+            case ReplicaDiscarded():
+                self.discarded.append(news.dataset_id)
             case ReceiveEnded():
                 self.ended.append(news)
 

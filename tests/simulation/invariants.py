@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 ORDER = (None, MovePhase.COPYING, MovePhase.RELEASING, MovePhase.FINAL, MovePhase.TAKING)
+_LONGEST_LOOK_SECONDS = 25.0
+"""After so many, an agent has read from its pool what has become of a dataset, also where that is slow."""
 
 
 class Checker:
@@ -57,6 +59,10 @@ class Checker:
         self._told_to_drop: set[tuple[NodeId, DatasetId]] = set()
         """
         Nodes that were told not to have a dataset, and not to receive it again since.
+        """
+        self._went: dict[tuple[NodeId, DatasetId], float] = {}
+        """
+        When a node removed a copy the last time.
         """
         self._born: set[DatasetId] = set()
         self._served: dict[DatasetId, int] = {}
@@ -139,6 +145,7 @@ class Checker:
 
     def _gone(self, node: SimulatedNode, was: KeptDataset) -> None:
         dataset_id = was.dataset_id
+        self._went[node.node_id, dataset_id] = self._world.scheduler.now
         if self._is_deleted(dataset_id) or not was.whole:
             return
         if was.role is Role.OWNER:
@@ -389,7 +396,7 @@ class Checker:
         kept = next((copy for copy in copies if any(snapshot.guid == guid for snapshot in copy.snapshots)), None)
         found = [] if kept is None else [snapshot for snapshot in kept.snapshots if snapshot.guid == guid]
         if kept is None or not found:
-            if (now.owner, dataset_id) not in self._told_to_drop:
+            if (now.owner, dataset_id) not in self._told_to_drop and self._was_told(now.owner, dataset_id):
                 self._breaks("failover", "to a node that has no such snapshot", dataset_id)
             # What it removed since holds nothing that others lack.
             self._world.operators.decide_again(dataset_id)
@@ -397,6 +404,15 @@ class Checker:
         # A former owner takes its copy up as it laid it down, with what was written there after its last snapshot.
         content = kept.content if kept.role is Role.RELEASED else found[0].content
         self._world.ledger(dataset_id).go_on_from(content.get(FILE, b""))
+
+    def _was_told(self, node_id: NodeId, dataset_id: DatasetId) -> bool:
+        """
+        Whether the control service must know by now that a node has removed its copy.
+        """
+        node = self._world.nodes[node_id]
+        went_at_seconds = self._went.get((node_id, dataset_id), 0.0)
+        told_all = node.session is not None and node.session.told_all
+        return told_all and self._world.scheduler.now > went_at_seconds + _LONGEST_LOOK_SECONDS
 
     def _move_ended(self, was: Ownership, now: Ownership) -> None:
         dataset_id, move, ended = now.dataset_id, was.move, now.last_move

@@ -60,6 +60,13 @@ class SimulatedSession:
         said = wire.to_text(report) if self._world.spelled_out else report
         self.agents_end.send("report", lambda: self._hear(said, node))
 
+    @property
+    def told_all(self) -> bool:
+        """
+        Whether the control service has heard all that the agent knows.
+        """
+        return self._node.agent is not None and self._told is self._node.agent.node
+
     def _reported(self, node: NodeObservation) -> None:
         self._reporting = False
         first, self._told = self._told is None, node

@@ -428,6 +428,7 @@ class SimulatedReception:
 
     def _without_replica(self) -> None:
         self._discard()
+        self._tell(ongoing=True)
         self._say_state()
 
     def stream(self, stream: bytes, needless_before: Guid | None) -> None:

@@ -26,7 +26,7 @@ from flocker_agent.transfer.errors import (
     refusal,
 )
 from flocker_agent.transfer.limits import TransferLimits
-from flocker_agent.transfer.reception import ReceiveEnded, Reception, SnapshotReceived
+from flocker_agent.transfer.reception import ReceiveEnded, ReceiveNews, Reception
 from flocker_agent.transfer.room import Room
 from flocker_agent.transfer.spool import Pieces
 from flocker_agent.transfer.wake import Wake
@@ -119,7 +119,7 @@ class IncomingCall:
 
     :param connection: not the caller's any more.
     :param caller: where it comes from, for people.
-    :param tell: gets every snapshot that has arrived, and the end of an admitted transfer; from the call's own thread.
+    :param tell: gets the news of an admitted transfer, its end among them; from the call's own thread.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class IncomingCall:
         connection: socket.socket,
         *,
         places: Places,
-        tell: Callable[[SnapshotReceived | ReceiveEnded], None],
+        tell: Callable[[ReceiveNews], None],
         caller: str,
         storage: Storage,
         credential: Credential,
@@ -277,7 +277,7 @@ class IncomingCall:
                 pieces=self._pieces,
                 limits=self._limits,
                 room=self._places.room,
-                on_snapshot=self._tell,
+                on_change=self._tell,
             ).run()
         except TransferCancelled:
             raise

@@ -18,7 +18,7 @@ from flocker_agent.transfer.admission import Admission
 from flocker_agent.transfer.causes import log_failure
 from flocker_agent.transfer.incoming import IncomingCall, Places
 from flocker_agent.transfer.limits import TransferLimits
-from flocker_agent.transfer.reception import ReceiveEnded, SnapshotReceived
+from flocker_agent.transfer.reception import ReceiveNews
 from flocker_agent.transfer.wake import Wake
 from flocker_py.credentials import Credential
 from flocker_py.model import DatasetId
@@ -47,7 +47,7 @@ class ReceiveService:
         credential: Credential,
         *,
         admission: Admission,
-        on_change: Callable[[SnapshotReceived | ReceiveEnded], None],
+        on_change: Callable[[ReceiveNews], None],
         limits: TransferLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -147,7 +147,7 @@ class ReceiveService:
             log_message("flocker:transfer:caller_not_heard", caller=caller, reason=str(error))
             self._places.forget(call)
 
-    def _tell(self, news: SnapshotReceived | ReceiveEnded) -> None:
+    def _tell(self, news: ReceiveNews) -> None:
         try:
             self._on_change(news)
         except Exception as error:  # noqa: BLE001  # a listener's mistake must not end a transfer

@@ -62,6 +62,14 @@ class SnapshotReceived(Record):
     guid: Guid = value(int)
 
 
+class ReplicaDiscarded(Record):
+    """
+    What was here has nothing in common with what the sender has, and was destroyed to make room for it.
+    """
+
+    dataset_id: DatasetId = value(UUID)
+
+
 class ReceiveEnded(Record):
     """
     A transfer to this node is over; the dataset is not touched by it any more.
@@ -73,11 +81,14 @@ class ReceiveEnded(Record):
     error: Exception | None = value((Exception, _NONE), default=None)
 
 
+ReceiveNews = SnapshotReceived | ReplicaDiscarded | ReceiveEnded
+
+
 class Reception:
     """
     A conversation with a sender that was admitted. For the thread of its connection.
 
-    :param on_snapshot: told of every snapshot that has arrived.
+    :param on_change: told of every snapshot that has arrived, and of a replica that is gone.
     """
 
     def __init__(
@@ -90,7 +101,7 @@ class Reception:
         pieces: Pieces,
         limits: TransferLimits,
         room: Room,
-        on_snapshot: Callable[[SnapshotReceived], None],
+        on_change: Callable[[SnapshotReceived | ReplicaDiscarded], None],
     ) -> None:
         self._storage = storage
         self._dataset_id = dataset_id
@@ -99,7 +110,7 @@ class Reception:
         self._pieces = pieces
         self._limits = limits
         self._room = room
-        self._on_snapshot = on_snapshot
+        self._on_change = on_change
         self._tidying: Task[None] | None = None
 
     def run(self) -> None:
@@ -121,6 +132,8 @@ class Reception:
                         self._say_state()
                     case DiscardReplica():
                         self._call("discard", self._discard)
+                        # Sending all of it can take hours, in which nobody must count on the copy that was here.
+                        self._on_change(ReplicaDiscarded(dataset_id=self._dataset_id))
                         self._say_state()
                     case Offer() as offer:
                         self._take(offer)
@@ -202,7 +215,7 @@ class Reception:
             stored = self._call("look", lambda: self._storage.dataset(self._dataset_id))
             action.add_success_fields(guid=received.guid)
         self._channel.send(Result(guid=received.guid, newest_guid=stored.snapshots[-1].guid))
-        self._on_snapshot(SnapshotReceived(dataset_id=self._dataset_id, guid=received.guid))
+        self._on_change(SnapshotReceived(dataset_id=self._dataset_id, guid=received.guid))
         if offer.needless_before_guid is not None:
             before_guid = offer.needless_before_guid
             self._tidying = Task(
