@@ -29,6 +29,10 @@ _HAND_OVER_SECONDS = 0.2
 _SMALL_BYTES = 1 << 20
 # Between rounds that only keep the last delta small. Each costs the pool a forced transaction group.
 _PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 10.0
+# A move that is ready, and is not cut over for so many rounds, waits for something that more of them don't bring nearer:
+# an image on the target, or a lease. From then on they come less and less often.
+_PROMPT_ROUNDS = 30
 _NONE = type(None)
 _NUMBER = (int, float)
 
@@ -84,7 +88,7 @@ def outlook(rounds: Sequence[Round], max_downtime_seconds: float) -> Outlook:
         return fixed_seconds + max(least_seconds, burden * (cycle_seconds + pause_seconds))
 
     if predicted(0.0) <= max_downtime_seconds:
-        pause_seconds = _pause_seconds(max_downtime_seconds - predicted(0.0), burden)
+        pause_seconds = _pause_seconds(max_downtime_seconds - predicted(0.0), burden, len(rounds))
         return Outlook(
             verdict=SendVerdict.READY,
             predicted_downtime_seconds=predicted(pause_seconds),
@@ -158,10 +162,11 @@ def _burden(one: Round, gathered_seconds: float) -> float:
     return one.transfer_seconds / gathered_seconds if gathered_seconds > 0 else 1.0
 
 
-def _pause_seconds(slack_seconds: float, burden: float) -> float:
+def _pause_seconds(slack_seconds: float, burden: float, rounds: int) -> float:
+    longest_seconds = min(_LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * max(1.0, rounds / _PROMPT_ROUNDS))
     # Half the slack may gather between rounds; the other half is for a writer that gets faster.
-    if burden * _PAUSE_SECONDS <= slack_seconds / 2:
-        return _PAUSE_SECONDS
+    if burden * longest_seconds <= slack_seconds / 2:
+        return longest_seconds
     return slack_seconds / 2 / burden
 
 

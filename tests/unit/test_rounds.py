@@ -152,6 +152,16 @@ def test_idle_writer_is_ready() -> None:
     assert (seen.verdict, seen.pause_seconds) == (READY, 1.0)
 
 
+def test_rounds_get_rarer_while_a_ready_move_waits() -> None:
+    """
+    While a move waits for something else, an image on the target say, its rounds come less and less often.
+    """
+    idle = Round(size_bytes=0, snapshot_seconds=0.01, transfer_seconds=0.0, gathered_seconds=1.0)
+    pauses = [outlook([idle] * count, 2.0).pause_seconds for count in (1, 30, 60, 300, 3000)]
+
+    assert pauses == [1.0, 1.0, 2.0, 10.0, 10.0]
+
+
 def test_instant_rounds_are_no_error() -> None:
     """
     A clock too coarse to see any time pass is not divided by.
