@@ -30,7 +30,7 @@ _SMALL_BYTES = 1 << 20
 # Between rounds that only keep the last delta small. Each costs the pool a forced transaction group.
 _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 10.0
-# A move that is ready, and is not cut over for so many rounds, waits for something that more of them don't bring nearer:
+# A move that is ready, and is not cut over for so many rounds, waits for what more of them don't bring nearer:
 # an image on the target, or a lease. From then on they come less and less often.
 _PROMPT_ROUNDS = 30
 _NONE = type(None)

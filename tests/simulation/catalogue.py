@@ -30,6 +30,7 @@ from flocker_agent.changes import (
     TakeFinalSnapshot,
     UnmountDataset,
 )
+from flocker_agent.looks import Looks
 from flocker_agent.storage import memory
 from flocker_agent.storage.rules import Kept
 from flocker_agent.storage.tokens import resume_position, token
@@ -42,9 +43,11 @@ from flocker_control.store import StoreError
 from flocker_py import leases as counting
 from flocker_py.assignment import Keep, Own, Receive, Release, Remove, Stash
 from flocker_py.model import MovePhase, Ownership
+from flocker_py.runtime import ContainerRuntimeError
 from flocker_py.storage import Role, StreamCut
 from tests.simulation import node, session, transfer
 from tests.simulation.chance import Schedule
+from tests.simulation.runtime import SimulatedHost
 from tests.simulation.schedule import bury, run
 
 Patch = tuple[Any, str, Any]
@@ -69,6 +72,27 @@ def _commit_without_guids() -> list[Patch]:
         return situation.phase(s) is MovePhase.FINAL and seen is not None and seen.role is Role.REPLICA
 
     return [(ownership, "TABLE", _with_guard("committed", holds))]
+
+
+def _nothing_runs_without_an_engine() -> list[Patch]:
+    real = Looks.at_containers
+
+    def at_containers(looks: Any) -> Any:
+        try:
+            return real(looks)
+        except ContainerRuntimeError:
+            return next(looks._numbers), pmap(), {}
+
+    return [(Looks, "at_containers", at_containers)]
+
+
+def _engines_start_what_ran_before() -> list[Patch]:
+    def loses_power(host: Any) -> None:
+        for name, life in sorted(host._lives.items()):
+            if life.program is not None:
+                host.end(name, exit_status=137)
+
+    return [(SimulatedHost, "loses_power", loses_power)]
 
 
 def _with_guard(name: str, guard: Callable[[Situation], bool]) -> tuple[Any, ...]:
@@ -499,6 +523,8 @@ BUGS = (
     Bug(
         "start-unmounted", "a container starts although its dataset isn't mounted", 60, _start_where_nothing_is_mounted
     ),
+    Bug("no-engine-no-container", "what can't be looked at does not run", 500, _nothing_runs_without_an_engine),
+    Bug("starts-by-itself", "an engine starts after a boot what ran before", 60, _engines_start_what_ran_before),
     Bug("runs-elsewhere", "a container starts while it runs elsewhere", 400, _run_where_it_is_wanted),
     Bug("last-round-is-final", "the last round counts as the final snapshot", 100, _stale_source_after_the_last_round),
     Bug("failover-by-silence", "an owner without a session loses its datasets", 60, _forget_the_owner_after_failure),

@@ -42,6 +42,8 @@ FAULTS = {
     "slow-fetch": 0.4,
     "fetch-fails": 0.1,
     "ignores-term": 0.2,
+    "engine-dies": 0.01,
+    "engine-dies-at-work": 0.15,
     "application-dies": 0.01,
     "dies-before-answer": 0.02,
     "outrun": 0.05,

@@ -16,16 +16,15 @@ from flocker_agent.dataset_work import Sender
 from flocker_agent.locks import Locks
 from flocker_agent.loop import Agent
 from flocker_agent.remembered import trusted
-from flocker_agent.runtime.memory import MemoryHost, MemoryProgram, MemoryRuntime
+from flocker_agent.runtime.memory import MemoryProgram, MemoryRuntime
 from flocker_agent.storage.memory import MemoryPool, MemoryStorage
 from flocker_py.assignment import NodeAssignment
-from flocker_py.leases import FENCING_SECONDS
 from flocker_py.model import Container, ContainerName, DatasetId, NodeId
 from flocker_py.observed import Health, NodeObservation, SendProgress
-from flocker_py.runtime import ContainerNotPrepared
 from tests.simulation.application import Application, Trouble
 from tests.simulation.disk import AgentsDisk
 from tests.simulation.network import End
+from tests.simulation.runtime import SimulatedHost, SimulatedRuntime
 from tests.simulation.scheduler import Event, Life, SkewedClock, clock_rate
 from tests.simulation.transfer import SimulatedReception, SimulatedSender
 
@@ -58,10 +57,10 @@ class SimulatedNode:
         self.boots = 1
         self.pool = MemoryPool()
         self.disk = MemoryStorage(self.pool, new_guid=world.new_guid, now_seconds=lambda: world.scheduler.now)
-        self.host = MemoryHost(self._program, boottime_seconds=self.boottime_seconds, first_health=Health.STARTING)
         self._clock_rate = clock_rate(world.chance, self.name, wrong=world.fencing)
         self._boottime_offset_seconds = world.chance.pick(f"{self.name} boottime", (30.0, 1e5, 1e7))
         self._clock_offset_seconds = world.chance.pick(f"{self.name} offset", (0.0, 0.0, -600.0, 7200.0))
+        self.host = SimulatedHost(self)
         self.troubles: dict[ContainerName, tuple[Trouble, float]] = {}
         self.shells: dict[DatasetId, float] = {}
         self.busy_until: dict[DatasetId, float] = {}
@@ -88,7 +87,10 @@ class SimulatedNode:
         """
         return max(0.0, boottime_seconds - self.boottime_seconds()) / self._clock_rate
 
-    def _program(self, container: Container, paths: Mapping[DatasetId, Path]) -> MemoryProgram:
+    def program(self, container: Container, paths: Mapping[DatasetId, Path]) -> MemoryProgram:
+        """
+        An application starts, or can't.
+        """
         return Application(self, container, paths)
 
     def start(self) -> None:
@@ -162,13 +164,9 @@ class SimulatedNode:
         if self.agent is None:
             self.world.tell(f"{self.name} is switched off")
         self.boots += 1
-        self.host.lease_ends_at_seconds = 0.0
         self.shells.clear()
         self.busy_until.clear()
-        for life in self.host._lives.values():
-            if life.program is not None:
-                life.program.killed()
-                life.program, life.exit_status = None, None
+        self.host.loses_power()
         self.pool.reboot()
         self.world.checker.look_at(self)
 
@@ -272,58 +270,6 @@ class SimulatedNode:
         if late := world.chance.happens("slow-call", label):
             seconds += world.chance.pick(late, (0.5, 3.0, 8.0, 20.0))
         world.scheduler.put(seconds, label, self.life, act)
-
-
-class SimulatedRuntime(MemoryRuntime):
-    """
-    A runtime whose supervisors end what is bound to the lease by themselves, some time after it has ended: a look each
-    second, the grace period, and a busy host. The agent can but wait for them. What containers need it fetches from
-    elsewhere, which may fail, once or for a while.
-    """
-
-    def __init__(self, node: SimulatedNode) -> None:
-        super().__init__(node.host)
-        self._node = node
-
-    def prepare(self, container: Container) -> None:
-        """
-        See ``flocker_py.runtime.Runtime``.
-        """
-        node, world = self._node, self._node.world
-        super().prepare(container)
-        if fault := world.chance.happens("fetch-fails", f"{node.name} {container.name}"):
-            node.nothing_fetched_until_seconds = world.scheduler.now + world.chance.pick(fault, (0.0, 20.0, 60.0))
-        elif world.scheduler.now >= node.nothing_fetched_until_seconds:
-            world.checker.prepared(node, container)
-            return
-        raise ContainerNotPrepared(f"container {container.name}: its image can't be fetched")
-
-    def renew_lease(self, ends_at_seconds: float) -> None:
-        """
-        See ``flocker_py.runtime.Runtime``.
-        """
-        super().renew_lease(ends_at_seconds)
-        self._look_later()
-
-    def bind_to_lease(self, name: ContainerName, *, leased: bool) -> None:
-        """
-        See ``flocker_py.runtime.Runtime``.
-        """
-        super().bind_to_lease(name, leased=leased)
-        self._look_later()
-
-    def _look_later(self) -> None:
-        node, world = self._node, self._node.world
-        name = world.chance.numbered(f"{node.name} supervisors")
-        late_seconds = world.chance.seconds(name, 0.1, FENCING_SECONDS)
-        if world.chance.draw(f"{name} at the last moment") < 0.5:
-            late_seconds = FENCING_SECONDS
-        seconds = node.seconds_until(node.host.lease_ends_at_seconds + late_seconds)
-        if node.supervisors is not None:
-            node.supervisors.cancel()
-        label = f"{node.name} supervisors look at the lease"
-        node.supervisors = world.scheduler.put(seconds, label, world.always, node.host.look_at_lease, timer=True)
-        node.fenced_at_seconds = world.scheduler.now + seconds
 
 
 class SimulatedBlocking:

@@ -143,6 +143,10 @@ class MemoryHost:
             raise ContainerMissing(f"{name!r} does not run")
         life.program.killed()
         self._ended(life, exit_status)
+        self._goes_on(life, exit_status)
+        self._tell(name)
+
+    def _goes_on(self, life: _Life, exit_status: int) -> None:
         policy = life.container.restart
         if life.leased and self._lease_has_ended():
             life.stopped = True
@@ -154,7 +158,6 @@ class MemoryHost:
                 self._launch(life)
             except ContainerStartFailed:
                 pass  # as a program that was deleted while it ran: it stays ended
-        self._tell(name)
 
     def found(self, name: ContainerName, health: Health) -> None:
         """
