@@ -4,6 +4,7 @@ Docker Engine, as the runtime calls it: the SDK behind the few calls that it nee
 
 from __future__ import annotations
 
+import http
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -175,7 +176,7 @@ class DockerEngine:
         with self._making_network, self._asked() as client:
             found = _networks(client, name)
             if not found:
-                client.create_network(name, driver="bridge", check_duplicate=True, labels={_NETWORK_LABEL: name})
+                _make_network(client, name)
                 found = _networks(client, name)
             for twin in found[1:]:
                 _remove_twin(client, twin)
@@ -256,6 +257,15 @@ def _networks(client: docker.APIClient, name: str) -> list[dict[str, Any]]:
     """
     found = [each for each in client.networks(names=[name]) if each["Name"] == name]
     return sorted(found, key=lambda each: (each["Created"], each["Id"]))
+
+
+def _make_network(client: docker.APIClient, name: str) -> None:
+    try:
+        client.create_network(name, driver="bridge", check_duplicate=True, labels={_NETWORK_LABEL: name})
+    except errors.APIError as error:
+        # Another agent of this engine has made it meanwhile.
+        if error.status_code != http.HTTPStatus.CONFLICT:
+            raise
 
 
 def _remove_twin(client: docker.APIClient, network: Mapping[str, Any]) -> None:
