@@ -170,6 +170,8 @@ class MountedFileSystems:
             image.unlink()
 
 
+# Some give a hundred streams to a disk that has to be asked each time whether all of it is there.
+@pytest.mark.timeout(400)
 class TestDirectoryStorage(StorageContract):
     """
     The directory backend on ext4, where times tell that a file was changed; as an ordinary user, on what there is.
@@ -189,6 +191,7 @@ class TestDirectoryStorage(StorageContract):
         file_systems.remove()
 
 
+@pytest.mark.timeout(400)
 class TestDirectoryStorageOnTmpfs(StorageContract):
     """
     The directory backend on tmpfs, where only the content tells that a file was changed.
