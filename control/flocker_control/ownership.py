@@ -9,7 +9,7 @@ A node that has no session is *unknown*: it is neither taken to hold a dataset n
 from         transition  when                                                                  to
 ===========  ==========  ====================================================================  ====================
 new          born        the owner reports it as its own                                       steady
-new          reassigned  another primary is wanted, and no such node as the owner ever was      new
+new          reassigned  another primary is wanted, and no such node as the owner ever was      new, epoch + 1
 steady       begun       another primary is wanted, and was not given up before                copying
 copying      released    source and target are there, the cut-over fits; so for companions;    releasing
                          and the target has prepared the containers
@@ -31,7 +31,7 @@ taking       caught up   a failover's target took in more than was promoted, bef
 taking       unstashed   a failover's target had just put aside what was promoted              taking, from there
 any          put aside   a deposed node reports that nothing is left under the dataset's name  the same
 any          unbased     the stash that a base was kept for is gone                            the same
-any          settled     a former owner reports that its copy is gone                          the same
+steady       settled     a former owner reports that its copy is gone                          the same
 any          leased      the owner says that it serves no longer than its lease lasts            the same
 deleted      destroyed   no node that had it may still have it                                 gone
 deleted      withdrawn   it never was made, and what a node has under its id is another's       gone
