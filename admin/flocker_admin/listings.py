@@ -4,6 +4,7 @@ What there is, as tables of text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -20,10 +21,16 @@ from flocker_py.client.views import (
     PortView,
     StatusView,
 )
+from flocker_py.images import ImageUnreadable, image_reference
 from flocker_py.model import DatasetId, NodeId
 from flocker_py.units import bytes_text, duration_text
 
 Row = Sequence[str]
+
+_LONG_DIGEST = re.compile(r"(sha\d+:[0-9a-f]{12})[0-9a-f]+")
+"""
+As many digits are shown as Docker itself shows. All of them are in the answer of the API.
+"""
 
 
 def aligned(header: Row, rows: Iterable[Row]) -> list[str]:
@@ -165,8 +172,10 @@ def dataset_lines(datasets: Iterable[DatasetView], names: Mapping[NodeId, str]) 
 def container_lines(containers: Iterable[ContainerView], names: Mapping[NodeId, str]) -> list[str]:
     """
     Containers, where they run and how they are. Ports are written as in ``cluster.yml``.
+
+    RUNS is the image that was seen to run, whatever its name may mean by now; PINNED, whether its name is for ever.
     """
-    header = ("NAME", "STATE", "NODE", "RESTARTS", "HEALTH", "IMAGE", "PORTS", "VOLUMES", "DETAILS")
+    header = ("NAME", "STATE", "NODE", "RESTARTS", "HEALTH", "IMAGE", "RUNS", "PINNED", "PORTS", "VOLUMES", "DETAILS")
     rows = [
         (
             container.name,
@@ -174,7 +183,9 @@ def container_lines(containers: Iterable[ContainerView], names: Mapping[NodeId, 
             names.get(container.runs_on or container.node_id, str(container.runs_on or container.node_id)),
             str(container.restarts or 0),
             "-" if container.health in (None, "none") else container.health,
-            container.image or "-",
+            "-" if container.image is None else _shortened(container.image),
+            "-" if container.image_digest is None else _shortened(container.image_digest),
+            _pinned_text(container.image),
             ",".join(map(_port_text, container.ports)) or "-",
             ",".join(mount.name or str(mount.dataset_id) for mount in container.mounts) or "-",
             container_item(container.name, container, names, deleted=False).text,
@@ -182,6 +193,19 @@ def container_lines(containers: Iterable[ContainerView], names: Mapping[NodeId, 
         for container in sorted(containers, key=lambda container: container.name)
     ]
     return aligned(header, rows)
+
+
+def _shortened(text: str) -> str:
+    return _LONG_DIGEST.sub(r"\1...", text)
+
+
+def _pinned_text(image: str | None) -> str:
+    if image is None:
+        return "-"
+    try:
+        return "yes" if image_reference(image).pinned else "no"
+    except ImageUnreadable:
+        return "-"
 
 
 def _port_text(port: PortView) -> str:

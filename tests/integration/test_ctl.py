@@ -27,7 +27,8 @@ DOCUMENT: dict[str, Any] = {
     "volumes": {"pg": {}},
     "apps": {"db": {"node": "alpha", "command": "serve", "mounts": [{"volume": "pg"}]}},
 }
-RUNNING = ContainerObservation(name=ContainerName("db"), phase=ContainerPhase.RUNNING)
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+RUNNING = ContainerObservation(name=ContainerName("db"), phase=ContainerPhase.RUNNING, image_digest=DIGEST)
 
 
 class Ctl:
@@ -153,6 +154,16 @@ def test_apps(ctl: Ctl) -> None:
     Apps are listed with where they run.
     """
     assert ctl.run("apps").out.splitlines()[1].split()[:3] == ["db", "running", "alpha"]
+
+
+def test_image_of_an_app(ctl: Ctl) -> None:
+    """
+    Which image runs is listed, shortened for people and as a whole for programs.
+    """
+    shown = ctl.run("apps").out.splitlines()[1].split()[5:8]
+    told = json.loads(ctl.run("apps", "--json").out)["containers"][0]
+
+    assert (shown, told["image_digest"]) == (["-", "sha256:0123456789ab...", "-"], DIGEST)
 
 
 def test_move_and_cancel(ctl: Ctl) -> None:

@@ -98,7 +98,8 @@ def test_move_waits_for_health(nodes: DockerNodes) -> None:
     assert (dataset["last_move"]["outcome"], cluster.container("web")["health"]) == ("done", "healthy")
     assert nodes.page("n2", "/cgi-bin/count") == "2"
     listed = cluster.ctl("apps").out
-    assert f"healthy  {WEB_IMAGE}  8080:80" in listed
+    digest = str(cluster.container("web")["image_digest"])
+    assert f"healthy  {WEB_IMAGE}  {digest[:19]}...  no      8080:80" in listed
 
 
 def test_unhealthy_goes_back(nodes: DockerNodes) -> None:

@@ -45,6 +45,8 @@ N1 = NodeId(UUID("11111111-1111-4111-8111-111111111111"))
 N2 = NodeId(UUID("22222222-2222-4222-8222-222222222222"))
 PG = DatasetId(UUID("dddddddd-dddd-4ddd-8ddd-dddddddddddd"))
 MOVE = MoveId(UUID("33333333-3333-4333-8333-333333333333"))
+SHA256 = f"sha256:{'0123456789abcdef' * 4}"
+SHA512 = f"sha512:{'0123456789abcdef' * 8}"
 NAMES = {N1: "n1", N2: "n2"}
 
 
@@ -210,9 +212,9 @@ def test_containers() -> None:
     web = ContainerView(name=ContainerName("web"), node_id=N2, state="waiting")
 
     assert container_lines([web, db], NAMES) == [
-        f"NAME  STATE    NODE  RESTARTS  HEALTH  IMAGE  PORTS  {'VOLUMES':39}  DETAILS",
-        f"db    running  n1    0         -       -      -      pg,{PG}  running on n1",
-        f"web   waiting  n2    0         -       -      -      {'-':39}  waiting on n2",
+        f"NAME  STATE    NODE  RESTARTS  HEALTH  IMAGE  RUNS  PINNED  PORTS  {'VOLUMES':39}  DETAILS",
+        f"db    running  n1    0         -       -      -     -       -      pg,{PG}  running on n1",
+        f"web   waiting  n2    0         -       -      -     -       -      {'-':39}  waiting on n2",
     ]
 
 
@@ -246,6 +248,26 @@ def test_health(health: str | None, text: str) -> None:
     )
 
     assert container_lines([web], NAMES)[1].split()[4:6] == [text, "registry.example/web:1"]
+
+
+@pytest.mark.parametrize(
+    ("image", "digest", "cells"),
+    [
+        ("shop:1", SHA256, ["shop:1", "sha256:0123456789ab...", "no"]),
+        ("shop:1", None, ["shop:1", "-", "no"]),
+        (f"shop@{SHA256}", SHA256, ["shop@sha256:0123456789ab...", "sha256:0123456789ab...", "yes"]),
+        (f"shop:1@{SHA512}", SHA256, ["shop:1@sha512:0123456789ab...", "sha256:0123456789ab...", "yes"]),
+        ("Shop", None, ["Shop", "-", "-"]),
+        (None, None, ["-", "-", "-"]),
+    ],
+)
+def test_image(image: str | None, digest: str | None, cells: list[str]) -> None:
+    """
+    Which image runs is listed by its digest, and whether the name that it was asked for by is pinned to one.
+    """
+    web = ContainerView(name=ContainerName("web"), node_id=N1, state="running", image=image, image_digest=digest)
+
+    assert container_lines([web], NAMES)[1].split()[5:8] == cells
 
 
 def test_moves() -> None:
