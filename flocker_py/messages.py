@@ -36,7 +36,7 @@ from flocker_py.observed import (
 )
 from flocker_py.records import Record, mapping, sequence, value
 
-LINK_VERSION = 4
+LINK_VERSION = 5
 """Of these messages. Both sides refuse a session with another version, by a clear error."""
 
 _NONE = type(None)

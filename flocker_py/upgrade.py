@@ -20,7 +20,7 @@ from flocker_py.errors import FlockerError
 Document = dict[str, Any]
 Step = Callable[[Document], Document]
 
-FORMAT = 4
+FORMAT = 5
 """
 The format that this version writes.
 """
@@ -94,9 +94,7 @@ _NEW_IN_4: Mapping[str, Document] = MappingProxyType(
             "capabilities_drop": [],
             "security_options": [],
         },
-        "Dataset": {"origin": None},
         "Mount": {"read_only": False},
-        "Own": {"origin": None},
         "Port": {"host_address": None},
     }
 )
@@ -108,8 +106,6 @@ def _to_4(document: Document) -> Document:
         case "Container":
             container: Document = _container_of_4(document)
             return container
-        case "Dataset":
-            return {**document, **_NEW_IN_4["Dataset"]}
         case "NodeAssignment":
             return _assignment_of_4(document)
         case "Remembered" if isinstance(document.get("assignment"), dict):
@@ -120,17 +116,10 @@ def _to_4(document: Document) -> Document:
 
 def _assignment_of_4(found: Document) -> Document:
     found = {**found, "forwards": {}, "preparing": {}}
-    datasets, containers = found.get("datasets"), found.get("containers")
-    if isinstance(datasets, dict):
-        found["datasets"] = {key: _asked_of_4(each) for key, each in datasets.items()}
+    containers = found.get("containers")
     if not isinstance(containers, dict):
         return found
     return {**found, "containers": {name: _container_of_4(each) for name, each in containers.items()}}
-
-
-def _asked_of_4(found: Any) -> Any:
-    is_own = isinstance(found, dict) and found.get("type") == "Own"
-    return {**found, **_NEW_IN_4["Own"]} if is_own else found
 
 
 def _container_of_4(found: Any) -> Any:
@@ -145,7 +134,32 @@ def _container_of_4(found: Any) -> Any:
     return result
 
 
-STEPS: Mapping[int, Step] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4})
+def _to_5(document: Document) -> Document:
+    # Datasets that begin as a snapshot of another.
+    match document.get("type"):
+        case "Dataset":
+            return {**document, "origin": None}
+        case "NodeAssignment":
+            return _assignment_of_5(document)
+        case "Remembered" if isinstance(document.get("assignment"), dict):
+            return {**document, "assignment": _assignment_of_5(document["assignment"])}
+        case _:
+            return document
+
+
+def _assignment_of_5(found: Document) -> Document:
+    datasets = found.get("datasets")
+    if not isinstance(datasets, dict):
+        return found
+    return {**found, "datasets": {key: _asked_of_5(asked) for key, asked in datasets.items()}}
+
+
+def _asked_of_5(found: Any) -> Any:
+    is_own = isinstance(found, dict) and found.get("type") == "Own"
+    return {**found, "origin": None} if is_own else found
+
+
+STEPS: Mapping[int, Step] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5})
 """
 Per older format, how to get from it to the next.
 """

@@ -57,7 +57,7 @@ def test_commit_is_read() -> None:
     [
         (loaded(lambda text: text[:-1]), "not one"),
         (loaded(lambda text: text.replace('"primary"', '"owner"')), "primary"),
-        (loaded(lambda text: text.replace('"format":4', '"format":0')), "format 0"),
+        (loaded(lambda text: text.replace('"format":5', '"format":0')), "format 0"),
         (loaded(key=f"dataset/{UUID(int=9)}"), "belongs under"),
         (loaded(key=f"node/{DATASET.dataset_id}"), "Node"),
         (loaded(key="shelf/1"), "no kind of record"),
@@ -77,4 +77,4 @@ def test_newer_record_is_told_from_damage() -> None:
     A record that a newer version wrote is said to be newer.
     """
     with pytest.raises(StoreTooNew):
-        loaded_state(loaded(lambda text: text.replace('"format":4', '"format":99')))
+        loaded_state(loaded(lambda text: text.replace('"format":5', '"format":99')))

@@ -73,7 +73,7 @@ def test_text_is_sorted_and_compact() -> None:
     """
     assert (
         to_text(Mount(dataset_id=DATASET))
-        == f'{{"dataset_id":"{DATASET}","format":4,"path":null,"read_only":false,"type":"Mount"}}'
+        == f'{{"dataset_id":"{DATASET}","format":5,"path":null,"read_only":false,"type":"Mount"}}'
     )
 
 
