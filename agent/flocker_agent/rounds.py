@@ -66,11 +66,12 @@ class Outlook(Record):
     pause_seconds: float = value(_NUMBER, default=0.0)
 
 
-def outlook(rounds: Sequence[Round], max_downtime_seconds: float) -> Outlook:
+def outlook(rounds: Sequence[Round], max_downtime_seconds: float, *, ready_rounds: int = 0) -> Outlook:
     """
     What the rounds so far say of stopping the application now.
 
-    :param rounds: all of this move's, oldest first.
+    :param rounds: of this move, oldest first: all of them, or the last three of one that has been ready.
+    :param ready_rounds: so many in a row have found the move ready before.
     """
     # The worse of the last two: writers are not steady.
     burden = max(
@@ -88,7 +89,7 @@ def outlook(rounds: Sequence[Round], max_downtime_seconds: float) -> Outlook:
         return fixed_seconds + max(least_seconds, burden * (cycle_seconds + pause_seconds))
 
     if predicted(0.0) <= max_downtime_seconds:
-        pause_seconds = _pause_seconds(max_downtime_seconds - predicted(0.0), burden, len(rounds))
+        pause_seconds = _pause_seconds(max_downtime_seconds - predicted(0.0), burden, ready_rounds)
         return Outlook(
             verdict=SendVerdict.READY,
             predicted_downtime_seconds=predicted(pause_seconds),
@@ -162,8 +163,8 @@ def _burden(one: Round, gathered_seconds: float) -> float:
     return one.transfer_seconds / gathered_seconds if gathered_seconds > 0 else 1.0
 
 
-def _pause_seconds(slack_seconds: float, burden: float, rounds: int) -> float:
-    longest_seconds = min(_LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * max(1.0, rounds / _PROMPT_ROUNDS))
+def _pause_seconds(slack_seconds: float, burden: float, ready_rounds: int) -> float:
+    longest_seconds = min(_LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * max(1.0, ready_rounds / _PROMPT_ROUNDS))
     # Half the slack may gather between rounds; the other half is for a writer that gets faster.
     if burden * longest_seconds <= slack_seconds / 2:
         return longest_seconds

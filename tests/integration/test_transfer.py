@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from flocker_agent import rounds
 from flocker_agent.storage.memory import MemoryPool
 from flocker_agent.transfer.admission import Refused
 from flocker_agent.transfer.limits import TransferLimits
@@ -189,6 +190,21 @@ class TestMove:
         finished(source, dataset_id, sending)
 
         assert sending.sent_bytes() < 9 * MIB
+
+    def test_rounds_get_rarer(
+        self, source: TransferNode, target: TransferNode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A session that is ready for long pauses longer between its rounds, and still ends when it is asked to.
+        """
+        monkeypatch.setattr(rounds, "_PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr(rounds, "_PROMPT_ROUNDS", 1)
+        dataset_id = source.owned(b"x")
+        sending = Sending(source, dataset_id, target)
+        eventually(lambda: sending.session._outlook().pause_seconds >= 0.05, "pauses got longer")
+        finished(source, dataset_id, sending)
+
+        assert target.take_over(dataset_id) == {"0": b"x"}
 
     def test_the_sources_own_snapshots_are_cleaned_up(self, source: TransferNode, target: TransferNode) -> None:
         """

@@ -157,7 +157,7 @@ def test_rounds_get_rarer_while_a_ready_move_waits() -> None:
     While a move waits for something else, an image on the target say, its rounds come less and less often.
     """
     idle = Round(size_bytes=0, snapshot_seconds=0.01, transfer_seconds=0.0, gathered_seconds=1.0)
-    pauses = [outlook([idle] * count, 2.0).pause_seconds for count in (1, 30, 60, 300, 3000)]
+    pauses = [outlook([idle], 2.0, ready_rounds=count).pause_seconds for count in (0, 30, 60, 300, 3000)]
 
     assert pauses == [1.0, 1.0, 2.0, 10.0, 10.0]
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from eliot import log_message, start_action
 
 from flocker_agent.pacing import Pacer
-from flocker_agent.rounds import HOLD_TAG, SNAPSHOT_PREFIX, Round, needless, outlook, snapshot_name, superseded
+from flocker_agent.rounds import HOLD_TAG, SNAPSHOT_PREFIX, Outlook, Round, needless, outlook, snapshot_name, superseded
 from flocker_agent.transfer.causes import continued, log_failure, task_id
 from flocker_agent.transfer.channel import Channel
 from flocker_agent.transfer.connecting import Patience, called
@@ -116,6 +116,7 @@ class SendSession:
         self._final_guid = final_guid
         self._cancelled = False
         self._rounds: list[Round] = []
+        self._ready_rounds = 0
         self._taken_seconds: float | None = None
         self._target: list[Guid] = []
         self._tidying: Task[None] | None = None
@@ -235,7 +236,7 @@ class SendSession:
 
     def _send_rounds(self, conversation: Conversation) -> None:
         while (final_guid := self._final_guid) is None:
-            pause_seconds = outlook(self._rounds, self._send_to.max_downtime_seconds).pause_seconds
+            pause_seconds = self._outlook().pause_seconds
             conversation.pause(pause_seconds, self._is_final)
             if self._final_guid is None:
                 self._catch_up(conversation)
@@ -267,11 +268,15 @@ class SendSession:
             gathered_seconds=gathered_seconds,
         )
         self._rounds.append(done)
-        seen = outlook(self._rounds, self._send_to.max_downtime_seconds)
+        seen = self._outlook()
+        self._ready_rounds = self._ready_rounds + 1 if seen.verdict is SendVerdict.READY else 0
         if seen.verdict is SendVerdict.READY:
             # From here on only a writer that changes its mind counts.
             self._rounds = self._rounds[-_ROUNDS_REMEMBERED:]
         self._progress.judged(seen)
+
+    def _outlook(self) -> Outlook:
+        return outlook(self._rounds, self._send_to.max_downtime_seconds, ready_rounds=self._ready_rounds)
 
     def _take_snapshot(self) -> StoredSnapshot | None:
         with self._exclusive:
