@@ -409,8 +409,9 @@ class Checker:
         """
         Whether the control service must know by now that a node has removed its copy.
         """
-        node = self._world.nodes[node_id]
-        went_at_seconds = self._went.get((node_id, dataset_id), 0.0)
+        node, went_at_seconds = self._world.nodes[node_id], self._went.get((node_id, dataset_id))
+        if went_at_seconds is None:
+            return True
         told_all = node.session is not None and node.session.told_all
         return told_all and self._world.scheduler.now > went_at_seconds + _LONGEST_LOOK_SECONDS
 

@@ -180,6 +180,8 @@ class DockerEngine:
                 found = _networks(client, name)
             for twin in found[1:]:
                 _remove_twin(client, twin)
+        if not found:
+            raise EngineRefused(f"network {name} was removed while it was made", http.HTTPStatus.CONFLICT)
         for part in found[0]["IPAM"]["Config"] or ():
             if part.get("Gateway"):
                 return str(part["Gateway"])
