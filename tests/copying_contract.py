@@ -4,13 +4,50 @@ What copies within a pool promise, on any backend.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
+from flocker_agent.changes import CopyDataset
 from flocker_agent.copying import copy_snapshot
-from flocker_py.model import Origin
-from flocker_py.storage import DatasetExists, DatasetMissing, Role, SnapshotMissing
+from flocker_py.model import DatasetId, Origin
+from flocker_py.storage import (
+    DatasetExists,
+    DatasetMissing,
+    LimitRefused,
+    PoolFull,
+    Role,
+    SnapshotMissing,
+    StreamCut,
+)
 from flocker_py.testing.storage_pools import MEBIBYTE, PoolFixtures, PoolUnderTest, is_there, new_id, noise, owned
 from flocker_py.testing.trees import difference, file
+
+
+def copied(pool: PoolUnderTest, copy_id: DatasetId, *, maximum_size_bytes: int | None = None, **origin: Any) -> None:
+    """
+    Make a copy.
+    """
+    change = CopyDataset(dataset_id=copy_id, origin=Origin(**origin), maximum_size_bytes=maximum_size_bytes)
+    copy_snapshot(pool.storage, change)
+
+
+class AlmostFull:
+    """
+    A pool in which others leave no room.
+    """
+
+    def __init__(self, pool: PoolUnderTest) -> None:
+        self._pool = pool
+
+    def free_bytes(self) -> int:
+        """
+        Less than what must stay free.
+        """
+        return MEBIBYTE
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool.storage, name)
 
 
 class CopyingContract(PoolFixtures):
@@ -28,7 +65,7 @@ class CopyingContract(PoolFixtures):
         guid = pool.storage.snapshot(dataset_id, "monday").guid
         pool.files.write(dataset_id, {b"a": file(b"changed")})
 
-        copy_snapshot(pool.storage, Origin(dataset_id=dataset_id, snapshot="monday"), copy_id)
+        copied(pool, copy_id, dataset_id=dataset_id, snapshot="monday")
 
         made = pool.storage.dataset(copy_id)
         assert (made.role, made.epoch, made.partial) == (Role.REPLICA, 0, False)
@@ -44,7 +81,7 @@ class CopyingContract(PoolFixtures):
         dataset_id, copy_id = owned(pool), new_id()
         pool.files.write(dataset_id, {b"a": file(b"content")})
         pool.storage.snapshot(dataset_id, "monday")
-        copy_snapshot(pool.storage, Origin(dataset_id=dataset_id, snapshot="monday"), copy_id)
+        copied(pool, copy_id, dataset_id=dataset_id, snapshot="monday")
 
         pool.storage.unmount(dataset_id)
         pool.storage.destroy(dataset_id)
@@ -61,7 +98,7 @@ class CopyingContract(PoolFixtures):
         pool.storage.snapshot(dataset_id, "monday")
 
         with pytest.raises(SnapshotMissing, match="no snapshot friday"):
-            copy_snapshot(pool.storage, Origin(dataset_id=dataset_id, snapshot="friday"), copy_id)
+            copied(pool, copy_id, dataset_id=dataset_id, snapshot="friday")
 
         assert not is_there(pool.storage, copy_id)
 
@@ -70,7 +107,7 @@ class CopyingContract(PoolFixtures):
         A dataset that isn't here can't be copied.
         """
         with pytest.raises(DatasetMissing):
-            copy_snapshot(pool.storage, Origin(dataset_id=new_id(), snapshot="monday"), new_id())
+            copied(pool, new_id(), dataset_id=new_id(), snapshot="monday")
 
     def test_onto_another(self, pool: PoolUnderTest) -> None:
         """
@@ -80,6 +117,52 @@ class CopyingContract(PoolFixtures):
         pool.storage.snapshot(dataset_id, "monday")
 
         with pytest.raises(DatasetExists):
-            copy_snapshot(pool.storage, Origin(dataset_id=dataset_id, snapshot="monday"), other_id)
+            copied(pool, other_id, dataset_id=dataset_id, snapshot="monday")
 
         assert pool.storage.dataset(other_id).epoch == 2
+
+    def test_larger_than_allowed(self, pool: PoolUnderTest) -> None:
+        """
+        A snapshot that has more than the new dataset may hold is not copied.
+        """
+        dataset_id, copy_id = owned(pool), new_id()
+        pool.files.write(dataset_id, {b"a": file(noise(3 * MEBIBYTE))})
+        pool.storage.snapshot(dataset_id, "monday")
+
+        with pytest.raises(LimitRefused, match="may hold 1 MiB"):
+            copied(pool, copy_id, dataset_id=dataset_id, snapshot="monday", maximum_size_bytes=MEBIBYTE)
+
+        assert not is_there(pool.storage, copy_id)
+
+    def test_no_room(self, pool: PoolUnderTest) -> None:
+        """
+        Nothing is written where not all of it has room.
+        """
+        dataset_id, copy_id = owned(pool), new_id()
+        pool.files.write(dataset_id, {b"a": file(noise(3 * MEBIBYTE))})
+        pool.storage.snapshot(dataset_id, "monday")
+        change = CopyDataset(dataset_id=copy_id, origin=Origin(dataset_id=dataset_id, snapshot="monday"))
+
+        with pytest.raises(PoolFull, match="must stay free"):
+            copy_snapshot(cast(Any, AlmostFull(pool)), change)
+
+        assert not is_there(pool.storage, copy_id)
+
+    def test_cancelled(self, pool: PoolUnderTest) -> None:
+        """
+        A copy that is not wanted any more ends in the middle; what came of it is a part, and can be thrown away.
+        """
+        dataset_id, copy_id = owned(pool), new_id()
+        pool.files.write(dataset_id, {b"a": file(noise(4 * MEBIBYTE))})
+        pool.storage.snapshot(dataset_id, "monday")
+        asked = iter([False, False])
+        change = CopyDataset(dataset_id=copy_id, origin=Origin(dataset_id=dataset_id, snapshot="monday"))
+
+        with pytest.raises(StreamCut):
+            copy_snapshot(pool.storage, change, cancelled=lambda: next(asked, True))
+
+        if is_there(pool.storage, copy_id):
+            assert pool.storage.dataset(copy_id).partial
+            pool.storage.abort_receive(copy_id)
+        copy_snapshot(pool.storage, change)
+        assert not pool.storage.dataset(copy_id).partial

@@ -46,6 +46,7 @@ class CopyDataset(Change):
     kind = "flocker:agent:copy"
     dataset_id: DatasetId = value(UUID)
     origin: Origin = value(Origin)
+    maximum_size_bytes: int | None = value((int, _NONE), default=None)
 
 
 class TakeDataset(Change):

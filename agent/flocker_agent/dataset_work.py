@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from flocker_agent.changes import (
     BranchStash,
     Change,
+    CopyDataset,
     FinishSending,
     Nothing,
     Problem,
@@ -36,7 +37,7 @@ from flocker_agent.view import View
 from flocker_agent.worker import Worker
 from flocker_py.assignment import DatasetAssignment, Own, Release
 from flocker_py.clock import Clock
-from flocker_py.model import DatasetId, Guid, MoveId, NodeId
+from flocker_py.model import DatasetId, Guid, MoveId, NodeId, Origin
 from flocker_py.observed import SendProgress
 from flocker_py.storage import DatasetBusy, Role, Storage, StoredDataset
 from flocker_py.wire import encode
@@ -92,8 +93,21 @@ class Transfers(Protocol):
         ...
 
 
+class _Copy:
+    """
+    A copy of a snapshot that is being made.
+
+    :ivar wanted: whether it still is. Read from the thread that makes it.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.wanted = True
+
+
 class DatasetWork:
     """
+    :param copying: where copies of snapshots are made, which may take long.
     :param changed: called with the dataset whenever something about it is news, for those who depend on it.
     """
 
@@ -106,6 +120,7 @@ class DatasetWork:
         looks: Looks,
         transfers: Transfers,
         blocking: Blocking,
+        copying: Blocking,
         locks: Locks,
         clock: Clock,
         changed: Callable[[DatasetId], None],
@@ -116,6 +131,7 @@ class DatasetWork:
         self._looks = looks
         self._transfers = transfers
         self._blocking = blocking
+        self._copying = copying
         self._locks = locks
         self._clock = clock
         self._changed = changed
@@ -123,12 +139,16 @@ class DatasetWork:
         self._workers: dict[DatasetId, Worker] = {}
         self._senders: dict[DatasetId, Sender] = {}
         self._changing: set[DatasetId] = set()
+        self._copies: dict[DatasetId, _Copy] = {}
 
     def asked(self, datasets: PMap[DatasetId, DatasetAssignment]) -> None:
         """
         From now on, this is what is asked.
         """
         before, self._asked = self._asked, datasets
+        for dataset_id, copy in self._copies.items():
+            asked = datasets.get(dataset_id)
+            copy.wanted &= isinstance(asked, Own) and asked.origin == copy.origin
         for dataset_id in {*datasets, *(before or {})}:
             if before is None or before.get(dataset_id) != datasets.get(dataset_id):
                 self._view.is_leased(dataset_id, self.leased(dataset_id) is True)
@@ -215,6 +235,8 @@ class DatasetWork:
         """
         for sender in self._senders.values():
             sender.cancel()
+        for copy in self._copies.values():
+            copy.wanted = False
         for worker in tuple(self._workers.values()):
             await worker.stop()
 
@@ -279,16 +301,25 @@ class DatasetWork:
         if wait:
             return wait
 
+        copy = _Copy(change.origin) if isinstance(change, CopyDataset) else None
+
         def work() -> tuple[tuple[int, DatasetId, StoredDataset | None], tuple[int, PMap[str, StoredDataset]] | None]:
             with self._locks.of(dataset_id):
-                perform(change, self._storage, now_seconds=self._clock.seconds())
+                perform(
+                    change,
+                    self._storage,
+                    now_seconds=self._clock.seconds(),
+                    cancelled=lambda: copy is not None and not copy.wanted,
+                )
             aside = isinstance(change, StashDataset | UnstashDataset | BranchStash)
             return self._looks.at_dataset(dataset_id), self._looks.at_stashes() if aside else None
 
         self._changing.add(dataset_id)
+        if copy is not None:
+            self._copies[dataset_id] = copy
         try:
             with _logged(change):
-                seen, stashes = await self._blocking.run(work)
+                seen, stashes = await (self._blocking if copy is None else self._copying).run(work)
         except Exception as error:  # noqa: BLE001  # one dataset's trouble is told, and delays no other
             if isinstance(change, UnmountDataset) and isinstance(error, DatasetBusy):
                 wait = self._failures.failed(dataset_id, error, longest_wait_seconds=SOON_AGAIN_SECONDS)
@@ -298,6 +329,7 @@ class DatasetWork:
             return wait
         finally:
             self._changing.discard(dataset_id)
+            self._copies.pop(dataset_id, None)
         self._view.one_stored(*seen)
         if stashes is not None:
             # Told together with the dataset: that it is gone, and that it is kept, must not be told apart.

@@ -43,6 +43,7 @@ class Agent:
     :param now_seconds: since the epoch of Unix; None: what ``clock`` shows.
     :param boottime_seconds: the clock of leases; None: the same as ``clock``.
     :param lease_blocking: where writing down a lease waits for nothing else; None: ``blocking``.
+    :param copying: where copies of snapshots are made, which may take long; None: ``blocking``.
     :param fetching: where containers are prepared, which may take long; None: ``blocking``.
     :param network: where ports are led to containers on other nodes; None: nothing of it was ever done here.
     :param forwards: whether they are; else, what was done of it is undone.
@@ -63,6 +64,7 @@ class Agent:
         boottime_seconds: Callable[[], float] | None = None,
         lease_blocking: Blocking | None = None,
         fetching: Blocking | None = None,
+        copying: Blocking | None = None,
         network: Network | None = None,
         forwards: bool = False,
     ) -> None:
@@ -81,6 +83,7 @@ class Agent:
             looks=self._looks,
             transfers=transfers,
             blocking=blocking,
+            copying=blocking if copying is None else copying,
             locks=locks,
             clock=clock,
             changed=self._dataset_changed,

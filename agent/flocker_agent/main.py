@@ -47,6 +47,7 @@ REFUSED = 1
 """Exit status: it did not start, for the reason on standard error."""
 BLOCKING_CALLS = 16
 FETCHING_CALLS = 3
+COPIES = 2
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -125,6 +126,8 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     lease_thread = Threads(reactor, 1)
     # In the same way, a registry that doesn't answer is in nobody else's way.
     fetching = Threads(reactor, FETCHING_CALLS)
+    # And so is a copy within the pool.
+    copying = Threads(reactor, COPIES)
     transfers = Transfers(
         reactor,
         storage,
@@ -154,6 +157,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
         boottime_seconds=boottime_seconds,
         lease_blocking=lease_thread,
         fetching=fetching,
+        copying=copying,
         network=HostNetwork(marker) if settings.forwarding or marker.exists() else None,
         forwards=settings.forwarding,
     )
@@ -168,6 +172,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
     threads.start()
     lease_thread.start()
     fetching.start()
+    copying.start()
     memory.recall()
     agent.start()
     link.start()
@@ -181,6 +186,7 @@ def _started(reactor: Any, settings: Settings, credential: Credential) -> Callab
         threads.stop()
         lease_thread.stop()
         fetching.stop()
+        copying.stop()
 
     return lambda: Deferred.fromCoroutine(stop())
 

@@ -4,6 +4,7 @@ Changes to a dataset, carried out on its storage. Blocking: for a thread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from flocker_agent.changes import (
@@ -56,11 +57,14 @@ StorageChange = (
 )
 
 
-def perform(change: StorageChange, storage: Storage, *, now_seconds: float) -> None:
+def perform(
+    change: StorageChange, storage: Storage, *, now_seconds: float, cancelled: Callable[[], bool] = lambda: False
+) -> None:
     """
     Carry out one change.
 
     :param now_seconds: since the epoch of Unix.
+    :param cancelled: asked now and then by what can take long, which then ends without having done all.
     :raises StorageError: as the calls of ``Storage`` that it takes; what it did until then is in the pool to be seen.
     """
     match change:
@@ -72,7 +76,7 @@ def perform(change: StorageChange, storage: Storage, *, now_seconds: float) -> N
                 maximum_size_bytes=change.maximum_size_bytes,
             )
         case CopyDataset():
-            copy_snapshot(storage, change.origin, change.dataset_id)
+            copy_snapshot(storage, change, cancelled=cancelled)
         case TakeDataset():
             storage.set_role(change.dataset_id, role=Role.OWNER, epoch=change.epoch)
         case LimitDataset():

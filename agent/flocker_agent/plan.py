@@ -190,7 +190,9 @@ def _own(asked: Own, local: Local) -> Step:
         if asked.from_stash in local.stashes:
             return UnstashDataset(dataset_id=asked.dataset_id, name=str(asked.from_stash))
         if asked.may_create and asked.origin is not None:
-            return CopyDataset(dataset_id=asked.dataset_id, origin=asked.origin)
+            return CopyDataset(
+                dataset_id=asked.dataset_id, origin=asked.origin, maximum_size_bytes=asked.maximum_size_bytes
+            )
         if asked.may_create:
             return CreateDataset(
                 dataset_id=asked.dataset_id,
@@ -245,7 +247,7 @@ def _take(asked: Own, stored: StoredDataset, local: Local) -> Step:
     if _is_open(local.sending):
         return StopSending(dataset_id=asked.dataset_id)
     if stored.role is Role.REPLICA and asked.take_guid is None:
-        if asked.may_create and asked.origin is not None and stored.epoch == 0:
+        if asked.origin is not None and stored.epoch == 0:
             return _made(asked, asked.origin, stored)
         return Problem(
             code="NotTheOwnersCopy",
@@ -263,10 +265,13 @@ def _take(asked: Own, stored: StoredDataset, local: Local) -> Step:
 
 
 def _made(asked: Own, origin: Origin, stored: StoredDataset) -> Step:
+    if not asked.may_create:
+        return Nothing(reason="the control service, which has to say again that it is to be made")
     # What was copied in part, before this agent or its host went down, is copied again.
     if stored.partial:
         return AbortReceive(dataset_id=asked.dataset_id)
-    if [snapshot.name for snapshot in stored.snapshots] == [origin.snapshot]:
+    # Others' programs may take snapshots of it already, which change nothing of it.
+    if stored.snapshots and stored.snapshots[0].name == origin.snapshot:
         return TakeDataset(dataset_id=asked.dataset_id, epoch=asked.epoch)
     return Problem(
         code="NotTheCopy",

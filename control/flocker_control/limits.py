@@ -39,8 +39,8 @@ NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"
 """What operators call nodes and datasets."""
 
 CONTAINER_NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$"
-SNAPSHOT_PATTERN = r"^[a-zA-Z0-9_.:-]{1,200}$"
-"""As ZFS names them, but for spaces."""
+SNAPSHOT_PATTERN = r"^[a-zA-Z0-9_.:-]{1,80}$"
+"""As ZFS names them, but for spaces, and no longer than what a received snapshot keeps its name with."""
 
 ALIAS_PATTERN = r"^[a-zA-Z0-9]{1,64}$"
 PORT_HIGHEST = 65535
@@ -109,7 +109,7 @@ def dataset_complaint(dataset: Dataset) -> str | None:
 def _snapshot_complaint(name: str) -> str | None:
     if re.fullmatch(SNAPSHOT_PATTERN, name):
         return None
-    return f"{name[:40]!r} can't be the name of a snapshot: it has 1 to 200 letters, digits, '_', '-', '.' and ':'"
+    return f"{name[:40]!r} can't be the name of a snapshot: it has 1 to 80 letters, digits, '_', '-', '.' and ':'"
 
 
 def _metadata_complaint(metadata: Mapping[str, str]) -> str | None:

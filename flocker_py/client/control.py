@@ -225,8 +225,9 @@ class ControlClient:
                 raise
             made = await self._made(wanted_id)
             alike = made is not None and (
-                (made.name, made.maximum_size_bytes, dict(made.metadata), made.origin and made.origin.snapshot)
-                == (name, maximum_size_bytes, dict(metadata or {}), origin and origin[1])
+                (made.name, made.maximum_size_bytes, dict(made.metadata))
+                == (name, maximum_size_bytes, dict(metadata or {}))
+                and _may_be_from(made, origin)
             )
             # An id that was made here is nobody else's, whatever has become of the dataset meanwhile.
             if made is None or not (dataset_id is None or alike):
@@ -517,6 +518,24 @@ class ControlClient:
 
     def _seen(self, kind: type[R], data: object) -> R:
         return self._connection.seen(kind, data)
+
+
+def _may_be_from(made: DatasetView, origin: tuple[str, str] | None) -> bool:
+    """
+    Whether a dataset was made from that, as far as can be told: the other dataset may be given by its name.
+    """
+    if made.origin is None or origin is None:
+        return made.origin is None and origin is None
+    reference, snapshot = origin
+    return made.origin.snapshot == snapshot and reference.lower() in (str(made.origin.dataset_id), *_name(reference))
+
+
+def _name(reference: str) -> tuple[str, ...]:
+    try:
+        UUID(reference)
+    except ValueError:
+        return (reference.lower(),)
+    return ()
 
 
 def _stash_path(stash: StashView) -> str:

@@ -190,7 +190,16 @@ CASES: dict[str, tuple[DatasetAssignment | None, Local, Step | type[Step]]] = {
         here(stored(Role.REPLICA, 0, (5, "move-1"))),
         Problem,
     ),
-    "own: made from a snapshot long ago": (own(origin=ORIGIN), here(stored(Role.REPLICA, 0, (5, "monday"))), Problem),
+    "own: made from a snapshot, as far as is remembered": (
+        own(origin=ORIGIN),
+        here(stored(Role.REPLICA, 0, (5, "monday"))),
+        Nothing(reason="the control service, which has to say again that it is to be made"),
+    ),
+    "own: made from a snapshot, and others took more of it": (
+        own(may_create=True, origin=ORIGIN),
+        here(stored(Role.REPLICA, 0, (5, "monday"), (6, "autosnap"))),
+        TakeDataset(dataset_id=DATASET, epoch=1),
+    ),
     "own: a session is no longer wanted": (own(), here(stored(), sending=sending()), STOP),
     "own: a session that ended is no longer wanted": (own(), here(stored(), sending=sending(ended=True)), Nothing()),
     "own: a session is wanted": (own(send_to=send_to()), here(stored()), START),

@@ -98,6 +98,7 @@ def test_bad(name: str, text: str, expected: str) -> None:
     assert expected in str(caught.value)
 
 
+ORIGIN_ID = DatasetId(UUID(int=3))
 FULL = dataset(
     maximum_size_bytes=GIB,
     metadata={"team": "db", "protected": "true"},
@@ -105,7 +106,7 @@ FULL = dataset(
     on_overrun="give-up",
     on_start_failure="stay",
     on_partition="keep",
-    origin=OriginView(dataset_id=DatasetId(UUID(int=3)), snapshot="monday"),
+    origin=OriginView(dataset_id=ORIGIN_ID, snapshot="monday"),
 )
 
 
@@ -122,7 +123,7 @@ def test_alike(given: dict[str, str]) -> None:
     """
     What is as it is asked for, as far as that goes, differs in nothing.
     """
-    assert difference(options(given), FULL) is None
+    assert difference(options(given), FULL, ORIGIN_ID) is None
 
 
 @pytest.mark.parametrize(
@@ -131,8 +132,17 @@ def test_alike(given: dict[str, str]) -> None:
         ({"size": "2G"}, FULL, "it has a size of 1 GiB, not 2 GiB"),
         ({"size": "2G"}, dataset(), "it has no limit of its size, not 2 GiB"),
         ({"protected": "false"}, FULL, "it is protected"),
-        ({"from": "main@monday"}, dataset(), "it was made empty, not from snapshot monday"),
-        ({"from": "main@friday"}, FULL, "it was made from snapshot monday, not from snapshot friday"),
+        ({"from": "main@monday"}, dataset(), "it was made empty, not from snapshot monday of main"),
+        (
+            {"from": "main@friday"},
+            FULL,
+            f"it was made from snapshot monday of dataset {ORIGIN_ID}, not from snapshot friday of main",
+        ),
+        (
+            {"from": "main@monday"},
+            FULL.set(origin=OriginView(dataset_id=DatasetId(UUID(int=4)), snapshot="monday")),
+            f"it was made from snapshot monday of dataset {UUID(int=4)}, not from snapshot monday of main",
+        ),
         ({"protected": "true"}, dataset(), "it is not protected"),
         ({"max_downtime": "1s"}, FULL, "its max_downtime is 2.0 s, not 1.0 s"),
         ({"max_downtime": "1s"}, dataset(), "its max_downtime is unknown, not 1.0 s"),
@@ -145,7 +155,7 @@ def test_differs(given: dict[str, str], present: DatasetView, expected: str) -> 
     """
     In what a volume differs is said.
     """
-    assert expected == difference(options(given), present)
+    assert expected == difference(options(given), present, ORIGIN_ID)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,3 +98,59 @@ def test_snapshot_that_is_not_there(cluster: Cluster, plugins: dict[str, Plugin]
 
     assert "has no snapshot friday; it has snapshot monday" in error
     assert n1.get("copy").error == "there is no volume copy"
+
+
+def large_with_snapshot(cluster: Cluster, n1: Plugin) -> str:
+    """
+    The id of a volume with more in it than is copied in a moment, and a snapshot.
+    """
+    assert n1.create("main").error == ""
+    (mounted(n1, "main") / "file").write_bytes(os.urandom(96 << 20))
+    dataset_id: str = cluster.dataset("main")["dataset_id"]
+    subprocess.run(["zfs", "snapshot", f"fp-n1/flocker/{dataset_id}@monday"], check=True)
+    return dataset_id
+
+
+def begun(cluster: Cluster, dataset_id: str) -> str:
+    """
+    Ask for a copy, and wait until a part of it is there. Answers with its id.
+    """
+    origin = {"dataset": dataset_id, "snapshot": "monday"}
+    made = cluster.api("POST", "/v2/datasets", {"primary": "n1", "name": "copy", "origin": origin})
+    copy_id: str = made["dataset_id"]
+    cluster.wait(lambda: copy_id in datasets("n1"))
+    return copy_id
+
+
+def datasets(node: str) -> str:
+    """
+    What ``zfs list`` says of all of them.
+    """
+    command = ["zfs", "list", "-H", "-o", "name", "-t", "all", "-r", f"fp-{node}/flocker"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_killed_while_it_is_copied(cluster: Cluster, plugins: dict[str, Plugin]) -> None:
+    """
+    An agent that is killed in the middle makes the copy whole once it is started again.
+    """
+    copy_id = begun(cluster, large_with_snapshot(cluster, plugins["n1"]))
+    cluster.kill("n1")
+    cluster.start("n1")
+    cluster.wait((Path(cluster.dataset("copy")["path"]) / "file").exists)
+    main, copy = (Path(cluster.dataset(name)["path"]) for name in ("main", "copy"))
+
+    assert (copy / "file").read_bytes() == (main / "file").read_bytes()
+    assert copy_id in datasets("n1")
+
+
+def test_deleted_while_it_is_copied(cluster: Cluster, plugins: dict[str, Plugin]) -> None:
+    """
+    Nothing is left of a copy that isn't wanted any more.
+    """
+    dataset_id = large_with_snapshot(cluster, plugins["n1"])
+    copy_id = begun(cluster, dataset_id)
+    cluster.api("DELETE", f"/v2/datasets/{copy_id}")
+    cluster.wait(lambda: copy_id not in datasets("n1"))
+
+    assert dataset_id in datasets("n1")

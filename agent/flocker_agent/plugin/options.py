@@ -26,7 +26,7 @@ from flocker_agent.plugin.errors import OptionRefused
 from flocker_py.client.views import DatasetView
 from flocker_py.deployment_values import NAME_PATTERN, UUID_PATTERN
 from flocker_py.errors import explanation
-from flocker_py.model import OverrunPolicy, PartitionPolicy, StartFailurePolicy
+from flocker_py.model import DatasetId, OverrunPolicy, PartitionPolicy, StartFailurePolicy
 from flocker_py.protection import PROTECTED, is_protected, with_protection
 from flocker_py.records import Record, mapping, value
 from flocker_py.units import (
@@ -163,9 +163,11 @@ def _choice(name: str, text: str, there_are: tuple[str, ...]) -> str:
     return text
 
 
-def difference(asked: Options, dataset: DatasetView) -> str | None:
+def difference(asked: Options, dataset: DatasetView, origin_id: DatasetId | None = None) -> str | None:
     """
     In what a dataset differs from what was asked for; None: in nothing that was said.
+
+    :param origin_id: the dataset that it was to be made from.
     """
     size = dataset.maximum_size_bytes
     if asked.size_bytes is not None and asked.size_bytes != size:
@@ -174,9 +176,11 @@ def difference(asked: Options, dataset: DatasetView) -> str | None:
     if asked.protected is not None and asked.protected != is_protected(dataset.metadata):
         return f"it is {'not protected' if asked.protected else 'protected'}"
     if asked.origin is not None:
-        there = "was made empty" if dataset.origin is None else f"was made from snapshot {dataset.origin.snapshot}"
-        if dataset.origin is None or dataset.origin.snapshot != asked.origin.snapshot:
-            return f"it {there}, not from snapshot {asked.origin.snapshot}"
+        there, made = "was made empty", dataset.origin
+        if made is not None:
+            there = f"was made from snapshot {made.snapshot} of dataset {made.dataset_id}"
+        if made is None or (made.dataset_id, made.snapshot) != (origin_id, asked.origin.snapshot):
+            return f"it {there}, not from snapshot {asked.origin.snapshot} of {asked.origin.volume}"
     downtime = dataset.max_downtime_seconds
     if asked.max_downtime_seconds is not None and asked.max_downtime_seconds != downtime:
         there = "unknown" if downtime is None else duration_text(downtime)

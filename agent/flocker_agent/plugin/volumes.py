@@ -52,6 +52,7 @@ from flocker_py.model import DatasetId, MoveId, NodeId
 
 RETRY_SECONDS = 900.0
 """For so long a volume is held whose mount took too long, so that whoever asks again finds it."""
+_NOT_TO_BE_COPIED = frozenset({"SnapshotMissing", "DatasetMissing", "PoolFull", "LimitRefused"})
 LOOK_SECONDS = (0.1, 0.2, 0.4, 0.8)
 """Between looks at a volume that is on its way; the last one from then on."""
 
@@ -132,7 +133,7 @@ class Volumes:
         """
         check_name(volume)
         policies: Any = asked.policies
-        primary, origin = str(self._here), None
+        primary, origin, other = str(self._here), None, None
         if asked.origin is not None:
             other = await self._dataset(asked.origin.volume)
             primary, origin = str(other.owner), (str(other.dataset_id), asked.origin.snapshot)
@@ -149,7 +150,7 @@ class Volumes:
             found = await self._found(volume)
             if found is None:
                 raise
-            differs = difference(asked, found)
+            differs = difference(asked, found, None if other is None else other.dataset_id)
             if differs is not None:
                 raise VolumeRefused(f"there is a volume {volume} already, and {differs}") from error
         else:
@@ -165,7 +166,8 @@ class Volumes:
         deadline = self._reactor.seconds() + self._mount_seconds
         looks = 0
         while not dataset.created and self._reactor.seconds() < deadline:
-            if dataset.last_error is not None:
+            # What else goes wrong is tried again by the agent.
+            if dataset.last_error is not None and dataset.last_error.code in _NOT_TO_BE_COPIED:
                 await self._client.delete_dataset(dataset.dataset_id)
                 raise VolumeRefused(f"volume {volume} was not made: {dataset.last_error.text}")
             await deferLater(self._reactor, LOOK_SECONDS[min(looks, len(LOOK_SECONDS) - 1)])
