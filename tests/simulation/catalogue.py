@@ -494,6 +494,13 @@ def _companion_goes_ahead() -> list[Patch]:
     return [(ownership, "TABLE", _with_guard("committed", situation.target_holds_the_final_snapshot))]
 
 
+def _companion_returns_alone() -> list[Patch]:
+    def goes_back(s: Situation) -> bool:
+        return starting.goes_back(s) and all(s.dataset.dataset_id < other.dataset_id for other in s.companions)
+
+    return [(ownership, "TABLE", _with_guard("went back", goes_back))]
+
+
 BUGS = (
     Bug("commit-without-guids", "the target's snapshot is not compared at the commit", 400, _commit_without_guids),
     Bug("mount-old-epoch", "what was laid down is taken up and mounted again", 60, _mount_under_an_old_epoch),
@@ -544,6 +551,12 @@ BUGS = (
     Bug("busy-for-ever", "a move waits for a busy mount for ever", 400, _busy_for_ever),
     Bug("companion-left", "one dataset of a container goes back from its release alone", 800, _companion_left_behind),
     Bug("companion-ahead", "one dataset of a container is committed alone", 800, _companion_goes_ahead),
+    Bug(
+        "companion-returns",
+        "one dataset of a container goes back from a failed start alone",
+        400,
+        _companion_returns_alone,
+    ),
     Bug("commit-failed-done", "a commit that failed is taken for done", 400, _failed_commit_is_taken_for_done),
 )
 
