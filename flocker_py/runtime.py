@@ -102,6 +102,13 @@ class ContainerMissing(ContainerRuntimeError):
     """
 
 
+class ContainerChanged(ContainerRuntimeError):
+    """
+    Somebody has changed the container while it runs, and the runtime can't put that back. It is tried again; or change
+    it back by hand, or start the container anew.
+    """
+
+
 class ContainerStillRunning(ContainerRuntimeError):
     """
     The container did not end even after it was killed: a process hangs in the kernel. Look at the host's disks.
@@ -210,6 +217,21 @@ class Runtime(Protocol):
 
         :raises ContainerMissing: there is none.
         :raises ContainerStillRunning: it survived the last signal.
+        """
+        ...
+
+    def is_changed(self, name: ContainerName) -> bool:
+        """
+        Whether the last call of ``containers`` found that somebody had changed what a container was started as, while
+        it runs. Answered from memory.
+        """
+        ...
+
+    def repair(self, name: ContainerName) -> None:
+        """
+        Put back what somebody has changed of a container, while it goes on. Harmless if nothing was, or there is none.
+
+        :raises ContainerChanged: naming what is not as asked, how it is, and why it can't be put back.
         """
         ...
 

@@ -219,6 +219,22 @@ address = "{self._containerd_socket}"
 
 
 @contextmanager
+def without_runc_state(host: Host) -> Iterator[None]:
+    """
+    The engine can't change its containers meanwhile, on whatever kernel; they go on.
+    """
+    found = [path for path in host.folder.rglob("runtime-runc/moby/*/state.json") if path.is_file()]
+    assert found, f"no container runs under {host.folder}"
+    for path in found:
+        path.rename(path.with_suffix(".hidden"))
+    try:
+        yield
+    finally:
+        for path in found:
+            path.with_suffix(".hidden").rename(path)
+
+
+@contextmanager
 def engines(names: Sequence[str], folder: Path) -> Iterator[Mapping[str, Host]]:
     """
     Hosts that reach one another, each with an engine that runs and has the image ``BUSYBOX_IMAGE``.

@@ -290,6 +290,15 @@ class FenceContainer(Change):
     name: ContainerName = value(str)
 
 
+class RepairContainer(Change):
+    """
+    Put back what somebody has changed of a container while it runs.
+    """
+
+    kind = "flocker:agent:repair-container"
+    name: ContainerName = value(str)
+
+
 class StopContainer(Change):
     """
     Stop a container.
@@ -353,4 +362,4 @@ DatasetChange = (
     | BranchStash
 )
 StashChange = MountStash | UnmountStash | DropStash
-ContainerChange = StartContainer | BindContainer | FenceContainer | StopContainer | RemoveContainer
+ContainerChange = StartContainer | BindContainer | FenceContainer | RepairContainer | StopContainer | RemoveContainer

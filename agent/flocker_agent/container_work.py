@@ -17,6 +17,7 @@ from flocker_agent.changes import (
     FenceContainer,
     Nothing,
     RemoveContainer,
+    RepairContainer,
     StartContainer,
     StopContainer,
 )
@@ -28,7 +29,7 @@ from flocker_agent.view import View
 from flocker_agent.worker import Worker
 from flocker_py.clock import Clock
 from flocker_py.model import Container, ContainerName, DatasetId
-from flocker_py.runtime import ContainerRuntimeError, Runtime
+from flocker_py.runtime import ContainerChanged, ContainerRuntimeError, Runtime
 
 
 class ContainerWork:
@@ -152,7 +153,14 @@ class ContainerWork:
                 # It could not be started here, and should not be any more: asked for again, it begins anew.
                 self._failures.succeeded(name)
                 self._changed(frozenset())
-            return None
+            if not self._runtime.is_changed(name):
+                error = self._view.node.failures.get(name)
+                if error is not None and error.code == ContainerChanged.__name__:
+                    # Somebody has changed it back, or it has ended.
+                    self._failures.succeeded(name)
+                    self._changed(frozenset())
+                return None
+            step = RepairContainer(name=name)
         return await self._perform(name, step, {d: path for d, path in paths.items() if path is not None})
 
     async def _perform(self, name: ContainerName, step: ContainerChange, paths: Mapping[DatasetId, Path]) -> float:
@@ -189,6 +197,8 @@ class ContainerWork:
                 self._runtime.bind_to_lease(change.name, leased=change.leased)
             case FenceContainer():
                 self._runtime.fence(change.name)
+            case RepairContainer():
+                self._runtime.repair(change.name)
             case StopContainer():
                 self._runtime.stop(change.name, grace_seconds=change.grace_seconds)
             case RemoveContainer():

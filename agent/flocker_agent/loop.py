@@ -222,6 +222,7 @@ class Agent:
         for dataset_id in news:
             self.datasets.wake(dataset_id)
             self.containers.wake_users(dataset_id)
+        containers |= {name for name in self._view.node.containers if self._runtime.is_changed(name)}
         for name in containers:
             self.containers.wake(name)
         self.stashes.wake()

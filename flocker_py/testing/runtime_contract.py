@@ -541,6 +541,18 @@ class RuntimeContract(RuntimeFixtures):
         seen = runtime.containers()[NAME]
         assert (4, 1, 2) == (seen.exit_status, seen.restarts, host.starts(NAME))
 
+    def test_nothing_to_repair(self, host: HostUnderTest, runtime: Runtime) -> None:
+        """
+        What nobody has changed is not taken for changed; repairing it, or what is not there, changes nothing.
+        """
+        start(host, runtime)
+        before = runtime.containers()
+        runtime.repair(NAME)
+        runtime.repair(ContainerName("nobody"))
+
+        assert (False, False) == (runtime.is_changed(NAME), runtime.is_changed(ContainerName("nobody")))
+        assert (before, 1) == (runtime.containers(), host.starts(NAME))
+
     def test_watch(self, host: HostUnderTest, runtime: Runtime) -> None:
         """
         Who watches is told when an application has ended by itself, and finds it ended when it looks then.

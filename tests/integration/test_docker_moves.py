@@ -4,6 +4,8 @@ Applications in containers of Docker, moved between nodes with an engine each.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from flocker_py.testing.storage_contract_mounts import process_using
 from tests.conftest import Require
 from tests.database_moves import APP, VOLUME, Database
 from tests.docker_nodes import DockerNodes, docker_nodes
+from tests.engines import without_runc_state
 from tests.images import DATA, POSTGRESQL_IMAGE, WEB_IMAGE, import_web
 from tests.integration.test_database_moves import on_directories
 
@@ -155,3 +158,59 @@ def test_shells_in_a_volume(nodes: DockerNodes) -> None:
     nodes.cluster.api("POST", "/v2/moves", {"dataset": VOLUME, "target": "n1"})
     nodes.cluster.settled(VOLUME, "n1")
     nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "3")
+
+
+def test_changed_by_hand(nodes: DockerNodes) -> None:
+    """
+    A limit that somebody has changed, and that Docker can't put back, is the container's error, which says what is and
+    what was asked for; once it could be put back, nothing is wrong any more, and nothing was restarted.
+    """
+    cluster, host = nodes.cluster, nodes.hosts["n1"]
+    import_web(host)
+    deployed(nodes, {"web": counting("n1") | {"memory": "64M"}})
+    cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "1")
+    container = host.docker("ps", "--no-trunc", "--quiet", "--filter", "publish=8080").strip()
+    # Else it has put it back before the engine can't any more.
+    os.kill(cluster.pid("n1"), signal.SIGSTOP)
+    host.docker("update", "--memory", "32m", "--memory-swap", "32m", container)
+    with without_runc_state(host):
+        os.kill(cluster.pid("n1"), signal.SIGCONT)
+        error = cluster.wait(lambda: cluster.container("web")["last_error"])
+        listed = cluster.ctl("apps").out + cluster.ctl("explain", "web").out
+    cluster.wait(lambda: cluster.container("web")["last_error"] is None)
+    memory = host.docker("inspect", "-f", "{{.HostConfig.Memory}} {{.RestartCount}}", container).strip()
+
+    told = f"memory_bytes is {32 << 20}, and {64 << 20} was asked for; Docker can't put it back"
+    assert ("ContainerChanged", True) == (error["code"], told in error["text"])
+    assert told in listed
+    assert (f"{64 << 20} 0", "2") == (memory, nodes.page("n1", "/cgi-bin/count"))
+
+
+def test_secrets_are_in_no_log(nodes: DockerNodes) -> None:
+    """
+    Neither what a file with environment says nor a value of the environment is in a log, wherever the container is
+    started, moved, and fails to start.
+    """
+    cluster = nodes.cluster
+    for host in nodes.hosts.values():
+        import_web(host)
+    file = cluster.folder / "web.env"
+    file.touch(mode=0o600)
+    file.write_text("PASSWORD=swordfish\n")
+    secret = {"env": {"TOKEN": "marlinspike"}, "env_file": str(file)}
+    deployed(nodes, {"web": counting("n1") | secret})
+    cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "1")
+    deployed(nodes, {"web": counting("n2") | secret})
+    cluster.settled(VOLUME, "n2")
+    cluster.wait(lambda: nodes.page("n2", "/cgi-bin/count") == "2")
+    broken = {"node": "n2", "image": WEB_IMAGE, "entrypoint": ["/nowhere"], **secret}
+    cluster.deploy(VOLUMES, {"web": counting("n2") | secret, "broken": broken})
+    error = cluster.wait(lambda: cluster.container("broken")["last_error"])
+    environment = nodes.hosts["n2"].docker("exec", nodes.hosts["n2"].docker("ps", "--quiet").strip(), "env")
+    logs = {path.name: path.read_text() for each in ("*.log", "*.out") for path in cluster.folder.glob(each)}
+
+    assert {"PASSWORD=swordfish", "TOKEN=marlinspike"} <= set(environment.split())
+    assert "ContainerStartFailed" == error["code"]
+    assert all("flocker:agent:start-container" in logs[f"{name}.log"] for name in ("n1", "n2"))
+    assert [] == [(name, word) for name, text in logs.items() for word in ("swordfish", "marlinspike") if word in text]
+    assert ("swordfish" in error["text"], "marlinspike" in error["text"]) == (False, False)

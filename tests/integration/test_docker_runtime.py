@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,18 @@ from flocker_py.model import (
     RestartPolicy,
 )
 from flocker_py.observed import ContainerPhase, Health
-from flocker_py.runtime import ContainerMissing, ContainerNotPrepared, ContainerRefused, ContainerStartFailed
+from flocker_py.runtime import (
+    ContainerChanged,
+    ContainerMissing,
+    ContainerNotPrepared,
+    ContainerRefused,
+    ContainerStartFailed,
+)
 from flocker_py.testing.runtime_hosts import eventually
 from flocker_py.wire import to_text
 from tests.conftest import Require
 from tests.engine_gate import Gate
-from tests.engines import BUSYBOX_IMAGE, Host, busybox_files, engines
+from tests.engines import BUSYBOX_IMAGE, Host, busybox_files, engines, without_runc_state
 from tests.registry import Registry
 from tests.zfs.namespaces import enter
 
@@ -151,6 +157,20 @@ class Node:
         for each in self.host.docker("ps", "-aq").split():
             self.host.docker("rm", "-f", each)
         shutil.rmtree(self.grants, ignore_errors=True)
+
+
+class WarningEngine(DockerEngine):
+    """
+    An engine on a kernel that can't do something, which it says of every container that it creates.
+    """
+
+    def __init__(self, address: str, warning: str) -> None:
+        super().__init__(address)
+        self._warning = warning
+
+    def create(self, name: str, body: Mapping[str, Any]) -> tuple[str, list[str]]:
+        created, warnings = super().create(name, body)
+        return created, [*warnings, self._warning]
 
 
 @pytest.fixture(scope="module")
@@ -380,18 +400,54 @@ class TestByHand:
 
     def test_limits(self, node: Node) -> None:
         """
-        Limits that were changed are as they should be again when Docker tells of it, and nothing was restarted.
+        Who watches is told of limits that were changed, and finds them so; they are put back, and nothing is restarted.
         """
         node.start(app(pids_limit=50, memory_bytes=64 << 20))
         before = node.runtime.containers()[NAME]
-        end = node.runtime.watch(lambda _: None)
-        node.host.docker("update", "--pids-limit", "99", "--restart", "always", node.docker_name())
-        asked = '50 {"Name":"no","MaximumRetryCount":0}'
-        form = "{{.HostConfig.PidsLimit}} {{json .HostConfig.RestartPolicy}}"
-        eventually(lambda: asked == node.host.docker("inspect", "-f", form, node.docker_name()).strip())
+        found: list[object] = []
+        end = node.runtime.watch(lambda _: found.append((node.phase(), node.runtime.is_changed(NAME))))
+        change_by_hand(node)
+        eventually(lambda: (ContainerPhase.RUNNING, True) in found)
         end()
+        node.runtime.repair(NAME)
 
-        assert before == node.runtime.containers()[NAME]
+        assert f'{64 << 20} 50 {{"Name":"no","MaximumRetryCount":0}}' == limits(node)
+        assert (before, False) == (node.runtime.containers()[NAME], node.runtime.is_changed(NAME))
+
+    def test_limits_that_stay(self, node: Node) -> None:
+        """
+        What Docker can't put back is an error that names each field, what it is and what was asked for; later it can.
+        """
+        node.start(app(pids_limit=50, memory_bytes=64 << 20))
+        change_by_hand(node)
+        with without_runc_state(node.host):
+            with pytest.raises(ContainerChanged) as raised:
+                node.runtime.repair(NAME)
+            during = (node.phase(), node.runtime.is_changed(NAME))
+        node.runtime.repair(NAME)
+
+        assert (
+            f"Container 'app' was changed by hand: memory_bytes is {32 << 20}, and {64 << 20} was asked for;"
+            " pids_limit is 99, and 50 was asked for; restart is always, and no was asked for; Docker can't put it back"
+        ) in str(raised.value)
+        assert (ContainerPhase.RUNNING, True) == during
+        assert f'{64 << 20} 50 {{"Name":"no","MaximumRetryCount":0}}' == limits(node)
+
+
+def change_by_hand(node: Node) -> None:
+    """
+    Change limits and the policy of the one container.
+    """
+    less = ["--memory", "32m", "--memory-swap", "32m", "--pids-limit", "99", "--restart", "always"]
+    node.host.docker("update", *less, node.docker_name())
+
+
+def limits(node: Node) -> str:
+    """
+    Those of the one container, as Docker has them.
+    """
+    form = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{json .HostConfig.RestartPolicy}}"
+    return node.host.docker("inspect", "-f", form, node.docker_name()).strip()
 
 
 class TestForeign:
@@ -592,6 +648,51 @@ class TestSurroundings:
 
         assert f"{64 << 20} 500000000 50 SIGINT" == limits
         assert ["Uid:", *["1000"] * 4, "CapBnd:", "0" * 16, "NoNewPrivs:", "1"] == status
+
+    def test_shares_and_labels(self, node: Node) -> None:
+        """
+        The weight of the processor and labels are those that were asked for.
+        """
+        node.start(app(cpu_shares=512, labels=pmap({"com.example.team": "shop", "empty": ""})))
+        form = '{{.HostConfig.CpuShares}} {{index .Config.Labels "com.example.team"}}'
+        seen = node.host.docker("inspect", "-f", form, node.docker_name()).strip()
+        labels = json.loads(node.host.docker("inspect", "-f", "{{json .Config.Labels}}", node.docker_name()))
+
+        assert ("512 shop", "") == (seen, labels["empty"])
+
+    def test_swappiness(self, node: Node) -> None:
+        """
+        It is that which was asked for, or refused by name where the kernel can't do it, and nothing is left.
+        """
+        refusal = ""
+        try:
+            node.start(app(swappiness=10))
+        except ContainerRefused as error:
+            refusal = str(error)
+        arrived = [
+            node.host.docker("inspect", "-f", "{{.HostConfig.MemorySwappiness}}", each).strip() for each in node.ours()
+        ]
+        granted = [path for path in node.grants.rglob("*") if path.is_file()]
+
+        if refusal:
+            assert ("swappiness: " in refusal, [], []) == (True, arrived, granted)
+        else:
+            assert ["10"] == arrived
+
+    def test_not_done(self, node: Node) -> None:
+        """
+        What Docker would start without something that was asked for, is refused, and nothing is left.
+        """
+        warning = "Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded."
+        asked = app(cpu_shares=512)
+        engine = WarningEngine(node.host.socket, warning)
+        runtime = DockerRuntime(engine, node.state, grants_path=node.grants)
+        with pytest.raises(ContainerRefused, match=f"cpu_shares: {warning}"):
+            runtime.start(asked, {})
+        left = (node.ours(), [path for path in node.grants.rglob("*") if path.is_file()])
+        node.start(asked)
+
+        assert (([], []), ContainerPhase.RUNNING) == (left, node.phase())
 
     def test_health(self, node: Node) -> None:
         """

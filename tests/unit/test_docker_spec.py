@@ -228,6 +228,78 @@ def test_changed_by_hand() -> None:
     assert spec.changed_by_hand(asked, host) == {"CpuShares": 5, "RestartPolicy": policy}
 
 
+def test_repair_of_memory() -> None:
+    """
+    The limit of memory and swap goes with that of memory: Docker refuses one above the other.
+    """
+    assert spec.repair({"Memory": 100, "PidsLimit": 5}) == {"Memory": 100, "MemorySwap": 200, "PidsLimit": 5}
+    assert spec.repair({"PidsLimit": 5}) == {"PidsLimit": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "found", "told"),
+    [
+        ("Memory", 100, 70, "memory_bytes is 70, and 100 was asked for"),
+        ("PidsLimit", 5, None, "pids_limit is without limit, and 5 was asked for"),
+        ("NanoCpus", 1_500_000_000, 500_000_000, "cpus is 0.5, and 1.5 was asked for"),
+        (
+            "RestartPolicy",
+            {"Name": "on-failure", "MaximumRetryCount": 3},
+            {"Name": "always", "MaximumRetryCount": 0},
+            "restart is always, and on-failure:3 was asked for",
+        ),
+        (
+            "RestartPolicy",
+            {"Name": "unless-stopped", "MaximumRetryCount": 0},
+            {"Name": "", "MaximumRetryCount": 0},
+            "restart is no, and unless-stopped was asked for",
+        ),
+    ],
+)
+def test_told_changes(name: str, wanted: Any, found: Any, told: str) -> None:
+    """
+    People read which field it is, what it is, and what was asked for.
+    """
+    assert spec.told_changes({name: wanted}, {name: found}) == told
+
+
+NO_SWAPPINESS = (
+    "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted."
+    " Memory swappiness discarded."
+)
+NO_SHARES = "Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded."
+NO_SWAP_LIMIT = (
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap."
+)
+NO_OOM_KILL_DISABLE = "Your kernel does not support OomKillDisable. OomKillDisable discarded."
+
+
+@pytest.mark.parametrize(
+    ("fields", "warnings", "told"),
+    [
+        ({}, [], None),
+        ({"swappiness": 10}, [NO_SWAPPINESS], f"swappiness: {NO_SWAPPINESS}"),
+        ({"memory_bytes": 1}, [NO_SWAPPINESS], NO_SWAPPINESS),
+        (
+            {"swappiness": 10, "cpu_shares": 5},
+            [NO_SHARES, NO_SWAPPINESS],
+            f"cpu_shares: {NO_SHARES}; swappiness: {NO_SWAPPINESS}",
+        ),
+        ({}, [NO_OOM_KILL_DISABLE], NO_OOM_KILL_DISABLE),
+        (
+            {"memory_bytes": 1},
+            [NO_SWAP_LIMIT, "IPv4 forwarding is disabled. Networking will not work."],
+            None,
+        ),
+    ],
+)
+def test_not_done(fields: dict[str, Any], warnings: list[str], told: str | None) -> None:
+    """
+    A warning that something is discarded counts, with the field if it was asked for; others don't.
+    """
+    assert spec.not_done(PLAIN.set(**fields), warnings) == told
+
+
 def inspected(status: str, **state: Any) -> dict[str, Any]:
     return {
         "Config": {"Labels": spec.labels(PLAIN, [], "0123abcd")},

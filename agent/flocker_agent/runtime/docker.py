@@ -28,6 +28,7 @@ from flocker_agent.runtime.process_writing import replace_text
 from flocker_py.model import Container, ContainerName, DatasetId, PullPolicy
 from flocker_py.observed import ContainerObservation
 from flocker_py.runtime import (
+    ContainerChanged,
     ContainerMissing,
     ContainerNotPrepared,
     ContainerRefused,
@@ -74,6 +75,7 @@ class DockerRuntime:
         self._digests: dict[str, str] = {}
         self._prepared: dict[ContainerName, Container] = {}
         self._unstarted = True
+        self._changed: frozenset[ContainerName] = frozenset()
         self._busy: dict[ContainerName, threading.Lock] = {}
         self._busy_guard = threading.Lock()
 
@@ -111,6 +113,7 @@ class DockerRuntime:
         """
         observed = {}
         unstarted = []
+        changed = set()
         # Before looking: what a start leaves from here on is for the next look.
         sweeps, self._unstarted = self._unstarted, False
         try:
@@ -124,6 +127,9 @@ class DockerRuntime:
                 unstarted.append(name)
             else:
                 observed[name] = self._observation(inspected)
+                if _changes(inspected):
+                    changed.add(name)
+        self._changed = frozenset(changed)
         for name in unstarted if sweeps else ():
             self._sweep(name)
         return pmap(observed)
@@ -141,7 +147,7 @@ class DockerRuntime:
         Start a container. One that runs as the same definition is left alone; a finished one is replaced.
 
         :raises ContainerRefused: as ``check``; another definition runs under that name; it is to be bound to the lease;
-            or Docker has a container of that name that is not ours.
+            Docker has a container of that name that is not ours, or warns that it won't do something that was asked.
         :raises ContainerStartFailed: Docker could not start it, or a dataset is not there; nothing of it is left.
         :raises ContainerNotPrepared: its image could not be had.
         :raises EngineAway: with ``nothing_begun`` if the engine was away before it was asked for a container.
@@ -220,6 +226,35 @@ class DockerRuntime:
             if self._is_running(present["Id"]):
                 raise ContainerStillRunning(f"Container {name!r} has not ended after a kill{refusal}")
 
+    def is_changed(self, name: ContainerName) -> bool:
+        """
+        Whether a limit that was asked for, or the restart policy, was another than that when ``containers`` looked.
+        """
+        return name in self._changed
+
+    def repair(self, name: ContainerName) -> None:
+        """
+        Put back the limits that were asked for, and the restart policy. Harmless if there is no such container.
+
+        :raises ContainerChanged: Docker refuses that.
+        """
+        with self._busy_lock(name):
+            present = self._found(name)
+            changes = {} if present is None else _changes(present)
+            if present is None or not changes:
+                return
+            told = spec.told_changes(changes, present["HostConfig"])
+            try:
+                self._engine.update(present["Id"], spec.repair(changes))
+            except EngineRefused as error:
+                raise ContainerChanged(
+                    f"Container {name!r} was changed by hand: {told}; Docker can't put it back: {error}"
+                ) from error
+            # Else it would be put back again and again, in a hurry.
+            if _changes(self._engine.inspect(present["Id"])):
+                raise ContainerChanged(f"Container {name!r} was changed by hand: {told}; Docker leaves it so")
+            log_message(message_type="flocker:docker:changed-by-hand", name=name, put_back=told)
+
     def remove(self, name: ContainerName) -> None:
         """
         Forget a container that has ended. Docker forgets its log with it. Harmless if there is none.
@@ -240,7 +275,7 @@ class DockerRuntime:
 
         :returns: call it to be told no more.
         """
-        return Watch(self._engine, self._label, self._names, changed, repair=self._repair).end
+        return Watch(self._engine, self._label, self._names, changed).end
 
     # -- beginning ---------------------------------------------------------------------------------------------------
 
@@ -255,12 +290,19 @@ class DockerRuntime:
             file_environment=pvector(from_file),
         )
         try:
-            created = self._engine.create(docker_name, spec.creation(container, sources, surroundings))
+            created, warnings = self._engine.create(docker_name, spec.creation(container, sources, surroundings))
         except EngineRefused as error:
             self._grants.forget(docker_name)
             raise self._not_created(container, docker_name, error) from error
         # Until it is started: should the engine go away, what was created is not left for ever.
         self._unstarted = True
+        not_done = spec.not_done(container, warnings)
+        if not_done is not None:
+            self._engine.remove(created)
+            self._grants.forget(docker_name)
+            raise ContainerRefused(
+                f"Container {container.name!r} can't be run by Docker on this node as it was asked for: {not_done}"
+            )
         try:
             self._engine.start(created)
         except EngineRefused as error:
@@ -360,24 +402,6 @@ class DockerRuntime:
             if present is not None and present["State"]["Status"] == _CREATED:
                 self._forget(present)
 
-    def _repair(self, name: ContainerName) -> None:
-        """
-        What somebody has changed of a container while it runs, is put back.
-        """
-        present = self._found(name)
-        if present is None or present["State"]["Status"] not in _RUNS:
-            return
-        changes = spec.changed_by_hand(spec.definition_of(present["Config"]["Labels"]), present["HostConfig"])
-        if changes:
-            try:
-                self._engine.update(present["Id"], changes)
-                refusal = ""
-            except EngineRefused as error:
-                refusal = str(error)
-            log_message(
-                message_type="flocker:docker:changed-by-hand", name=name, put_back=sorted(changes), refusal=refusal
-            )
-
     def _names(self) -> list[ContainerName]:
         return [spec.name_of(each["Config"]["Labels"]) for each in self._engine.containers(self._label)]
 
@@ -421,6 +445,15 @@ class DockerRuntime:
     @staticmethod
     def _no_leases(name: ContainerName) -> ContainerRefused:
         return ContainerRefused(f"Container {name!r}: the runtime 'docker' can't bind containers to the lease")
+
+
+def _changes(inspected: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What somebody has changed of a container that runs, as it should be.
+    """
+    if inspected["State"]["Status"] not in _RUNS:
+        return {}
+    return spec.changed_by_hand(spec.definition_of(inspected["Config"]["Labels"]), inspected["HostConfig"])
 
 
 def _identity(path: Path) -> str:

@@ -93,12 +93,13 @@ class DockerEngine:
         with self._asked() as client:
             return dict(client.inspect_container(container))
 
-    def create(self, name: str, body: Mapping[str, Any]) -> str:
+    def create(self, name: str, body: Mapping[str, Any]) -> tuple[str, list[str]]:
         """
-        A container, not started yet: its id.
+        A container, not started yet: its id, and what Docker warns of.
         """
         with self._asked() as client:
-            return str(client.create_container_from_config(dict(body), name)["Id"])
+            answer = client.create_container_from_config(dict(body), name)
+        return str(answer["Id"]), [str(warning) for warning in answer.get("Warnings") or ()]
 
     def start(self, container: str) -> None:
         """

@@ -55,6 +55,23 @@ _ALIAS = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
 _SIGNAL = re.compile(r"(SIG)?[A-Z][A-Z0-9+-]*|[0-9]{1,2}")
 _CAPABILITY = re.compile(r"[A-Z_]+")
 _VARIABLE = re.compile(r"[^=\0]+")
+# Of warnings: others tell of what is done, if not in the best way.
+_NOT_DONE = re.compile(r"\b(discarded|ignored)\b", re.IGNORECASE)
+# By the words of such a warning; the first that is in it.
+_FIELD_OF_WARNING = {
+    "swappiness": "swappiness",
+    "memory": "memory_bytes",
+    "pids": "pids_limit",
+    "shares": "cpu_shares",
+    "cpu": "cpus",
+}
+_FIELD_OF_LIMIT = {
+    "Memory": "memory_bytes",
+    "CpuShares": "cpu_shares",
+    "NanoCpus": "cpus",
+    "PidsLimit": "pids_limit",
+    "RestartPolicy": "restart",
+}
 _NANOSECONDS = 1_000_000_000
 _UNKNOWN_STATUS = 255
 _LAST_SIGNAL = 64
@@ -263,6 +280,50 @@ def changed_by_hand(container: Container, host: Mapping[str, Any]) -> dict[str, 
     """
     wanted = {**limits(container), "RestartPolicy": restart_policy(container.restart)}
     return {name: value for name, value in wanted.items() if host.get(name) != value}
+
+
+def repair(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What Docker is asked to put back.
+
+    :param changes: as ``changed_by_hand`` answers.
+    """
+    # Docker refuses a limit of memory above that of memory and swap, which was made twice as large with the container.
+    return {**changes, **({"MemorySwap": 2 * changes["Memory"]} if "Memory" in changes else {})}
+
+
+def told_changes(changes: Mapping[str, Any], host: Mapping[str, Any]) -> str:
+    """
+    The same for people: each field, what it is, and what was asked for.
+    """
+    return "; ".join(
+        f"{_FIELD_OF_LIMIT[name]} is {_told(name, host.get(name))}, and {_told(name, wanted)} was asked for"
+        for name, wanted in sorted(changes.items())
+    )
+
+
+def _told(name: str, limit: Any) -> str:
+    if name == "RestartPolicy":
+        policy = limit or {"Name": "no", "MaximumRetryCount": 0}
+        count = policy["MaximumRetryCount"]
+        return f"{policy['Name'] or 'no'}:{count}" if count else str(policy["Name"] or "no")
+    if not limit:
+        return "without limit"
+    return f"{limit / _NANOSECONDS:g}" if name == "NanoCpus" else str(limit)
+
+
+def not_done(container: Container, warnings: Sequence[str]) -> str | None:
+    """
+    What Docker, creating a container, said that it won't do of what was asked, with the field if it can be told; None:
+    it does all.
+    """
+    told = []
+    for warning in warnings:
+        if _NOT_DONE.search(warning):
+            field = next((field for word, field in _FIELD_OF_WARNING.items() if word in warning.lower()), None)
+            asked = field is not None and getattr(container, field) is not None
+            told.append(f"{field}: {warning}" if asked else warning)
+    return "; ".join(told) or None
 
 
 def observation(

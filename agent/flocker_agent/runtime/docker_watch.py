@@ -33,9 +33,9 @@ _MATTERING = frozenset(
         "start",
         "stop",
         "unpause",
+        "update",
     )
 )
-_UPDATED = "update"
 _OUT_OF_MEMORY = "oom"
 
 
@@ -45,7 +45,6 @@ class Watch:
 
     :param label: of the containers that matter.
     :param present: their names; asked whenever events may have been missed.
-    :param repair: called when somebody may have changed what a container was created with.
     """
 
     def __init__(
@@ -54,14 +53,11 @@ class Watch:
         label: str,
         present: Callable[[], list[ContainerName]],
         changed: Callable[[ContainerName], None],
-        *,
-        repair: Callable[[ContainerName], None],
     ) -> None:
         self._engine = engine
         self._label = label
         self._present = present
         self._changed = changed
-        self._repair = repair
         self._over = threading.Event()
         self._begun = threading.Event()
         self._hang_up: Callable[[], None] = lambda: None
@@ -97,8 +93,6 @@ class Watch:
                 wait_seconds = _FIRST_WAIT_SECONDS
                 # It was away, or we were: whatever was there then, or is now, may have changed.
                 present = set(self._present())
-                for name in sorted(present):
-                    self._repair(name)
                 if self._begun.is_set():
                     for name in sorted(known | present):
                         self._tell(name)
@@ -124,8 +118,6 @@ class Watch:
     def _happened(self, action: str, name: ContainerName, known: set[ContainerName]) -> None:
         if action == _OUT_OF_MEMORY:
             log_message(message_type="flocker:docker:out-of-memory", name=name)
-        if action == _UPDATED:
-            self._repair(name)
         if action in _MATTERING:
             known.add(name)
             self._tell(name)

@@ -345,6 +345,17 @@ class MemoryRuntime:
         """
         self._host._asked_to_end(self._life(name))
 
+    def is_changed(self, name: ContainerName) -> bool:  # noqa: ARG002  # nothing of it can be changed
+        """
+        Never: nobody can change what a container was started as.
+        """
+        return False
+
+    def repair(self, name: ContainerName) -> None:
+        """
+        Without effect: nothing was changed.
+        """
+
     def remove(self, name: ContainerName) -> None:
         """
         Forget a container that has ended. Harmless if there is none.

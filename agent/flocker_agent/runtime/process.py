@@ -269,6 +269,17 @@ class ProcessRuntime:
                     )
             self._settle(name, stopped=not in_time)
 
+    def is_changed(self, name: ContainerName) -> bool:  # noqa: ARG002  # nothing of it can be changed
+        """
+        Never: nobody can change what a container was started as.
+        """
+        return False
+
+    def repair(self, name: ContainerName) -> None:
+        """
+        Without effect: nothing was changed.
+        """
+
     def remove(self, name: ContainerName) -> None:
         """
         Forget a container that has ended. Its log stays. Harmless if there is none.
