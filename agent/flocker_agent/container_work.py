@@ -29,7 +29,7 @@ from flocker_agent.view import View
 from flocker_agent.worker import Worker
 from flocker_py.clock import Clock
 from flocker_py.model import Container, ContainerName, DatasetId
-from flocker_py.runtime import ContainerChanged, ContainerRuntimeError, Runtime
+from flocker_py.runtime import ContainerRuntimeError, Runtime
 
 
 class ContainerWork:
@@ -149,19 +149,22 @@ class ContainerWork:
             self._view.waits(name, reason)
             self._changed(frozenset())
         if isinstance(step, Nothing):
-            if asked is None and name in self._view.node.failures:
-                # It could not be started here, and should not be any more: asked for again, it begins anew.
-                self._failures.succeeded(name)
-                self._changed(frozenset())
             if not self._runtime.is_changed(name):
-                error = self._view.node.failures.get(name)
-                if error is not None and error.code == ContainerChanged.__name__:
-                    # Somebody has changed it back, or it has ended.
-                    self._failures.succeeded(name)
-                    self._changed(frozenset())
+                self._nothing(name, over=asked is None or (seen is not None and not reason))
                 return None
             step = RepairContainer(name=name)
         return await self._perform(name, step, {d: path for d, path in paths.items() if path is not None})
+
+    def _nothing(self, name: ContainerName, *, over: bool) -> None:
+        """
+        There is nothing to do for it.
+
+        :param over: and what went wrong is over: it is as it was asked for, whoever has seen to that; or it should not
+            be here any more, and asked for again, it begins anew.
+        """
+        if over and name in self._view.node.failures:
+            self._failures.succeeded(name)
+            self._changed(frozenset())
 
     async def _perform(self, name: ContainerName, step: ContainerChange, paths: Mapping[DatasetId, Path]) -> float:
         # Whatever wakes the worker, news of the datasets that it uses among it: not before its time has come.

@@ -129,6 +129,7 @@ def test_volume(seen: DatasetView | None, deleted: bool, standing: Standing, tex
 
 CONTAINERS: list[tuple[ContainerView | None, bool, Standing, str]] = [
     (container(), False, Standing.DONE, "running on n1"),
+    (container(last_error=error("memory is another")), False, Standing.DONE, "running on n1; memory is another"),
     (None, False, Standing.WORKING, "not known yet"),
     (container(node_id=N2), False, Standing.WORKING, "running on n1, wanted on n2"),
     (container(state="starting"), False, Standing.WORKING, "starting on n1"),

@@ -116,10 +116,19 @@ def begun(cluster: Cluster, dataset_id: str) -> str:
     Ask for a copy, and wait until a part of it is there. Answers with its id.
     """
     origin = {"dataset": dataset_id, "snapshot": "monday"}
-    made = cluster.api("POST", "/v2/datasets", {"primary": "n1", "name": "copy", "origin": origin})
+    wanted = {"primary": cluster.dataset("main")["primary"], "name": "copy", "origin": origin}
+    made = cluster.api("POST", "/v2/datasets", wanted)
     copy_id: str = made["dataset_id"]
     cluster.wait(lambda: copy_id in datasets("n1"))
     return copy_id
+
+
+def served(cluster: Cluster, name: str) -> Path | None:
+    """
+    Where a volume with its file is mounted, if it is.
+    """
+    path = Path(cluster.dataset(name)["path"])
+    return path if (path / "file").exists() else None
 
 
 def datasets(node: str) -> str:
@@ -137,10 +146,10 @@ def test_killed_while_it_is_copied(cluster: Cluster, plugins: dict[str, Plugin])
     copy_id = begun(cluster, large_with_snapshot(cluster, plugins["n1"]))
     cluster.kill("n1")
     cluster.start("n1")
-    cluster.wait((Path(cluster.dataset("copy")["path"]) / "file").exists)
-    main, copy = (Path(cluster.dataset(name)["path"]) for name in ("main", "copy"))
+    copy = cluster.wait(lambda: served(cluster, "copy"))
+    main = served(cluster, "main")
 
-    assert (copy / "file").read_bytes() == (main / "file").read_bytes()
+    assert main is not None and (copy / "file").read_bytes() == (main / "file").read_bytes()
     assert copy_id in datasets("n1")
 
 
