@@ -204,6 +204,10 @@ class Checker:
         dataset_id = now.dataset_id
         if now.role is not Role.RELEASED or now.mounted:
             self._breaks("final too early", f"{node.name} took it while it was {now.role.value}", dataset_id)
+        own = self.ownerships.get(dataset_id)
+        if own is not None and own.epoch > now.epoch:
+            # It was failed over, and hears of it later: nobody goes on from this, and it is put aside.
+            return
         if not self._world.ledger(dataset_id).holds(content):
             self._breaks("lost write", f"the final snapshot on {node.name} lacks records", dataset_id)
 
