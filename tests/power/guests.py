@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +168,14 @@ class Guest:
             return
         harness, self._harness = self._harness, None
         processes = psutil.Process(harness.pid).children(recursive=True)
-        for group in {os.getpgid(process.pid) for process in processes if _lives(process)} - {harness.pid}:
-            os.killpg(group, signal.SIGKILL)
+        groups = set()
+        for process in filter(_lives, processes):
+            with suppress(ProcessLookupError):
+                groups.add(os.getpgid(process.pid))
+        for group in groups - {harness.pid}:
+            # One may end by itself as soon as another is killed.
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         harness.kill()
         harness.wait()
         deadline = time.monotonic() + 10
