@@ -23,6 +23,8 @@ from flocker_control.asked import AskedOfNodes, Look
 from flocker_control.commands import Command, decide
 from flocker_control.dataset_leases import Moment, kept_up, left_seconds, look_again_seconds, served
 from flocker_control.leases import Leases
+from flocker_control.mounting import Mounting, containers_of, mounted_by
+from flocker_control.news import News
 from flocker_control.ownership import transition
 from flocker_control.refusals import Refusal
 from flocker_control.situation import KEEP_STASH_SECONDS, Situation
@@ -152,19 +154,12 @@ class ControlService:
         self._lock = DeferredLock()
         self._sessions: dict[NodeId, Session] = {}
         self._watchers: list[Callable[[Event], None]] = []
-        self._touched: set[DatasetId] = set()
-        self._touched_containers: set[ContainerName] = set()
-        self._unrecorded: set[NodeId] = set()
-        self._attendance: dict[NodeId, Absence | None] = {}
-        self._touched_stashes: set[NodeId] = set()
-        self._leases_due = False
+        self._news = News()
         self._lease_timer: Timer | None = None
         self._pumping = False
-        self._mounting: dict[DatasetId, set[ContainerName]] = {}
+        self._mounting = Mounting(state.containers)
         self._asked = AskedOfNodes()
         self._timers: dict[DatasetId, Timer] = {}
-        for container in state.containers.values():
-            self._index(container)
         self._reassign(state.datasets, state.containers, ())
         self._count_leases()
 
@@ -223,9 +218,9 @@ class ControlService:
         All that decisions about a dataset depend on, as it is now.
         """
         state = self.state if state is None else state
-        names = self._mounting.get(dataset_id, set())
-        containers = pvector(state.containers[name] for name in sorted(names) if name in state.containers)
-        others = {m.dataset_id for c in containers for m in c.mounts} - {dataset_id}
+        names = sorted(self._mounting.containers(dataset_id))
+        containers = pvector(state.containers[name] for name in names if name in state.containers)
+        others = mounted_by(*containers) - {dataset_id}
         wanted, lease = state.datasets[dataset_id], state.dataset_leases.get(dataset_id)
         return Situation(
             dataset=served(wanted, lease),
@@ -292,7 +287,7 @@ class ControlService:
             self._lease_timer = self._clock.callLater(min(soonest_seconds, LONGEST_WAIT_SECONDS), self._lease_is_due)
 
     def _lease_is_due(self) -> None:
-        self._leases_due = True
+        self._news.leases_due = True
         self._pump()
 
     def runs_on(self, name: ContainerName) -> NodeId | None:
@@ -312,7 +307,7 @@ class ControlService:
             log_message(message_type="flocker:control:session-replaced", node_id=str(node.node_id))
             earlier.replaced()
         self._sessions[node.node_id] = session
-        self._attendance[node.node_id] = None
+        self._news.attendance[node.node_id] = None
         self._asked.came(node, self.state)
         self.node_reported(session, node)
         # A node that isn't recorded yet is told nothing: what it then does could never be asked about.
@@ -329,10 +324,10 @@ class ControlService:
         self.nodes = self.nodes.set(node.node_id, node)
         known = self.state.nodes.get(node.node_id)
         if known is None or known.address != node.address:
-            self._unrecorded.add(node.node_id)
+            self._news.unrecorded.add(node.node_id)
         self._touch(before, node)
         if before is None or before.stashes != node.stashes or before.storage_known != node.storage_known:
-            self._touched_stashes.add(node.node_id)
+            self._news.stashes.add(node.node_id)
         self._tell(Observed(node_id=node.node_id, node=node))
         self._pump()
 
@@ -343,9 +338,9 @@ class ControlService:
         if self._sessions.get(node_id) is not session:
             return
         del self._sessions[node_id]
-        self._attendance[node_id] = absence(self.nodes[node_id], self._now_seconds())
+        self._news.attendance[node_id] = absence(self.nodes[node_id], self._now_seconds())
         self.nodes = self.nodes.discard(node_id)
-        self._touched |= self._asked.concerning(node_id)
+        self._news.datasets |= self._asked.concerning(node_id)
         self._tell(Observed(node_id=node_id))
         self._pump()
 
@@ -364,7 +359,7 @@ class ControlService:
         if self.leases.has_expired(node, now_seconds) and not (up_to_date and not self._lock.locked):
             return 0.0
         if self.leases.to_record(node, now_seconds) != node.lease_seconds:
-            self._unrecorded.add(node_id)
+            self._news.unrecorded.add(node_id)
             self._pump()
         granted_seconds = self.leases.granted_seconds(node)
         if granted_seconds:
@@ -372,27 +367,28 @@ class ControlService:
         return granted_seconds
 
     def _touch(self, before: NodeObservation | None, node: NodeObservation) -> None:
+        news = self._news
         if before is None or before.storage_known != node.storage_known or before.address != node.address:
-            self._touched |= self._asked.concerning(node.node_id)
-            self._touched |= {d for d in node.datasets if d in self.state.datasets}
-            self._touched_containers |= set(node.containers)
+            news.datasets |= self._asked.concerning(node.node_id)
+            news.datasets |= {d for d in node.datasets if d in self.state.datasets}
+            news.containers |= set(node.containers)
             if before is None:
                 # What waited for the end of a copy there may have missed it while the node was away.
-                self._touched_containers |= {name for name in self.state.containers if self.runs_on(name) is None}
+                news.containers |= {name for name in self.state.containers if self.runs_on(name) is None}
                 return
         for dataset_id in {*before.datasets, *node.datasets}:
             if before.datasets.get(dataset_id) is not node.datasets.get(dataset_id):
-                self._touched.add(dataset_id)
+                news.datasets.add(dataset_id)
         for name in {*before.containers, *node.containers}:
             if before.containers.get(name) != node.containers.get(name):
-                self._touched_containers.add(name)
-                self._touched |= self._mounts_before(name)
+                news.containers.add(name)
+                news.datasets |= self._mounting.datasets(name)
         for name in {*before.prepared, *node.prepared}:
             if before.prepared.get(name) != node.prepared.get(name):
-                self._touched |= self._mounts_before(name)
+                news.datasets |= self._mounting.datasets(name)
         for key in {*before.failures, *node.failures}:
             if before.failures.get(key) != node.failures.get(key):
-                self._touched |= self._mounts_before(ContainerName(key)) | self._concerned_by(key)
+                news.datasets |= self._mounting.datasets(ContainerName(key)) | self._concerned_by(key)
 
     def _concerned_by(self, key: str) -> set[DatasetId]:
         try:
@@ -404,24 +400,14 @@ class ControlService:
     # -- decide, commit, announce ----------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        if self._pumping or self._lock.locked or not self._has_news():
+        if self._pumping or self._lock.locked or not self._news:
             return
         self._pumping = True
         Deferred.fromCoroutine(self._follow_news()).addErrback(write_failure)
 
-    def _has_news(self) -> bool:
-        return bool(
-            self._touched
-            or self._touched_containers
-            or self._unrecorded
-            or self._attendance
-            or self._touched_stashes
-            or self._leases_due
-        )
-
     async def _follow_news(self) -> None:
         try:
-            while self._has_news():
+            while self._news:
                 # Anew for each: users who wait come in between, however much the nodes have to tell.
                 await self._lock.acquire()
                 try:
@@ -466,49 +452,36 @@ class ControlService:
         Commit the changes, with every transition that they and the news make possible, and announce them. What may
         follow from that in turn is left as news.
         """
-        touched, self._touched = self._touched, set()
-        containers, self._touched_containers = self._touched_containers, set()
-        unrecorded, self._unrecorded = self._unrecorded, set()
-        attendance, self._attendance = self._attendance, {}
-        stashes, self._touched_stashes = self._touched_stashes, set()
-        leases_due, self._leases_due = self._leases_due, False
+        news, self._news = self._news, News()
         try:
-            if leases_due:
+            if news.leases_due:
                 # Before what was asked for now, which may have renewed one of them.
                 changes = kept_up(self.state.dataset_leases, self.moment()).then(changes)
-            happened = self._nodes_to_record(unrecorded).then(self._attendance_changes(attendance))
-            changes = happened.then(self._fulfilled_wishes(stashes)).then(changes)
+            happened = self._nodes_to_record(news.unrecorded).then(self._attendance_changes(news.attendance))
+            changes = happened.then(self._fulfilled_wishes(news.stashes)).then(changes)
             after = changed(self.state, changes, revision=self.state.revision)
-            touched |= self._touched_by(changes, after)
-            touched = {d for d in touched | self._companions(touched, after) if d in after.ownerships}
-            changes = changes.then(self._transitions(touched, after))
+            news.datasets |= self._touched_by(changes, after)
+            news.datasets = {d for d in news.datasets | self._companions(news.datasets, after) if d in after.ownerships}
+            changes = changes.then(self._transitions(news.datasets, after))
             if changes:
                 await self._commit(changes)
         except BaseException:
             # What was looked at must be looked at again: the next try begins from here.
-            self._touched |= touched
-            self._touched_containers |= containers
-            self._unrecorded |= unrecorded
-            self._attendance = attendance | self._attendance
-            self._touched_stashes |= stashes
-            self._leases_due |= leases_due
+            self._news.give_back(news)
             raise
-        for record in changes.puts.values():
-            if isinstance(record, Container):
-                containers.add(record.name)
-            if isinstance(record, Node):
-                # Their ports may lead to another address now.
-                containers |= self._asked.publishing_on(record.node_id)
-        containers |= {ContainerName(k.partition("/")[2]) for k in changes.deletes if k.startswith("container/")}
-        containers |= {name for d in touched for name in self._mounting.get(d, set())}
-        stashes |= {record.node_id for record in changes.puts.values() if isinstance(record, StashWish)}
-        self._reassign(touched, containers, stashes)
-        if leases_due:
+        # Their ports may lead to another address now.
+        moved = (record.node_id for record in changes.puts.values() if isinstance(record, Node))
+        containers = news.containers.union(
+            containers_of(changes), self._mounting.containers(*news.datasets), *map(self._asked.publishing_on, moved)
+        )
+        wishes = {record.node_id for record in changes.puts.values() if isinstance(record, StashWish)}
+        self._reassign(news.datasets, containers, news.stashes | wishes)
+        if news.leases_due:
             self._count_leases()
         if changes:
             # A transition may make another possible.
-            self._touched |= touched
-        for dataset_id in touched:
+            self._news.datasets |= news.datasets
+        for dataset_id in news.datasets:
             self._look_in_time(dataset_id)
 
     def _look_in_time(self, dataset_id: DatasetId) -> None:
@@ -525,7 +498,7 @@ class ControlService:
             self._timers[dataset_id] = self._clock.callLater(left_seconds, self._time_has_come, dataset_id)
 
     def _time_has_come(self, dataset_id: DatasetId) -> None:
-        self._touched.add(dataset_id)
+        self._news.datasets.add(dataset_id)
         self._pump()
 
     def _touched_by(self, changes: Changes, after: State) -> set[DatasetId]:
@@ -535,8 +508,7 @@ class ControlService:
                 case Dataset() | Ownership() | DatasetLease():
                     result.add(record.dataset_id)
                 case Container():
-                    result |= {m.dataset_id for m in record.mounts}
-                    result |= self._mounts_before(record.name)
+                    result |= mounted_by(record) | self._mounting.datasets(record.name)
                 case Node():
                     result |= self._asked.concerning(record.node_id)
                 case StashWish() | Absence():
@@ -544,18 +516,14 @@ class ControlService:
         for key in changes.deletes:
             kind, _, name = key.partition("/")
             if kind == "container":
-                result |= self._mounts_before(ContainerName(name))
+                result |= self._mounting.datasets(ContainerName(name))
             if kind == "lease":
                 result.add(DatasetId(UUID(name)))
         return {d for d in result if d in after.datasets}
 
-    def _mounts_before(self, name: ContainerName) -> set[DatasetId]:
-        container = self.state.containers.get(name)
-        return set() if container is None else {m.dataset_id for m in container.mounts}
-
-    def _companions(self, touched: Iterable[DatasetId], state: State) -> set[DatasetId]:
-        names = {name for d in touched for name in self._mounting.get(d, set())}
-        return {m.dataset_id for n in names if n in state.containers for m in state.containers[n].mounts}
+    def _companions(self, touched: Iterable[DatasetId], state: State) -> frozenset[DatasetId]:
+        names = self._mounting.containers(*touched)
+        return mounted_by(*(state.containers[name] for name in names if name in state.containers))
 
     def _transitions(self, touched: Iterable[DatasetId], state: State) -> Changes:
         changes = Changes()
@@ -598,22 +566,13 @@ class ControlService:
         for commit in await self.store.commits_after(self.state.revision):
             log_message(message_type="flocker:control:caught-up", revision=commit.revision)
             changes = codec.commit_changes(commit)
-            containers = {record.name for record in changes.puts.values() if isinstance(record, Container)}
-            containers |= {ContainerName(k.partition("/")[2]) for k in changes.deletes if k.startswith("container/")}
             after = changed(self.state, changes, revision=commit.revision)
-            self._touched |= self._touched_by(changes, after)
-            self._touched_containers |= containers
+            self._news.datasets |= self._touched_by(changes, after)
+            self._news.containers |= containers_of(changes)
             self._committed(changes, commit.revision)
 
     def _committed(self, changes: Changes, revision: int) -> None:
-        for key in changes.deletes:
-            kind, _, name = key.partition("/")
-            if kind == "container":
-                self._unindex(ContainerName(name))
-        for record in changes.puts.values():
-            if isinstance(record, Container):
-                self._unindex(record.name)
-                self._index(record)
+        self._mounting.committed(changes)
         known_before = self.state.nodes
         self.state = changed(self.state, changes, revision=revision)
         if any(isinstance(record, DatasetLease) for record in changes.puts.values()):
@@ -630,14 +589,6 @@ class ControlService:
         if session is not None:
             self.node_went(session, node_id)
             session.replaced()
-
-    def _index(self, container: Container) -> None:
-        for mount in container.mounts:
-            self._mounting.setdefault(mount.dataset_id, set()).add(container.name)
-
-    def _unindex(self, name: ContainerName) -> None:
-        for dataset_id in self._mounts_before(name):
-            self._mounting.get(dataset_id, set()).discard(name)
 
     def _tell(self, event: Event) -> None:
         for callback in tuple(self._watchers):
