@@ -13,7 +13,8 @@ from pyrsistent import PMap, PVector, pvector
 
 from flocker_control.applied_nodes import ResolvedNodes, resolved_nodes
 from flocker_control.applied_volumes import Volume, resolved_volumes, volume_commands, volume_warnings
-from flocker_control.commands import ApplyAll, Command, PutContainer, RemoveContainer, refusals
+from flocker_control.commands import ApplyAll, Command, PutContainer, RemoveContainer
+from flocker_control.decisions import refusals
 from flocker_control.differences import difference_texts
 from flocker_control.refusals import Refusal
 from flocker_control.state import State

@@ -1,5 +1,5 @@
 """
-What has to hold between the records of a state; see ``flocker_control.commands`` for the rules.
+What has to hold between the records of a state; see ``flocker_control.decisions`` for the rules.
 
 Only what a change concerns is looked at: an old inconsistency, such as a runtime that was exchanged for one that can
 do less, is in nobody else's way.

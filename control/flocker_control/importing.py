@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from pyrsistent import PVector, pmap, pvector
 
-from flocker_control.commands import PutContainer, decide
+from flocker_control.commands import PutContainer
 from flocker_control.dataset_leases import Moment
+from flocker_control.decisions import decide
 from flocker_control.flocker_configuration import OldApplication, OldConfiguration, OldLease, OldManifestation
 from flocker_control.limits import dataset_complaint, name_complaint
 from flocker_control.refusals import Refusal

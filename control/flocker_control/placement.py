@@ -16,8 +16,9 @@ from uuid import UUID
 
 from pyrsistent import PMap, PVector, pvector
 
-from flocker_control.commands import Command, DrainNode, PutContainer, StartMove, decide, refusals
+from flocker_control.commands import Command, DrainNode, PutContainer, StartMove
 from flocker_control.consistency import room_left_bytes
+from flocker_control.decisions import decide, refusals
 from flocker_control.membership import members, node_called
 from flocker_control.refusals import Refusal
 from flocker_control.state import State, changed

@@ -20,8 +20,9 @@ from twisted.python.failure import Failure
 from flocker_control import codec, slices, standstill, starting
 from flocker_control.absence import Absence, absence
 from flocker_control.asked import AskedOfNodes, Look
-from flocker_control.commands import Command, decide
+from flocker_control.commands import Command
 from flocker_control.dataset_leases import Moment, kept_up, left_seconds, look_again_seconds, served
+from flocker_control.decisions import decide
 from flocker_control.leases import Leases
 from flocker_control.mounting import Mounting, containers_of, mounted_by
 from flocker_control.news import News

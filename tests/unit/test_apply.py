@@ -11,7 +11,7 @@ import pytest
 from pyrsistent import PMap, pmap, pvector
 
 from flocker_control.apply import Plan, plan
-from flocker_control.commands import decide
+from flocker_control.decisions import decide
 from flocker_control.state import Changes, State, Stored, changed
 from flocker_py.deployed import Deployment
 from flocker_py.deployment import parse

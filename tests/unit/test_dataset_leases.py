@@ -23,8 +23,6 @@ from flocker_control.commands import (
     ResizeDataset,
     StartMove,
     UnderLease,
-    decide,
-    refusals,
 )
 from flocker_control.dataset_leases import (
     AcquireLease,
@@ -38,6 +36,7 @@ from flocker_control.dataset_leases import (
     served,
     under_leases,
 )
+from flocker_control.decisions import decide, refusals
 from flocker_control.refusals import Refusal, RefusalCode
 from flocker_control.situation import Situation
 from flocker_control.state import Changes, State, Stored, changed

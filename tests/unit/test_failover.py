@@ -11,8 +11,8 @@ import pytest
 from pyrsistent import pmap, pvector
 
 from flocker_control.absence import Absence, LastHeard, absence
-from flocker_control.commands import decide
 from flocker_control.copies import age_text, is_candidate, known_copies, loss, loss_text, since_text, snapshot_text
+from flocker_control.decisions import decide
 from flocker_control.explain import lines
 from flocker_control.failover import Adopt, Failover, RestoreStash
 from flocker_control.ownership import advanced

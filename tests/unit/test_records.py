@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flocker_control import commands
+from flocker_control import decisions
 from flocker_control.absence import Absence
 from flocker_control.state import State
 from flocker_py.model import NodeId
@@ -41,4 +41,4 @@ def test_an_absence_is_known_by_its_node() -> None:
     """
     absence = Absence(node_id=NodeId(UUID(int=1)), since_seconds=1.0)
 
-    assert commands._known(State(absences={absence.node_id: absence}), absence) == absence
+    assert decisions._known(State(absences={absence.node_id: absence}), absence) == absence

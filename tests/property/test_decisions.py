@@ -24,9 +24,9 @@ from flocker_control.commands import (
     ResizeDataset,
     StartMove,
     UnderLease,
-    decide,
 )
 from flocker_control.dataset_leases import AcquireLease, LeaseRule, Moment, ReleaseLease, served
+from flocker_control.decisions import decide
 from flocker_control.ownership import transition
 from flocker_control.refusals import Refusal
 from flocker_control.situation import Situation

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from pyrsistent import pmap, pvector
 
-from flocker_control import commands
+from flocker_control import decisions
 from flocker_control.commands import (
     ApplyAll,
     CancelMove,
@@ -137,7 +137,7 @@ def decide(
     """
     The decision, where node A is there and its runtime can do these fields.
     """
-    return commands.decide(present, command, pmap({A: node_report(A).set(container_fields=pvector(fields))}))
+    return decisions.decide(present, command, pmap({A: node_report(A).set(container_fields=pvector(fields))}))
 
 
 def node_report(node_id: NodeId, *datasets: DatasetObservation) -> NodeObservation:
@@ -225,7 +225,7 @@ class TestCreateDataset:
         """
         observed = pmap({A: node_report(A, observation(D1, 0))})
 
-        decision = commands.decide(state(), CreateDataset(dataset_id=D1, primary=B), observed)
+        decision = decisions.decide(state(), CreateDataset(dataset_id=D1, primary=B), observed)
 
         assert isinstance(decision, Refusal)
         assert RefusalCode.DATASET_ID_IN_USE == decision.code
@@ -893,7 +893,7 @@ class TestNodesThatGo:
         """
         present = state(*OWNED, *node, container("db", A, D1))
 
-        found = commands.refusals(present, command, pmap())
+        found = decisions.refusals(present, command, pmap())
         assert code in {one.code for one in found}
         assert all("flockerctl" in one.text for one in found if one.code is code)
 
@@ -915,7 +915,7 @@ class TestNodesThatGo:
         """
         What is on a node that is being drained can be changed, and a move away from it be cancelled.
         """
-        assert isinstance(commands.decide(state(*self.DRAINING, *records), command, pmap()), Changes)
+        assert isinstance(decisions.decide(state(*self.DRAINING, *records), command, pmap()), Changes)
 
     def test_remove(self) -> None:
         """
@@ -976,7 +976,7 @@ class TestNodesThatGo:
         """
         A node that is connected isn't dead.
         """
-        found = commands.decide(state(), RemoveNode(node_id=B, is_dead=True), pmap({B: node_report(B)}))
+        found = decisions.decide(state(), RemoveNode(node_id=B, is_dead=True), pmap({B: node_report(B)}))
 
         assert isinstance(found, Refusal)
         assert found.text == "node beta is connected, and so it isn't dead"
@@ -992,7 +992,7 @@ class TestNodesThatGo:
         stash = StashObservation(name="d1-3", dataset_id=D1, role=Role.OWNER, epoch=3)
         node = node.set(containers=pmap({name: running, ended.name: ended}), stashes=pmap({stash.name: stash}))
 
-        found = commands.decide(state(dataset(name="pg"), ownership()), RemoveNode(node_id=B), pmap({B: node}))
+        found = decisions.decide(state(dataset(name="pg"), ownership()), RemoveNode(node_id=B), pmap({B: node}))
         assert isinstance(found, Refusal)
         assert found.text.endswith(
             f": running there: container web; in its pool: dataset pg; in its pool: dataset {D3}; "
@@ -1111,7 +1111,7 @@ class TestStartMove:
         source = node_report(A, observation(D1, used_bytes))
         target = node_report(B, *(observation(copy, 0) for copy in copies)).set(free_bytes=1000, storage_known=True)
 
-        decision = commands.decide(state(*OWNED), StartMove(dataset_id=D1, target=B), pmap({A: source, B: target}))
+        decision = decisions.decide(state(*OWNED), StartMove(dataset_id=D1, target=B), pmap({A: source, B: target}))
         code = decision.code if isinstance(decision, Refusal) else None
         assert (RefusalCode.TARGET_WITHOUT_ROOM if refused else None) == code
 
@@ -1300,7 +1300,7 @@ class TestRefusals:
         """
         What is accepted has no refusals.
         """
-        assert () == commands.refusals(state(*OWNED), StartMove(dataset_id=D1, target=B), pmap())
+        assert () == decisions.refusals(state(*OWNED), StartMove(dataset_id=D1, target=B), pmap())
 
     def test_of_a_part(self) -> None:
         """
@@ -1308,7 +1308,7 @@ class TestRefusals:
         """
         command = ApplyAll(commands=pvector([DeleteDataset(dataset_id=D2), PutNode(node_id=C, name="alpha")]))
 
-        codes = [refused.code for refused in commands.refusals(state(), command, pmap())]
+        codes = [refused.code for refused in decisions.refusals(state(), command, pmap())]
         assert [RefusalCode.DATASET_UNKNOWN] == codes
 
     def test_of_the_whole(self) -> None:
@@ -1317,7 +1317,7 @@ class TestRefusals:
         """
         parts: list[Command] = [PutNode(node_id=C, name="alpha"), PutContainer(container=container("web", A, D1))]
 
-        found = commands.refusals(state(), ApplyAll(commands=pvector(parts)), pmap())
+        found = decisions.refusals(state(), ApplyAll(commands=pvector(parts)), pmap())
         assert {f"node/{C}", "container/web"} == {refused.about for refused in found}
 
     def test_codes_are_different(self) -> None:
@@ -1405,7 +1405,7 @@ class TestChangePartitionPolicy:
         seen = observation(D1, 0).set(leased=True)
         nodes = pmap({A: node_report(A, seen).set(container_fields=pvector(LEASES))})
 
-        decision = commands.decide(state(*OWNED), change(FENCE), nodes)
+        decision = decisions.decide(state(*OWNED), change(FENCE), nodes)
 
         assert isinstance(decision, Refusal)
         assert decision.code is RefusalCode.NOT_YET
