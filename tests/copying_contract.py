@@ -148,6 +148,19 @@ class CopyingContract(PoolFixtures):
 
         assert not is_there(pool.storage, copy_id)
 
+    def test_cancelled_before_it_begins(self, pool: PoolUnderTest) -> None:
+        """
+        Of a copy that nobody wants any more when its turn comes nothing is written.
+        """
+        dataset_id, copy_id = owned(pool), new_id()
+        pool.storage.snapshot(dataset_id, "monday")
+        change = CopyDataset(dataset_id=copy_id, origin=Origin(dataset_id=dataset_id, snapshot="monday"))
+
+        with pytest.raises(StreamCut, match="before it had begun"):
+            copy_snapshot(pool.storage, change, cancelled=lambda: True)
+
+        assert not is_there(pool.storage, copy_id)
+
     def test_cancelled(self, pool: PoolUnderTest) -> None:
         """
         A copy that is not wanted any more ends in the middle; what came of it is a part, and can be thrown away.
@@ -155,7 +168,7 @@ class CopyingContract(PoolFixtures):
         dataset_id, copy_id = owned(pool), new_id()
         pool.files.write(dataset_id, {b"a": file(noise(4 * MEBIBYTE))})
         pool.storage.snapshot(dataset_id, "monday")
-        asked = iter([False, False])
+        asked = iter([False, False, False])
         change = CopyDataset(dataset_id=copy_id, origin=Origin(dataset_id=dataset_id, snapshot="monday"))
 
         with pytest.raises(StreamCut):

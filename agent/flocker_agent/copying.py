@@ -34,8 +34,9 @@ def copy_snapshot(storage: Storage, change: CopyDataset, *, cancelled: Callable[
     :raises StreamCut: it was cancelled.
     :raises StorageError: it can't be sent, or received: ``DatasetMissing`` where the other dataset isn't here.
     """
-    plan = SendPlan(to_guid=_found(storage, change.origin))
-    _refuse_if_too_large(storage, change, storage.send_estimate_bytes(change.origin.dataset_id, plan))
+    plan = copy_plan(storage, change)
+    if cancelled():
+        raise StreamCut("It was cancelled before it had begun")
     # As between two hosts, and not as a clone: that could not be had without the snapshot for as long as it lives, and
     # the dataset that the snapshot is of could not be removed from this host when it is moved.
     from_sender, sending = os.pipe()
@@ -68,6 +69,19 @@ def copy_snapshot(storage: Storage, change: CopyDataset, *, cancelled: Callable[
             thread.join()
     if cut is not None:
         raise failures[0] if failures and not cancelled() else cut
+
+
+def copy_plan(storage: Storage, change: CopyDataset) -> SendPlan:
+    """
+    What is to be sent for a copy.
+
+    :raises SnapshotMissing: there is no such snapshot.
+    :raises PoolFull: there is no room for it.
+    :raises LimitRefused: it is larger than the new dataset may be.
+    """
+    plan = SendPlan(to_guid=_found(storage, change.origin))
+    _refuse_if_too_large(storage, change, storage.send_estimate_bytes(change.origin.dataset_id, plan))
+    return plan
 
 
 def _found(storage: Storage, origin: Origin) -> Guid:

@@ -20,8 +20,9 @@ import click
 from pyrsistent import pmap
 
 import flocker_agent.perform as performing
-from flocker_agent import loop, plan
+from flocker_agent import copying, loop, plan
 from flocker_agent.changes import (
+    AbortReceive,
     CreateDataset,
     DestroyDataset,
     Nothing,
@@ -138,7 +139,7 @@ def _swallow_a_failed_receive() -> list[Patch]:
             return real(disk, dataset_id, stream)
         except StreamCut:
             # What came in part is taken for whole.
-            found = disk._node.pool.state.datasets.get(dataset_id)
+            found = disk.node.pool.state.datasets.get(dataset_id)
             if found is None or found.partial is None:
                 raise
             made = found.set(whole=True, partial=None).with_snapshot(found.partial.to_guid, "move-x-1", 0.0)
@@ -149,7 +150,7 @@ def _swallow_a_failed_receive() -> list[Patch]:
 
 
 def _put(disk: Any, kept: Any) -> None:
-    pool = disk._node.pool
+    pool = disk.node.pool
     pool.state = pool.state.set(datasets=pool.state.datasets.set(kept.dataset_id, kept))
 
 
@@ -501,6 +502,19 @@ def _companion_returns_alone() -> list[Patch]:
     return [(ownership, "TABLE", _with_guard("went back", goes_back))]
 
 
+def _copy_of_the_newest() -> list[Patch]:
+    def newest(storage: Any, origin: Any) -> Any:
+        return storage.dataset(origin.dataset_id).snapshots[-1].guid
+
+    def made(asked: Own, origin: Any, stored: Any) -> Any:
+        if stored.partial:
+            return AbortReceive(dataset_id=asked.dataset_id)
+        return TakeDataset(dataset_id=asked.dataset_id, epoch=asked.epoch)
+
+    # The name of what came in is looked at, too.
+    return [(copying, "_found", newest), (plan, "_made", made)]
+
+
 BUGS = (
     Bug("commit-without-guids", "the target's snapshot is not compared at the commit", 400, _commit_without_guids),
     Bug("mount-old-epoch", "what was laid down is taken up and mounted again", 60, _mount_under_an_old_epoch),
@@ -547,7 +561,7 @@ BUGS = (
     Bug("lease-forgotten", "control that has started takes all leases as over", 400, _leases_forgotten_at_the_start),
     Bug("token-of-another", "a cut stream is gone on with by another snapshot's", 400, _token_of_another_snapshot),
     Bug("granted-back", "what doesn't start goes back as it was before", 400, _granted_back_as_it_was),
-    Bug("released-unprepared", "nobody waits for what the target fetches", 200, _release_before_the_target_is_ready),
+    Bug("released-unprepared", "nobody waits for what the target fetches", 500, _release_before_the_target_is_ready),
     Bug("busy-for-ever", "a move waits for a busy mount for ever", 400, _busy_for_ever),
     Bug("companion-left", "one dataset of a container goes back from its release alone", 800, _companion_left_behind),
     Bug("companion-ahead", "one dataset of a container is committed alone", 800, _companion_goes_ahead),
@@ -557,6 +571,7 @@ BUGS = (
         400,
         _companion_returns_alone,
     ),
+    Bug("copy-of-the-newest", "a copy is made of the newest snapshot there is", 300, _copy_of_the_newest),
     Bug("commit-failed-done", "a commit that failed is taken for done", 400, _failed_commit_is_taken_for_done),
 )
 

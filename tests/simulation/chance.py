@@ -34,6 +34,7 @@ FAULTS = {
     "pool-away": 0.01,
     "store-full": 0.04,
     "cut-stream": 0.1,
+    "cut-copy": 0.5,
     "not-remembered": 0.25,
     "start-fails": 0.1,
     "not-well": 0.15,

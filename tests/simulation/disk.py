@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flocker_agent import perform
+from flocker_agent.changes import CopyDataset
+from flocker_agent.copying import copy_plan
 from flocker_py.assignment import Release
 from flocker_py.model import DatasetId
 from flocker_py.storage import DatasetBusy, PoolFull, PoolMissing
 from tests.simulation.broken import Killed
+from tests.simulation.transfer import streamed, taken_in
 
 if TYPE_CHECKING:
     from tests.simulation.node import SimulatedNode
@@ -20,16 +24,34 @@ LOOKS = frozenset({"datasets", "dataset", "free_bytes", "written_since_snapshot"
 NEED_ROOM = frozenset({"create", "snapshot", "receive", "clone"})
 
 
+def copied(disk: Any, change: CopyDataset, *, cancelled: Callable[[], bool]) -> None:
+    """
+    A copy of a snapshot: as the real one, without the threads between which the stream goes. It may be cut, as when the
+    agent is stopped or doesn't want it any more.
+    """
+    node: SimulatedNode = disk.node
+    plan = copy_plan(disk, change)
+    stream = streamed(disk, change.origin.dataset_id, plan)
+    cut = node.world.chance.happens("cut-copy", f"{node.name} {node.world.called(change.dataset_id)}")
+    if cancelled() or cut is not None:
+        node.world.tell(f"{node.name}: the copy {node.world.called(change.dataset_id)} is cut")
+        stream = stream[: int(node.world.chance.draw(f"{cut} at") * len(stream))]
+    taken_in(disk, change.dataset_id, stream)
+
+
+perform.__dict__["copy_snapshot"] = copied
+
+
 class AgentsDisk:
     """
     A ``Storage`` that does what the memory backend does, unless something goes wrong.
     """
 
     def __init__(self, node: SimulatedNode) -> None:
-        self._node = node
+        self.node = node
 
     def __getattr__(self, name: str) -> Any:
-        real = getattr(self._node.disk, name)
+        real = getattr(self.node.disk, name)
         if not callable(real):
             return real
         call = self._look(name, real) if name in LOOKS else self._change(name, real)
@@ -37,7 +59,7 @@ class AgentsDisk:
         return call
 
     def _look(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        node, chance = self._node, self._node.world.chance
+        node, chance = self.node, self.node.world.chance
         where = f"{node.name} {name}"
 
         def look(*args: Any, **kwargs: Any) -> Any:
@@ -49,7 +71,7 @@ class AgentsDisk:
         return look
 
     def _change(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        node, world, chance = self._node, self._node.world, self._node.world.chance
+        node, world, chance = self.node, self.node.world, self.node.world.chance
         where = f"{node.name} {name}"
 
         def change(*args: Any, **kwargs: Any) -> Any:
@@ -78,7 +100,7 @@ class AgentsDisk:
 
         :raises DatasetBusy: somebody has.
         """
-        node, world = self._node, self._node.world
+        node, world = self.node, self.node.world
         own = world.checker.ownerships.get(dataset_id)
         move = None if own is None else own.move
         asked = None if node.agent is None else node.agent.datasets.assignment(dataset_id)

@@ -27,6 +27,7 @@ from flocker_py.model import (
     MoveOutcome,
     MovePhase,
     NodeId,
+    Origin,
     Ownership,
 )
 from flocker_py.storage import Role
@@ -56,6 +57,7 @@ class Checker:
         self.running: dict[ContainerName, Application] = {}
         self._seen: dict[str, PoolState] = {}
         self._snapshots: dict[Guid, Content] = {}
+        self._first_seen: dict[Guid, Origin] = {}
         self._told_to_drop: set[tuple[NodeId, DatasetId]] = set()
         """
         Nodes that were told not to have a dataset, and not to receive it again since.
@@ -124,6 +126,7 @@ class Checker:
     def _copied(self, node: SimulatedNode, kept: KeptDataset) -> None:
         # GUIDs that are equal must mean data that is equal: that is what a commit goes by.
         for snapshot in kept.snapshots:
+            self._first_seen.setdefault(snapshot.guid, Origin(dataset_id=kept.dataset_id, snapshot=snapshot.name))
             first = self._snapshots.setdefault(snapshot.guid, snapshot.content)
             if first is not snapshot.content and first != snapshot.content:
                 self._breaks(
@@ -190,6 +193,9 @@ class Checker:
             if now.mounted:
                 self._served[dataset_id] = max(now.epoch, self._served.get(dataset_id, 0))
             content = now.content.get(FILE, b"")
+            origin = None if dataset_id in self._born else self.datasets[dataset_id].origin
+            if origin is not None:
+                self._made_from(origin, node, now)
             if not self._world.ledger(dataset_id).holds(content):
                 self._breaks(
                     "lost write",
@@ -199,6 +205,21 @@ class Checker:
                 )
         elif was.role is Role.OWNER and self._used(node, dataset_id):
             self._breaks("laid down in use", f"{node.name}, while an application runs with it", dataset_id)
+
+    def _made_from(self, origin: Origin, node: SimulatedNode, now: KeptDataset) -> None:
+        """
+        A dataset begins as the snapshot that it was to be made from, and with all of it.
+        """
+        dataset_id, own = now.dataset_id, self.ownerships.get(now.dataset_id)
+        if own is None or own.created:
+            self._breaks("birth", f"copied on {node.name}, although it was made before", dataset_id)
+        self._born.add(dataset_id)
+        copied = now.snapshots[0] if len(now.snapshots) == 1 else None
+        if copied is None or self._first_seen[copied.guid] != origin or now.content != copied.content:
+            found = [str(self._first_seen[s.guid]) for s in now.snapshots]
+            self._breaks("copy", f"{node.name} makes it from {found}, and not from {origin}", dataset_id)
+        self._world.ledger(dataset_id).go_on_from(now.content.get(FILE, b""))
+        self._world.figures.counts["datasets made from snapshots"] += 1
 
     def _final_snapshot(self, node: SimulatedNode, now: KeptDataset, content: bytes) -> None:
         dataset_id = now.dataset_id

@@ -4,6 +4,7 @@ What users ask for, at random: moves, cancellations, deletions, other sizes, oth
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -36,6 +37,7 @@ from flocker_py.model import (
     Mount,
     MoveId,
     NodeId,
+    Origin,
     OverrunPolicy,
     Ownership,
     PartitionPolicy,
@@ -54,6 +56,7 @@ MOST_WISHES = 6
 """Then the cluster is given time to do what it was asked."""
 UNFIT_SECONDS = 120.0
 FOR_EVER_SECONDS = 1e6
+PATIENCE_SECONDS = 40.0
 AWAY_SECONDS = 80.0
 """Longer than it takes until any lease can be taken as expired, by a control service that has just started too."""
 CHECKED = 0.4
@@ -173,8 +176,55 @@ class Operators:
         if kind < 0.96 and datasets:
             return DeleteDataset(dataset_id=chance.pick(which, datasets).dataset_id)
         number = 100 + self._asked
-        self._create(dataset_id_of(number), target)
+        if self._world.chance.wished(f"{name} as a copy", 0.7):
+            self._copy(name, dataset_id_of(number), self._world.scheduler.now + PATIENCE_SECONDS)
+        else:
+            self._create(dataset_id_of(number), target)
         return None
+
+    def _copy(self, name: str, dataset_id: DatasetId, until: float) -> None:
+        """
+        As soon as there is a snapshot of anything, another dataset is to be made from it. Ours come and go with moves.
+        """
+        world, service = self._world, self._world.control.service
+        found = [] if service is None else sorted(self._snapshots(service.state), key=lambda o: o.snapshot)
+        if found:
+            origin = world.chance.pick(f"{name} origin", found)
+            assert service is not None
+            self._create(dataset_id, service.state.ownerships[origin.dataset_id].owner, origin)
+            self._await_copy(dataset_id, world.scheduler.now + PATIENCE_SECONDS)
+        elif world.scheduler.now < until:
+            world.scheduler.put(
+                1.0,
+                "somebody looks for a snapshot",
+                world.always,
+                lambda: self._copy(name, dataset_id, until),
+                timer=True,
+            )
+
+    def _snapshots(self, state: State) -> Iterator[Origin]:
+        for own in state.ownerships.values():
+            kept = self._world.nodes[own.owner].pool.state.datasets.get(own.dataset_id)
+            if kept is not None and own.created and not state.datasets[own.dataset_id].deleted:
+                yield from (Origin(dataset_id=own.dataset_id, snapshot=s.name) for s in kept.snapshots)
+
+    def _await_copy(self, dataset_id: DatasetId, until: float) -> None:
+        """
+        What can't be copied, since its origin is gone, or hasn't been for long, somebody deletes again.
+        """
+        world, checker = self._world, self._world.checker
+        own, late = checker.ownerships.get(dataset_id), world.scheduler.now >= until
+        # It may have been refused.
+        if late if own is None else own.created or checker.datasets[dataset_id].deleted:
+            return
+        if late:
+            for container in checker.containers.values():
+                if any(mount.dataset_id == dataset_id for mount in container.mounts):
+                    self._submit(RemoveContainer(name=container.name))
+            self._submit(DeleteDataset(dataset_id=dataset_id))
+        world.scheduler.put(
+            5.0, "somebody looks after a copy", world.always, lambda: self._await_copy(dataset_id, until), timer=True
+        )
 
     def _perhaps_unfit(self, name: str, dataset_id: DatasetId, target: NodeId, containers: list[Container]) -> None:
         """
@@ -379,7 +429,7 @@ class Operators:
         )
         return PutContainer(container=container)
 
-    def _create(self, dataset_id: DatasetId, primary: NodeId) -> None:
+    def _create(self, dataset_id: DatasetId, primary: NodeId, origin: Origin | None = None) -> None:
         self._made.append(dataset_id)
         policy = self._world.chance.pick(f"overrun {dataset_id}", (OverrunPolicy.CUT_OVER, OverrunPolicy.GIVE_UP))
         partition = PartitionPolicy.FENCE if self._world.fencing else PartitionPolicy.KEEP
@@ -388,6 +438,7 @@ class Operators:
             CreateDataset(
                 dataset_id=dataset_id,
                 primary=primary,
+                origin=origin,
                 on_overrun=policy,
                 on_partition=partition,
                 on_start_failure=StartFailurePolicy.STAY if stays else StartFailurePolicy.GO_BACK,
