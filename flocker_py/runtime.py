@@ -92,7 +92,7 @@ class ContainerStartFailed(ContainerRuntimeError):
 class ContainerNotPrepared(ContainerRuntimeError):
     """
     What a container needs before it can start could not be had. Look at the image's name, at its registry, and at what
-    gives access to that.
+    gives access to that; or at the program that holds a port. It is tried again.
     """
 
 
@@ -137,8 +137,9 @@ class Runtime(Protocol):
 
     def prepare(self, container: Container) -> None:
         """
-        Get what ``start`` would have to wait for, such as the image, so that it won't have to. Nothing is started. It
-        may take as long as a network takes; harmless if all is there.
+        Get what ``start`` would have to wait for, such as the image, so that it won't have to, and see whether what it
+        takes of the host, such as ports, is free. Nothing is started. It may take as long as a network takes; harmless
+        if all is there.
 
         :raises ContainerRefused: as ``check``.
         :raises ContainerNotPrepared: it can't be had at this moment.

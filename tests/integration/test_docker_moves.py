@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.docker_nodes import DockerNodes, docker_nodes
 from tests.engines import without_runc_state
 from tests.images import DATA, POSTGRESQL_IMAGE, WEB_IMAGE, import_web
 from tests.integration.test_database_moves import on_directories
+from tests.zfs.namespaces import enter
 
 pytestmark = pytest.mark.timeout(500)
 VOLUMES = {VOLUME: {"size": "1G"}}
@@ -125,6 +127,47 @@ def test_image_is_there_before_the_source_stops(nodes: DockerNodes) -> None:
     nodes.cluster.settled(VOLUME, "n2")
 
     assert f"node n2 to have what container web needs there: Container 'web': the image {NOWHERE_IMAGE}" in waits
+    assert (phase, counted, during) == ("copying", "2", before)
+    assert (ended.status, nodes.cluster.wait(lambda: nodes.page("n2", "/cgi-bin/count"))) == (0, "3")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_port_is_held_on_the_target(nodes: DockerNodes, protocol: str) -> None:
+    """
+    A program of the target that holds a port of the container keeps the move waiting, which names the port, while the
+    application goes on as it is; once the program has ended, the move ends by itself.
+    """
+    source, target = nodes.hosts["n1"], nodes.hosts["n2"]
+    import_web(source)
+    import_web(target)
+    ports = {"ports": ["8080:80", "8053:53/udp"]}
+    deployed(nodes, {"web": counting("n1") | ports})
+    nodes.cluster.settled(VOLUME, "n1")
+    nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "1")
+    state = ("inspect", "--format", "{{.Id}} {{.State.StartedAt}} {{.RestartCount}}")
+    (running,) = source.docker("ps", "--no-trunc", "--quiet", "--filter", "publish=8080").split()
+    before = source.docker(*state, running)
+    kind, held = {"tcp": (socket.SOCK_STREAM, 8080), "udp": (socket.SOCK_DGRAM, 8053)}[protocol]
+    with enter(target.namespace):
+        holder = socket.socket(socket.AF_INET, kind)
+        holder.bind(("", held))
+    with holder:
+        if protocol == "tcp":
+            holder.listen()
+        deploying = nodes.deploying(VOLUMES, {"web": counting("n2") | ports})
+        waits = nodes.cluster.wait(
+            lambda: "is held by" in (text := str(nodes.cluster.dataset(VOLUME)["waiting_for"])) and text
+        )
+        phase = nodes.cluster.dataset(VOLUME)["move"]["phase"]
+        counted = nodes.page("n1", "/cgi-bin/count")
+        during = source.docker(*state, running)
+    ended = deploying.ended()
+    nodes.cluster.settled(VOLUME, "n2")
+
+    assert (
+        f"node n2 to have what container web needs there: Container 'web': the port {held}/{protocol} of this host is"
+        " held by another program" in waits
+    )
     assert (phase, counted, during) == ("copying", "2", before)
     assert (ended.status, nodes.cluster.wait(lambda: nodes.page("n2", "/cgi-bin/count"))) == (0, "3")
 

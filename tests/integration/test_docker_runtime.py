@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -434,6 +435,29 @@ class TestByHand:
         assert f'{64 << 20} 50 {{"Name":"no","MaximumRetryCount":0}}' == limits(node)
 
 
+def holding(protocol: str, address: str, port: int) -> socket.socket:
+    """
+    A program that has a port, of whatever kind of address.
+
+    :param address: empty: all of IPv4's.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    holder = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+    if family is socket.AF_INET6:
+        holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if protocol == "tcp":
+        # As nearly every server has it.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind((address, port))
+    except OSError:
+        holder.close()
+        raise
+    if protocol == "tcp":
+        holder.listen()
+    return holder
+
+
 def change_by_hand(node: Node) -> None:
     """
     Change limits and the policy of the one container.
@@ -561,6 +585,111 @@ class TestPorts:
             node.start(app(ports=pvector([Port(internal=80, external=8082)])))
 
         assert (pmap(), []) == (node.runtime.containers(), node.ours())
+
+    @pytest.mark.parametrize("protocol", ["tcp", "udp"])
+    @pytest.mark.parametrize(
+        ("held", "asked"), [("", None), ("127.0.0.1", None), ("", "127.0.0.1"), ("::1", "::1"), ("::", None)]
+    )
+    def test_held_by_a_program(self, node: Node, protocol: str, held: str, asked: str | None) -> None:
+        """
+        A port that a program of the host holds keeps a container from being prepared, as long as it does.
+        """
+        wanted = app(ports=pvector([Port(internal=80, external=8084, protocol=protocol, host_address=asked)]))
+        with enter(node.host.namespace):
+            holder = holding(protocol, held, 8084)
+            with pytest.raises(ContainerNotPrepared, match=f"8084/{protocol} of this host is held by another program"):
+                node.runtime.prepare(wanted)
+            # The engine says the same, if later.
+            with pytest.raises(ContainerStartFailed, match="8084"):
+                node.start(wanted)
+            holder.close()
+            node.runtime.prepare(wanted)
+
+        assert {} == dict(node.runtime.containers())
+
+    def test_held_elsewhere(self, node: Node) -> None:
+        """
+        A program that holds the port at another address, or that of another protocol, is in nobody's way.
+        """
+        wanted = app(ports=pvector([Port(internal=80, external=8085, host_address="127.0.0.1")]))
+        with enter(node.host.namespace), holding("tcp", node.host.address, 8085), holding("udp", "", 8085):
+            node.runtime.prepare(wanted)
+            node.start(wanted)
+
+        assert ContainerPhase.RUNNING is node.phase()
+
+    def test_address_of_no_host(self, node: Node) -> None:
+        """
+        A port at an address that this host doesn't have keeps a container from being prepared.
+        """
+        wanted = app(ports=pvector([Port(internal=80, external=8086, host_address="192.0.2.9")]))
+        with enter(node.host.namespace), pytest.raises(ContainerNotPrepared, match="this host doesn't have that addre"):
+            node.runtime.prepare(wanted)
+
+    def test_held_by_a_foreign_container(self, node: Node) -> None:
+        """
+        A container that is no agent's holds its ports like any program.
+        """
+        node.host.docker("run", "-d", "-p", "8087:80", *_IDLE)
+        with enter(node.host.namespace), pytest.raises(ContainerNotPrepared, match="8087/tcp"):
+            node.runtime.prepare(app(ports=pvector([Port(internal=80, external=8087)])))
+
+    @pytest.mark.parametrize("protocol", ["tcp", "udp"])
+    def test_held_by_ours(self, node: Node, protocol: str) -> None:
+        """
+        What a container of this agent publishes, or one of another agent on the same engine, is no obstacle: the same
+        change may stop it.
+        """
+        ports = pvector([Port(internal=80, external=8088, protocol=protocol)])
+        node.start(app(ports=ports))
+        other = DockerRuntime(DockerEngine(node.host.socket), node.folder / "other", grants_path=node.grants)
+        with enter(node.host.namespace):
+            node.runtime.prepare(app(ports=ports, labels=pmap({"version": "2"})))
+            node.runtime.prepare(app(name=ContainerName("another"), ports=ports))
+            other.prepare(app(ports=ports))
+            held = node.host.docker("port", node.docker_name())
+            with pytest.raises(OSError, match="Address already in use"):
+                holding(protocol, "", 8088)
+
+        assert "0.0.0.0:8088" in held
+
+    def test_connections_that_linger(self, node: Node) -> None:
+        """
+        Connections that a program has closed before it ended hold nothing.
+        """
+        with enter(node.host.namespace):
+            with holding("tcp", "127.0.0.1", 8089) as server:
+                client = socket.create_connection(("127.0.0.1", 8089))
+                served, _ = server.accept()
+                # Whoever closes first has to remember the connection.
+                served.close()
+                assert b"" == client.recv(1)
+                client.close()
+            with socket.socket() as plain, pytest.raises(OSError, match="Address already in use"):
+                plain.bind(("127.0.0.1", 8089))
+            wanted = app(ports=pvector([Port(internal=80, external=8089)]))
+            node.runtime.prepare(wanted)
+        node.start(wanted)
+
+        assert ContainerPhase.RUNNING is node.phase()
+
+    def test_network_publishes_elsewhere(self, node: Node) -> None:
+        """
+        Where the network says at which address ports are published, those of others don't matter.
+        """
+        option = "com.docker.network.bridge.host_binding_ipv4=127.0.0.1"
+        network = node.host.docker("network", "create", "--opt", option, "local").strip()
+        runtime = DockerRuntime(DockerEngine(node.host.socket), node.state, grants_path=node.grants, network="local")
+        wanted = app(ports=pvector([Port(internal=80, external=8090)]))
+        with enter(node.host.namespace), holding("tcp", node.host.address, 8090):
+            runtime.prepare(wanted)
+            runtime.start(wanted, {})
+            phase = runtime.containers()[NAME].phase
+            runtime.stop(NAME, grace_seconds=0)
+            runtime.remove(NAME)
+        node.host.docker("network", "rm", network)
+
+        assert ContainerPhase.RUNNING is phase
 
     def test_link(self, node: Node) -> None:
         """

@@ -23,6 +23,7 @@ from flocker_agent.runtime import docker_spec as spec
 from flocker_agent.runtime.docker_engine import DockerEngine, EngineAway, EngineRefused, NotThere
 from flocker_agent.runtime.docker_grants import Grants
 from flocker_agent.runtime.docker_mounts import unseen
+from flocker_agent.runtime.docker_ports import check_ports
 from flocker_agent.runtime.docker_watch import Watch
 from flocker_agent.runtime.process_writing import replace_text
 from flocker_py.model import Container, ContainerName, DatasetId, PullPolicy
@@ -96,13 +97,17 @@ class DockerRuntime:
 
     def prepare(self, container: Container) -> None:
         """
-        Fetch the image, as the container's policy says.
+        Fetch the image, as the container's policy says, and see whether its ports are free.
 
         :raises ContainerRefused: as ``check``.
-        :raises ContainerNotPrepared: the registry does not answer, or refuses.
+        :raises ContainerNotPrepared: the registry does not answer, or refuses; a foreign program holds a port.
         """
         spec.check(container)
+        # First, so that a port that stays taken doesn't have the registry asked at every try; and after what may have
+        # taken long.
+        check_ports(self._engine, self._network, container)
         self._fetch(container, again=container.pull is PullPolicy.ALWAYS)
+        check_ports(self._engine, self._network, container)
         self._prepared[container.name] = container
 
     def containers(self) -> PMap[ContainerName, ContainerObservation]:

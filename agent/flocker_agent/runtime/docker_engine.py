@@ -23,6 +23,7 @@ OLDEST_API = (1, 40)
 _ANSWER_SECONDS = 60
 # Docker tells of the progress of a pull; silence for so long means that the registry has gone.
 _PULL_SILENCE_SECONDS = 120
+_PUBLISHING_OPTION = "com.docker.network.bridge.host_binding_ipv4"
 _NETWORK_LABEL = f"{IDENTITY_LABEL}.network"
 
 
@@ -187,6 +188,15 @@ class DockerEngine:
             if part.get("Gateway"):
                 return str(part["Gateway"])
         raise EngineRefused(f"network {name} has no gateway: it is not a bridge network", 409)
+
+    def publishing_address(self, name: str) -> str | None:
+        """
+        The address at which containers in a network publish ports for which none was asked; None: the engine's default,
+        or there is no such network yet.
+        """
+        with self._asked() as client:
+            found = _networks(client, name)
+        return (found[0]["Options"] or {}).get(_PUBLISHING_OPTION) or None if found else None
 
     def events(self, *labels: str) -> tuple[Iterator[dict[str, Any]], Callable[[], None]]:
         """
