@@ -310,8 +310,8 @@ def _container_story(
             f"somebody wants it on {node} meanwhile, not on {_node(wanted, names)} as the deployment does",
         )
     if container.state == "running" and container.runs_on == container.node_id:
-        wrong = "" if container.last_error is None else f"; {container.last_error.text}"
-        return Standing.DONE, f"running on {node}{wrong}"
+        wrong = [*([] if container.last_error is None else [container.last_error.text]), *container.warnings]
+        return Standing.DONE, "; ".join([f"running on {node}", *wrong])
     if container.state == "exited" and container.runs_on == container.node_id:
         return _ended_story(container, node)
     if container.state == "running" and container.runs_on is not None:

@@ -14,6 +14,7 @@ from pyrsistent import PMap, PVector, pvector
 from flocker_control.applied_nodes import ResolvedNodes, resolved_nodes
 from flocker_control.applied_volumes import Volume, resolved_volumes, volume_commands, volume_warnings
 from flocker_control.commands import ApplyAll, Command, PutContainer, RemoveContainer
+from flocker_control.dead_links import all_link_warnings
 from flocker_control.decisions import refusals
 from flocker_control.differences import difference_texts
 from flocker_control.refusals import Refusal
@@ -73,7 +74,14 @@ def plan(
         command=command,
         steps=pvector(step for _, steps in parts for step in steps),
         unmanaged=pvector(_unmanaged(deployment, state, volumes)),
-        warnings=pvector((*nodes.warnings, *volume_warnings(volumes, state, observed), *_absent(nodes, observed))),
+        warnings=pvector(
+            (
+                *nodes.warnings,
+                *volume_warnings(volumes, state, observed),
+                *_links(command, state, observed),
+                *_absent(nodes, observed),
+            )
+        ),
     )
 
 
@@ -154,6 +162,17 @@ def _unmanaged(deployment: Deployment, state: State, volumes: tuple[Volume, ...]
     for name in sorted(state.containers):
         if name not in deployment.apps:
             yield Unmanaged(kind="container", name=name, text=f"app {name} is in the cluster and not in the document")
+
+
+def _links(command: ApplyAll, state: State, observed: PMap[NodeId, NodeObservation]) -> Iterator[str]:
+    containers = dict(state.containers)
+    for part in command.commands:
+        if isinstance(part, PutContainer):
+            containers[part.container.name] = part.container
+        elif isinstance(part, RemoveContainer):
+            containers.pop(part.name)
+    for name, warning in all_link_warnings(containers, state, observed):
+        yield f"app {name}: {warning}"
 
 
 def _absent(nodes: ResolvedNodes, observed: PMap[NodeId, NodeObservation]) -> Iterator[str]:

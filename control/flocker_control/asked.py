@@ -78,6 +78,13 @@ class AskedOfNodes:
         """
         return self._concerned.get(node_id, set())
 
+    @property
+    def ports(self) -> PublishedPorts:
+        """
+        The ports that containers publish at present, and where.
+        """
+        return self._ports
+
     def publishing_on(self, node_id: NodeId) -> frozenset[ContainerName]:
         """
         The containers that publish ports on a node.

@@ -68,6 +68,12 @@ class PublishedPorts:
         """
         return frozenset(self._on.get(node_id, ()))
 
+    def publishers(self, protocol: str, port: int) -> Mapping[ContainerName, NodeId]:
+        """
+        The containers that publish a port, and where each is.
+        """
+        return self._publishers.get(port_key(protocol, port), {})
+
     def changed(self, name: ContainerName, container: Container | None, node_id: NodeId | None) -> set[str]:
         """
         A container may be on another node than before, or publish other ports.

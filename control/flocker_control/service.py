@@ -22,6 +22,7 @@ from flocker_control.absence import Absence, absence
 from flocker_control.asked import AskedOfNodes, Look
 from flocker_control.commands import Command
 from flocker_control.dataset_leases import Moment, kept_up, left_seconds, look_again_seconds, served
+from flocker_control.dead_links import link_warnings
 from flocker_control.decisions import decide
 from flocker_control.leases import Leases
 from flocker_control.mounting import Mounting, containers_of, mounted_by
@@ -296,6 +297,13 @@ class ControlService:
         The node that is asked to run a container now.
         """
         return self._asked.runs_on(name)
+
+    def warnings(self, container: Container) -> list[str]:
+        """
+        What is probably not meant of a container, as things are.
+        """
+        node_id = self.runs_on(container.name) or container.node_id
+        return list(link_warnings(container, node_id, self._asked.ports, self.state, self.nodes))
 
     # -- what nodes report -----------------------------------------------------------------------------------------
 

@@ -437,6 +437,7 @@ class ContainerView(Record):
 
     :param health: what its check says: ``starting``, ``healthy`` or ``unhealthy``; ``none``: it has none, or doesn't
         run. None: nobody has seen it.
+    :param warnings: what is probably not meant, such as a link that leads nowhere.
     """
 
     name: ContainerName = value(str)
@@ -449,6 +450,7 @@ class ContainerView(Record):
     restarts: int | None = value((int, _NONE), default=None)
     waiting_for: str | None = value((str, _NONE), default=None)
     last_error: ErrorView | None = value((ErrorView, _NONE), default=None)
+    warnings: PVector[str] = sequence(str, default=())
     image: str | None = value((str, _NONE), default=None)
     command: PVector[str] = sequence(str, default=())
     mounts: PVector[MountView] = sequence(MountView, default=())

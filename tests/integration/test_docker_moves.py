@@ -70,6 +70,34 @@ def test_linked_applications_go_on_talking(nodes: DockerNodes) -> None:
     assert (counted, after) == (2, before)
 
 
+def test_links_without_forwarding(require: Require) -> None:
+    """
+    Where nodes don't lead ports on, whoever deploys a link to another node is warned, and so is who lists the apps; a
+    connection by it is refused. Once both are on one node, there is nothing to say.
+    """
+    require("docker")
+    with docker_nodes(["n1", "n2"], on_directories) as nodes:
+        for host in nodes.hosts.values():
+            import_web(host)
+        link = {"alias": "counter", "local_port": 80, "remote_port": 8080}
+        linked = {"node": "n1", "image": WEB_IMAGE, "command": ["sleep", "1000"], "links": [link]}
+        there = {"linked": linked, "web": counting("n2")}
+        apart = nodes.deploy(VOLUMES, there)
+        shown = nodes.cluster.container("linked")
+        (running,) = nodes.hosts["n1"].docker("ps", "--quiet", "--filter", f"ancestor={WEB_IMAGE}").split()
+        ask = "wget -qO- http://$COUNTER_PORT_80_TCP_ADDR:$COUNTER_PORT_80_TCP_PORT/cgi-bin/count 2>&1; true"
+        refused = nodes.hosts["n1"].docker("exec", running, "sh", "-c", ask)
+        together = nodes.deploy(VOLUMES, {"linked": linked, "web": counting("n1")})
+        nodes.cluster.settled(VOLUME, "n1")
+        answered = nodes.hosts["n1"].docker("exec", running, "sh", "-c", ask)
+        afterwards = nodes.cluster.container("linked")["warnings"]
+
+    warning = "links: counter leads nowhere: port 8080 is published by container web on node n2"
+    assert (0, True, True) == (apart.status, warning in apart.out + apart.err, warning in shown["warnings"][0])
+    assert ("refused" in refused, together.status, answered.strip()) == (True, 0, "1")
+    assert [] == afterwards
+
+
 def counting(node: str) -> dict[str, object]:
     return {
         "node": node,

@@ -404,6 +404,7 @@ class TestContainers:
             "restarts": 0,
             "waiting_for": "dataset pg to be made",
             "last_error": None,
+            "warnings": [],
             "mounts": [{"dataset_id": str(dataset_id), "name": "pg", "path": None, "read_only": False}],
             "image": None,
             "command": ["/bin/serve"],
@@ -442,6 +443,24 @@ class TestContainers:
         reply = self.put(cluster, restart={"name": "on-failure", "maximum_retry_count": 3})
         assert (200, {}, 10.0) == (reply.status, reply.body["environment"], reply.body["stop_grace_seconds"])
         assert {"name": "on-failure", "maximum_retry_count": 3} == reply.body["restart"]
+
+    def test_link_that_leads_nowhere(self, cluster: RestCluster) -> None:
+        """
+        A link to a port that is published on another node, where the container's own doesn't lead ports there, is
+        warned of in the answer; no more once the node does, or both are on one node.
+        """
+        fields = pvector(["command", "links", "ports"])
+        for node_id in (A, B):
+            cluster.report(node_id, container_fields=fields)
+        self.put(cluster, "db", node="beta", ports=[{"internal": 1, "external": 5432}])
+        warned = self.put(cluster, links=[{"alias": "db", "local_port": 1, "remote_port": 5432}]).body["warnings"]
+        self.put(cluster, "db", ports=[{"internal": 1, "external": 5432}])
+        together = cluster.get("/v2/containers/web").body["warnings"]
+        self.put(cluster, "db", node="beta", ports=[{"internal": 1, "external": 5432}])
+        apart = cluster.get("/v2/containers/web").body["warnings"]
+
+        assert ([], warned) == (together, apart)
+        assert "port 5432 is published by container db on node beta, and node alpha doesn't lead" in warned[0]
 
     def test_everything(self, cluster: RestCluster) -> None:
         """

@@ -476,6 +476,23 @@ class TestVolumes:
         [warning] = planned(state(dataset(), owned()), observed, volumes={"pg": {"size": "64M"}}).warnings
         assert "holds 100 MiB" in warning
 
+    def test_links_that_lead_nowhere(self) -> None:
+        """
+        The reader is warned of links that will lead to other nodes, where ports aren't led there.
+        """
+        ports, link = [{"internal": 1, "external": 80}], {"alias": "db", "local_port": 1, "remote_port": 80}
+        fields = pvector(["command", "links", "ports"])
+        observed = pmap({node_id: report.set(container_fields=fields) for node_id, report in BOTH.items()})
+        web = {"node": "n1", "command": "serve", "links": [link]}
+        db = {"node": "n2", "command": "serve", "ports": ports}
+        present = state(container("db", A, ports=pvector([Port(internal=1, external=80)])))
+
+        [warning] = planned(present, observed, apps={"web": web, "db": db}).warnings
+        together = planned(present, observed, apps={"web": web, "db": {**db, "node": "n1"}}).warnings
+        without = planned(present, observed, apps={"web": web, "db": {"state": "deleted"}}).warnings
+        assert "app web: links: db leads nowhere: port 80 is published by container db on node n2" in warning
+        assert ([], []) == ([*together], [*without])
+
 
 class TestApps:
     """

@@ -130,6 +130,7 @@ def test_volume(seen: DatasetView | None, deleted: bool, standing: Standing, tex
 CONTAINERS: list[tuple[ContainerView | None, bool, Standing, str]] = [
     (container(), False, Standing.DONE, "running on n1"),
     (container(last_error=error("memory is another")), False, Standing.DONE, "running on n1; memory is another"),
+    (container(warnings=pvector(["links: db leads nowhere"])), False, Standing.DONE, "running on n1; links: db leads nowhere"),
     (None, False, Standing.WORKING, "not known yet"),
     (container(node_id=N2), False, Standing.WORKING, "running on n1, wanted on n2"),
     (container(state="starting"), False, Standing.WORKING, "starting on n1"),

@@ -427,6 +427,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "restarts": COUNT,
             "waiting_for": nullable(TEXT),
             "last_error": nullable(ref("LastError")),
+            "warnings": array(text("what is probably not meant, such as a link that leads nowhere")),
             "mounts": array(
                 closed({"dataset_id": UUID_TEXT, "name": nullable(TEXT), "path": nullable(TEXT), "read_only": BOOLEAN})
             ),

@@ -36,7 +36,13 @@ def present_view(api: Api, container: Container) -> View:
     """
     A container as it is now.
     """
-    return container_view(container, api.service.state, api.service.nodes, api.service.runs_on(container.name))
+    return container_view(
+        container,
+        api.service.state,
+        api.service.nodes,
+        api.service.runs_on(container.name),
+        api.service.warnings(container),
+    )
 
 
 def _known(api: Api, call: Call) -> Container:

@@ -210,12 +210,17 @@ def _blank_move(dataset_id: DatasetId, move: Move | FinishedMove | None) -> View
 
 
 def container_view(
-    container: Container, state: State, nodes: PMap[NodeId, NodeObservation], runs_on: NodeId | None
+    container: Container,
+    state: State,
+    nodes: PMap[NodeId, NodeObservation],
+    runs_on: NodeId | None,
+    warnings: Iterable[str],
 ) -> View:
     """
     A container: its definition, where it runs, and what it waits for.
 
     :param runs_on: the node that is asked to run it now.
+    :param warnings: what is probably not meant of it.
     """
     observation = _seen_on(container, nodes, runs_on)
     return {
@@ -229,6 +234,7 @@ def container_view(
         "restarts": 0 if observation is None else observation.restarts,
         "waiting_for": _container_waits_for(container, state, nodes, runs_on),
         "last_error": _last_error(container.name, (runs_on or container.node_id, container.node_id), nodes),
+        "warnings": list(warnings),
         "mounts": [
             {
                 "dataset_id": str(mount.dataset_id),
