@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from eliot import add_destinations, remove_destination
 from pyrsistent import pmap, pvector
 
 from flocker_agent.runtime.docker import DockerRuntime
@@ -895,8 +896,12 @@ class TestImages:
 
     @pytest.fixture
     def registry(self, host: Host) -> Iterator[Registry]:
-        with Registry(busybox_files(), password=SECRET, inside=lambda: enter(host.namespace)) as registry:
+        with self.password_registry(host) as registry:
             yield registry
+
+    @staticmethod
+    def password_registry(host: Host) -> Registry:
+        return Registry(busybox_files(), password=SECRET, inside=lambda: enter(host.namespace))
 
     def credentials(self, node: Node, registry: Registry, password: str) -> DockerRuntime:
         """
@@ -941,6 +946,69 @@ class TestImages:
         runtime.start(asked, {})
 
         assert (True, prepared, True) == (prepared > 0, started, registry.fetched > started)
+
+    @pytest.mark.parametrize("happened", ["ended", "removed", "booted", "changed", "prepared in vain"])
+    def test_always_without_registry(self, host: Host, node: Node, happened: str) -> None:
+        """
+        What ran here with the policy ``always`` starts again with the same image while the registry is away, also where
+        an earlier agent ran it and its container was removed; the log says so.
+        """
+        logged: list[Mapping[str, Any]] = []
+        with self.password_registry(host) as registry:
+            asked = app(image=f"{registry.address}/private/app:7", pull=PullPolicy.ALWAYS)
+            self.credentials(node, registry, SECRET).start(asked, {})
+        runtime = self.credentials(node, registry, SECRET)
+        digest = runtime.containers()[NAME].image_digest
+        if happened == "booted":
+            node.boot()
+        else:
+            runtime.stop(NAME, grace_seconds=0)
+        if happened in ("removed", "prepared in vain"):
+            runtime.remove(NAME)
+        if happened == "prepared in vain":
+            with pytest.raises(ContainerNotPrepared, match="can't be fetched"):
+                runtime.prepare(asked)
+        if happened == "changed":
+            asked = asked.set(environment=pmap({"VERSION": "2"}))
+        add_destinations(logged.append)
+        try:
+            runtime.start(asked, {})
+        finally:
+            remove_destination(logged.append)
+        seen = runtime.containers()[NAME]
+        (told,) = [each for each in logged if each.get("message_type") == "flocker:docker:image-not-fetched-again"]
+
+        assert (ContainerPhase.RUNNING, digest) == (seen.phase, seen.image_digest)
+        assert (NAME, True) == (told["name"], "connection refused" in told["reason"])
+
+    @pytest.mark.parametrize("happened", ["never ran", "other name", "tagged anew", "damaged"])
+    def test_always_of_what_never_ran_here(self, host: Host, node: Node, happened: str) -> None:
+        """
+        An image that the host has, but not from the last run of this very container, is no reason to start without the
+        registry.
+        """
+        with self.password_registry(host) as registry:
+            asked = app(image=f"{registry.address}/private/app:7", pull=PullPolicy.ALWAYS)
+            runtime = self.credentials(node, registry, SECRET)
+            if happened == "never ran":
+                runtime.prepare(asked)
+                runtime = self.credentials(node, registry, SECRET)
+            else:
+                runtime.start(asked, {})
+                runtime.stop(NAME, grace_seconds=0)
+                runtime.remove(NAME)
+        if happened == "other name":
+            asked = asked.set(image=f"{registry.address}/private/app:8")
+            host.docker("tag", f"{registry.address}/private/app:7", str(asked.image))
+        if happened == "tagged anew":
+            host.docker("tag", BUSYBOX_IMAGE, str(asked.image))
+        if happened == "damaged":
+            (remembered,) = (node.state / "images").iterdir()
+            remembered.write_text("")
+        with pytest.raises(ContainerNotPrepared, match="can't be fetched"):
+            runtime.start(asked, {})
+
+        assert pmap() == runtime.containers()
 
     def test_wrong_password(self, node: Node, registry: Registry) -> None:
         """

@@ -22,6 +22,7 @@ from pyrsistent import PMap, pmap, pvector
 from flocker_agent.runtime import docker_spec as spec
 from flocker_agent.runtime.docker_engine import DockerEngine, EngineAway, EngineRefused, NotThere
 from flocker_agent.runtime.docker_grants import Grants
+from flocker_agent.runtime.docker_images import Images
 from flocker_agent.runtime.docker_mounts import unseen
 from flocker_agent.runtime.docker_ports import check_ports
 from flocker_agent.runtime.docker_watch import Watch
@@ -31,7 +32,6 @@ from flocker_py.observed import ContainerObservation
 from flocker_py.runtime import (
     ContainerChanged,
     ContainerMissing,
-    ContainerNotPrepared,
     ContainerRefused,
     ContainerRuntimeError,
     ContainerStartFailed,
@@ -73,6 +73,7 @@ class DockerRuntime:
         self._identity = _identity(state_path / _IDENTITY_FILE)
         self._label = f"{spec.IDENTITY_LABEL}={self._identity}"
         self._grants = Grants(grants_path / self._identity, state_path / "stopped")
+        self._images = Images(engine, state_path / "images")
         self._digests: dict[str, str] = {}
         self._prepared: dict[ContainerName, Container] = {}
         self._unstarted = True
@@ -106,7 +107,7 @@ class DockerRuntime:
         # First, so that a port that stays taken doesn't have the registry asked at every try; and after what may have
         # taken long.
         check_ports(self._engine, self._network, container)
-        self._fetch(container, again=container.pull is PullPolicy.ALWAYS)
+        self._images.fetch(container, again=container.pull is PullPolicy.ALWAYS)
         check_ports(self._engine, self._network, container)
         self._prepared[container.name] = container
 
@@ -154,7 +155,7 @@ class DockerRuntime:
         :raises ContainerRefused: as ``check``; another definition runs under that name; it is to be bound to the lease;
             Docker has a container of that name that is not ours, or warns that it won't do something that was asked.
         :raises ContainerStartFailed: Docker could not start it, or a dataset is not there; nothing of it is left.
-        :raises ContainerNotPrepared: its image could not be had.
+        :raises ContainerNotPrepared: its image could not be had, and isn't the one that it ran with here before.
         :raises EngineAway: with ``nothing_begun`` if the engine was away before it was asked for a container.
         """
         spec.check(container)
@@ -172,8 +173,11 @@ class DockerRuntime:
                 return
             from_file = _environment_file(container)
             prepared = self._prepared.pop(container.name, None) == container
+            docker_name = spec.docker_name(self._identity, container.name)
             with _beginning_nothing():
-                self._fetch(container, again=container.pull is PullPolicy.ALWAYS and not prepared)
+                again = container.pull is PullPolicy.ALWAYS and not prepared
+                self._images.fetch_to_start(container, docker_name, present, again=again)
+                self._images.remember(container, docker_name)
             if present is not None:
                 self._forget(present)
             self._begin(container, sources, from_file)
@@ -360,22 +364,6 @@ class DockerRuntime:
             self._write_down(lambda: self._grants.grant(docker_name))
         if present["State"]["Paused"]:
             self._engine.unpause(present["Id"])
-
-    def _fetch(self, container: Container, *, again: bool) -> None:
-        image = str(container.image)
-        present = self._engine.image(image)
-        if present is not None and not again:
-            return
-        if container.pull is PullPolicy.NEVER:
-            raise ContainerNotPrepared(
-                f"Container {container.name!r}: this host does not have the image {image}, and its pull policy is never"
-            )
-        try:
-            self._engine.pull(image)
-        except EngineRefused as error:
-            raise ContainerNotPrepared(
-                f"Container {container.name!r}: the image {image} can't be fetched: {error}"
-            ) from error
 
     # -- finding -----------------------------------------------------------------------------------------------------
 
