@@ -26,6 +26,7 @@ class Registry:
     :param password: for a user of any name.
     :param inside: while it is entered, sockets are those of the host where the registry listens.
     :ivar digest: by which the image is known.
+    :ivar goes_on: unless it is set, nobody is told what an image consists of.
     """
 
     def __init__(self, files: bytes, *, password: str, inside: Callable[[], AbstractContextManager[Any]]) -> None:
@@ -48,6 +49,8 @@ class Registry:
         self.digest = _digest(self._manifest)
         self._password = password
         self.fetched = 0
+        self.goes_on = threading.Event()
+        self.goes_on.set()
         registry = self
 
         class Answering(BaseHTTPRequestHandler):
@@ -70,6 +73,7 @@ class Registry:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.goes_on.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -80,6 +84,7 @@ class Registry:
         elif re.fullmatch(r"/v2/", asked.path):
             self._send(asked, 200, b"{}", {})
         elif found := re.fullmatch(r"/v2/private/app/manifests/(.*)", asked.path):
+            self.goes_on.wait()
             if found[1] in ("latest", "7", self.digest):
                 self.fetched += 1
                 self._send(

@@ -932,6 +932,24 @@ class TestImages:
             runtime.containers()[NAME].image_digest,
         )
 
+    def test_registry_that_hangs(self, node: Node, registry: Registry) -> None:
+        """
+        A registry from which nothing comes any more is given up, with the reason; later it may do.
+        """
+        path = node.folder / "config.json"
+        self.credentials(node, registry, SECRET)
+        engine = DockerEngine(node.host.socket, credentials_path=str(path), pull_silence_seconds=2)
+        runtime = DockerRuntime(engine, node.state, grants_path=node.grants)
+        asked = app(image=f"{registry.address}/private/app:7")
+        registry.goes_on.clear()
+        with pytest.raises(ContainerNotPrepared, match=r"can't be fetched: nothing has come .* for 2 s"):
+            runtime.prepare(asked)
+        registry.goes_on.set()
+        runtime.prepare(asked)
+        runtime.start(asked, {})
+
+        assert node.phase() is ContainerPhase.RUNNING
+
     def test_always(self, node: Node, registry: Registry) -> None:
         """
         With the policy ``always`` the registry is asked at each start, but not again for what was just prepared.

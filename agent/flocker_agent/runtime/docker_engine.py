@@ -13,6 +13,7 @@ from typing import Any
 
 import docker
 import requests
+import urllib3
 from docker import errors, utils
 
 from flocker_agent.runtime.docker_spec import IDENTITY_LABEL
@@ -21,8 +22,6 @@ from flocker_py.runtime import ContainerRuntimeError
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 OLDEST_API = (1, 40)
 _ANSWER_SECONDS = 60
-# Docker tells of the progress of a pull; silence for so long means that the registry has gone.
-_PULL_SILENCE_SECONDS = 120
 _PUBLISHING_OPTION = "com.docker.network.bridge.host_binding_ipv4"
 _NETWORK_LABEL = f"{IDENTITY_LABEL}.network"
 
@@ -57,15 +56,43 @@ class NotThere(EngineRefused):
     """
 
 
+class _Client(docker.APIClient):
+    """
+    The SDK's client, which leaves no socket open where nobody answers, and doesn't wait for pulls longer than for all
+    else.
+    """
+
+    def _retrieve_server_version(self) -> str:
+        try:
+            return str(super()._retrieve_server_version())
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_request_timeout(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = self.timeout
+        return kwargs
+
+
 class DockerEngine:
     """
     :param address: where it listens, such as ``unix:///var/run/docker.sock``.
     :param credentials_path: a ``config.json`` of Docker with what private registries ask for; None: there is none.
+    :param pull_silence_seconds: Docker tells of the progress of a pull, and waits for a registry for ever: after so
+        long a silence, we don't.
     """
 
-    def __init__(self, address: str = DEFAULT_SOCKET, *, credentials_path: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str = DEFAULT_SOCKET,
+        *,
+        credentials_path: str | None = None,
+        pull_silence_seconds: int = 300,
+    ) -> None:
         self._socket = address
         self._credentials_path = credentials_path
+        self._pull_silence_seconds = pull_silence_seconds
         # The SDK's client keeps a session of requests, which belongs to one thread.
         self._local = threading.local()
         self._making_network = threading.Lock()
@@ -158,12 +185,13 @@ class DockerEngine:
         """
         Fetch an image from its registry.
 
-        :raises EngineRefused: with what Docker says of it.
+        :raises EngineRefused: with what Docker says of it; or it has said nothing for too long.
         """
         repository, tag = utils.parse_repository_tag(image)
-        client = self._made(timeout=_PULL_SILENCE_SECONDS)
+        silence_seconds = self._pull_silence_seconds
+        client = self._made(timeout=silence_seconds)
         try:
-            with self._translated():
+            with self._translated(), _impatient(silence_seconds):
                 for line in client.pull(repository, tag or "latest", stream=True, decode=True):
                     if "error" in line:
                         raise EngineRefused(str(line["error"]), 500)
@@ -205,8 +233,12 @@ class DockerEngine:
         :raises EngineAway: at once, or while the events are gone through.
         """
         client = self._made(timeout=None)
-        with self._translated():
-            stream = client.events(filters={"type": "container", "label": list(labels)}, decode=True)
+        try:
+            with self._translated():
+                stream = client.events(filters={"type": "container", "label": list(labels)}, decode=True)
+        except BaseException:
+            client.close()
+            raise
 
         def happening() -> Iterator[dict[str, Any]]:
             try:
@@ -215,7 +247,14 @@ class DockerEngine:
             finally:
                 client.close()
 
-        return happening(), stream.close
+        def end() -> None:
+            # Perhaps before anything was gone through.
+            try:
+                stream.close()
+            finally:
+                client.close()
+
+        return happening(), end
 
     @contextmanager
     def _asked(self) -> Iterator[Any]:
@@ -231,13 +270,17 @@ class DockerEngine:
         lasting: Any = timeout
         with self._translated():
             self._knock()
-            client = docker.APIClient(base_url=self._socket, version="auto", timeout=lasting)
+            client = _Client(base_url=self._socket, version="auto", timeout=lasting)
             version = tuple(int(part) for part in client.api_version.split("."))
             if version < OLDEST_API:
                 client.close()
                 raise EngineTooOld(f"Docker Engine at {self._socket} speaks version {client.api_version} of its API")
             if self._credentials_path is not None:
-                client.reload_config(self._credentials_path)
+                try:
+                    client.reload_config(self._credentials_path)
+                except BaseException:
+                    client.close()
+                    raise
             return client
 
     def _knock(self) -> None:
@@ -259,9 +302,21 @@ class DockerEngine:
             raise NotThere(_explained(error), 404) from error
         except errors.APIError as error:
             raise EngineRefused(_explained(error), error.status_code or 500) from error
-        except (errors.DockerException, requests.RequestException) as error:
-            self._local.client = None
+        except (errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            client, self._local.client = getattr(self._local, "client", None), None
+            if client is not None:
+                client.close()
             raise EngineAway(f"Docker Engine at {self._socket} does not answer: {error}") from error
+
+
+@contextmanager
+def _impatient(seconds: int) -> Iterator[None]:
+    try:
+        yield
+    except (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
+        raise EngineRefused(
+            f"nothing has come from its registry for {seconds} s", http.HTTPStatus.GATEWAY_TIMEOUT
+        ) from error
 
 
 def _networks(client: docker.APIClient, name: str) -> list[dict[str, Any]]:
