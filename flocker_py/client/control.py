@@ -31,6 +31,7 @@ from flocker_py.client.views import (
     MovesView,
     MoveView,
     NodesView,
+    OriginView,
     PlanView,
     StashesView,
     StashView,
@@ -38,7 +39,7 @@ from flocker_py.client.views import (
     UnclaimedView,
 )
 from flocker_py.credentials import Credential
-from flocker_py.model import DatasetId, MoveId
+from flocker_py.model import DatasetId, MoveId, Origin
 from flocker_py.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -195,7 +196,7 @@ class ControlClient:
         dataset_id: DatasetId | None = None,
         maximum_size_bytes: int | None = None,
         metadata: Mapping[str, str] | None = None,
-        origin: tuple[str, str] | None = None,
+        origin: Origin | None = None,
         **policies: str | float,
     ) -> DatasetView:
         """
@@ -204,8 +205,7 @@ class ControlClient:
         :param primary: the node's id, name or address.
         :param name: unique among datasets that aren't deleted.
         :param dataset_id: None: a new one.
-        :param origin: make it from a snapshot of a dataset that the primary owns: that one's id or name, and the
-            snapshot's name; None: empty.
+        :param origin: make it from that, a snapshot of a dataset that the primary owns; None: empty.
         :param policies: ``max_downtime_seconds``, ``on_overrun``, ``on_start_failure``, ``on_partition``.
         :raises RequestRefused: the id or the name is in use, or something else is wrong.
         :raises OutcomeUnknown: it may have been made; ask again with the id that is its ``key``.
@@ -217,17 +217,17 @@ class ControlClient:
         if metadata is not None:
             body["metadata"] = dict(metadata)
         if origin is not None:
-            body["origin"] = dict(zip(("dataset", "snapshot"), origin, strict=True))
+            body["origin"] = {"dataset": str(origin.dataset_id), "snapshot": origin.snapshot}
         try:
             return self._seen(DatasetView, await self.answer("POST", "/v2/datasets", body, harmless=True))
         except RequestRefused as error:
             if not error.doubtful:
                 raise
             made = await self._made(wanted_id)
+            begun = None if origin is None else OriginView(dataset_id=origin.dataset_id, snapshot=origin.snapshot)
             alike = made is not None and (
-                (made.name, made.maximum_size_bytes, dict(made.metadata))
-                == (name, maximum_size_bytes, dict(metadata or {}))
-                and _may_be_from(made, origin)
+                (made.name, made.maximum_size_bytes, dict(made.metadata), made.origin)
+                == (name, maximum_size_bytes, dict(metadata or {}), begun)
             )
             # An id that was made here is nobody else's, whatever has become of the dataset meanwhile.
             if made is None or not (dataset_id is None or alike):
@@ -518,24 +518,6 @@ class ControlClient:
 
     def _seen(self, kind: type[R], data: object) -> R:
         return self._connection.seen(kind, data)
-
-
-def _may_be_from(made: DatasetView, origin: tuple[str, str] | None) -> bool:
-    """
-    Whether a dataset was made from that, as far as can be told: the other dataset may be given by its name.
-    """
-    if made.origin is None or origin is None:
-        return made.origin is None and origin is None
-    reference, snapshot = origin
-    return made.origin.snapshot == snapshot and reference.lower() in (str(made.origin.dataset_id), *_name(reference))
-
-
-def _name(reference: str) -> tuple[str, ...]:
-    try:
-        UUID(reference)
-    except ValueError:
-        return (reference.lower(),)
-    return ()
 
 
 def _stash_path(stash: StashView) -> str:

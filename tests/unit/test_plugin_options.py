@@ -126,6 +126,15 @@ def test_alike(given: dict[str, str]) -> None:
     assert difference(options(given), FULL, ORIGIN_ID) is None
 
 
+def test_origin_is_gone() -> None:
+    """
+    Of a volume that isn't there any more the snapshot's name alone can be compared.
+    """
+    assert [None, f"it was made from snapshot monday of dataset {ORIGIN_ID}, not from snapshot friday of main"] == [
+        difference(options({"from": f"main@{snapshot}"}), FULL) for snapshot in ("monday", "friday")
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "present", "expected"),
     [

@@ -32,9 +32,10 @@ from flocker_py.client.errors import (
     RequestRefused,
 )
 from flocker_py.client.retrying import Patience
+from flocker_py.client.views import OriginView
 from flocker_py.client.views_v1 import V1Container, V1Volume
 from flocker_py.identity import NodeIdentity
-from flocker_py.model import DatasetId, NodeId
+from flocker_py.model import DatasetId, NodeId, Origin
 from flocker_py.testing.certificates import install, make_cluster
 from flocker_py.testing.reactor_thread import in_reactor
 from tests.cluster import API_PORT, CONTROL, Cluster
@@ -150,6 +151,26 @@ class TestLostAnswers:
         request = control.client.create_dataset(str(node), name=name, maximum_size_bytes=64 * MIB)
         answer = with_lost_answer(cluster, relay, control, request, made)
         assert [each["dataset_id"] for each in made()] == [str(answer.dataset_id)]
+
+    def test_dataset_from_a_snapshot(
+        self, cluster: Cluster, relay: Relay, control: BlockingClient, client: Client, node: NodeId
+    ) -> None:
+        """
+        One that begins as a snapshot is found by the caller's id, although the other one has gone meanwhile.
+        """
+        wanted_id, other_id = DatasetId(uuid4()), DatasetId(UUID(client.made()))
+
+        def made() -> bool:
+            found = any(each["dataset_id"] == str(wanted_id) for each in client.get("/v2/datasets").body["datasets"])
+            if found:
+                client.delete(f"/v2/datasets/{other_id}")
+            return found
+
+        origin = Origin(dataset_id=other_id, snapshot="monday")
+        request = control.client.create_dataset(str(node), dataset_id=wanted_id, origin=origin)
+        answer = with_lost_answer(cluster, relay, control, request, made)
+        client.delete(f"/v2/datasets/{wanted_id}")
+        assert (answer.dataset_id, answer.origin) == (wanted_id, OriginView(dataset_id=other_id, snapshot="monday"))
 
     def test_container(
         self, cluster: Cluster, relay: Relay, control: BlockingClient, client: Client, node: NodeId

@@ -84,6 +84,33 @@ def test_volume_from_a_snapshot(cluster: Cluster, plugins: dict[str, Plugin]) ->
     cluster.wait(lambda: snapshots("n1") == [])
 
 
+def test_asked_for_again(cluster: Cluster, plugins: dict[str, Plugin]) -> None:
+    """
+    A volume that is there is there, although the snapshot, and then the volume that it was made from, have gone since.
+    """
+    n1, n2 = plugins["n1"], plugins["n2"]
+    asked = {"from": "main@monday", "size": "64M"}
+    assert n1.create("main").error == ""
+    (mounted(n1, "main") / "file").write_text("as it was")
+    n1.unmount("main", "c1")
+    dataset_id = cluster.dataset("main")["dataset_id"]
+    subprocess.run(["zfs", "snapshot", f"fp-n1/flocker/{dataset_id}@monday"], check=True)
+    assert n1.create("copy", **asked).error == ""
+    copy_id = cluster.dataset("copy")["dataset_id"]
+
+    subprocess.run(["zfs", "destroy", f"fp-n1/flocker/{dataset_id}@monday"], check=True)
+    without_snapshot = [plugin.create("copy", **asked).error for plugin in (n1, n2)]
+    assert n1.remove("main").error == ""
+    without_volume = [plugin.create("copy", **asked).error for plugin in (n1, n2)]
+    other = n1.create("copy", **{"from": "main@friday"}).error
+    new = n1.create("another", **asked).error
+
+    assert (without_snapshot, without_volume) == (["", ""], ["", ""])
+    assert other.startswith("there is a volume copy already, and it was made from snapshot monday of dataset ")
+    assert new == "there is no volume main"
+    assert (cluster.dataset("copy")["dataset_id"], (mounted(n2, "copy") / "file").read_text()) == (copy_id, "as it was")
+
+
 def test_snapshot_that_is_not_there(cluster: Cluster, plugins: dict[str, Plugin]) -> None:
     """
     It is an error at once that names those that are there, and nothing is left of the volume.

@@ -167,7 +167,8 @@ def difference(asked: Options, dataset: DatasetView, origin_id: DatasetId | None
     """
     In what a dataset differs from what was asked for; None: in nothing that was said.
 
-    :param origin_id: the dataset that it was to be made from.
+    :param origin_id: the dataset that it was to be made from; None: there is no such volume any more, so what it was
+        called can't be compared.
     """
     size = dataset.maximum_size_bytes
     if asked.size_bytes is not None and asked.size_bytes != size:
@@ -176,11 +177,12 @@ def difference(asked: Options, dataset: DatasetView, origin_id: DatasetId | None
     if asked.protected is not None and asked.protected != is_protected(dataset.metadata):
         return f"it is {'not protected' if asked.protected else 'protected'}"
     if asked.origin is not None:
-        there, made = "was made empty", dataset.origin
-        if made is not None:
-            there = f"was made from snapshot {made.snapshot} of dataset {made.dataset_id}"
-        if made is None or (made.dataset_id, made.snapshot) != (origin_id, asked.origin.snapshot):
-            return f"it {there}, not from snapshot {asked.origin.snapshot} of {asked.origin.volume}"
+        made, snapshot = dataset.origin, asked.origin.snapshot
+        wanted = f"not from snapshot {snapshot} of {asked.origin.volume}"
+        if made is None:
+            return f"it was made empty, {wanted}"
+        if made.snapshot != snapshot or origin_id not in (None, made.dataset_id):
+            return f"it was made from snapshot {made.snapshot} of dataset {made.dataset_id}, {wanted}"
     downtime = dataset.max_downtime_seconds
     if asked.max_downtime_seconds is not None and asked.max_downtime_seconds != downtime:
         there = "unknown" if downtime is None else duration_text(downtime)

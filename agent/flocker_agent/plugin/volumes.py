@@ -48,7 +48,7 @@ from flocker_py.client.control import ControlClient
 from flocker_py.client.errors import NotFound, RequestRefused
 from flocker_py.client.views import DatasetView, node_names
 from flocker_py.errors import FlockerError, code
-from flocker_py.model import DatasetId, MoveId, NodeId
+from flocker_py.model import DatasetId, MoveId, NodeId, Origin
 
 RETRY_SECONDS = 900.0
 """For so long a volume is held whose mount took too long, so that whoever asks again finds it."""
@@ -132,30 +132,39 @@ class Volumes:
         :raises VolumeRefused: it is there and differs, or can't be made.
         """
         check_name(volume)
-        policies: Any = asked.policies
-        primary, origin, other = str(self._here), None, None
+        other = None if asked.origin is None else await self._found(asked.origin.volume)
+        # Looked for first: what it was made from may be gone since.
+        found = await self._found(volume)
+        if found is None:
+            try:
+                found = await self._made(volume, asked, other)
+            except RequestRefused:
+                # Somebody was quicker.
+                found = await self._found(volume)
+                if found is None:
+                    raise
+        differs = difference(asked, found, None if other is None else other.dataset_id)
+        if differs is not None:
+            raise VolumeRefused(f"there is a volume {volume} already, and {differs}")
         if asked.origin is not None:
-            other = await self._dataset(asked.origin.volume)
-            primary, origin = str(other.owner), (str(other.dataset_id), asked.origin.snapshot)
-        try:
-            made = await self._client.create_dataset(
-                primary,
-                name=volume,
-                maximum_size_bytes=asked.size_bytes,
-                metadata=asked.all_metadata,
-                origin=origin,
-                **policies,
-            )
-        except RequestRefused as error:
-            found = await self._found(volume)
-            if found is None:
-                raise
-            differs = difference(asked, found, None if other is None else other.dataset_id)
-            if differs is not None:
-                raise VolumeRefused(f"there is a volume {volume} already, and {differs}") from error
-        else:
-            if origin is not None:
-                await self._copied(volume, made)
+            await self._copied(volume, found)
+
+    async def _made(self, volume: str, asked: Options, other: DatasetView | None) -> DatasetView:
+        policies: Any = asked.policies
+        primary, origin = self._here, None
+        if asked.origin is not None:
+            if other is None:
+                raise VolumeRefused(_unknown(asked.origin.volume))
+            primary = other.owner
+            origin = Origin(dataset_id=other.dataset_id, snapshot=asked.origin.snapshot)
+        return await self._client.create_dataset(
+            str(primary),
+            name=volume,
+            maximum_size_bytes=asked.size_bytes,
+            metadata=asked.all_metadata,
+            origin=origin,
+            **policies,
+        )
 
     async def _copied(self, volume: str, dataset: DatasetView) -> None:
         """
