@@ -58,6 +58,12 @@ def _postgresql_missing() -> str | None:
     return postgresql_missing()
 
 
+def _podman_missing() -> str | None:
+    from tests.podman import podman_missing
+
+    return podman_missing()
+
+
 _PROBES: Mapping[str, Callable[[], str | None]] = {
     "zfs": _zfs_missing,
     "docker": _docker_missing,
@@ -65,6 +71,7 @@ _PROBES: Mapping[str, Callable[[], str | None]] = {
     "systemd": _systemd_missing,
     "nftables": _nftables_missing,
     "postgresql": _postgresql_missing,
+    "podman": _podman_missing,
 }
 
 
@@ -73,8 +80,8 @@ def require(name: str, missing: str | None = None) -> None:
     End the test here if the machine lacks something: skipped with the reason, or, if the environment variable
     FLOCKER_REQUIRE (names with commas between) has the name, failed.
 
-    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, ``nftables``, ``postgresql``, or any other together
-        with ``missing``.
+    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, ``nftables``, ``postgresql``, ``podman``, or any
+        other together with ``missing``.
     :param missing: why it is known to be lacking; None: look, for the names that can be looked for.
     """
     if missing is None:

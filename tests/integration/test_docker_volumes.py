@@ -6,74 +6,32 @@ from __future__ import annotations
 
 import json
 import select
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests.cluster import DEADLINE_SECONDS, Cluster
-from tests.integration.loopback import addresses
-from tests.integration.tools import Ended
-from tests.plugins import Plugin
-from tests.volume_engines import IMAGE, Engine, engine_missing, image_files, run
+from tests.volume_engines import IMAGE, Engine, engine_missing
+from tests.volume_nodes import Node, done, is_free, refused, volume_nodes
 
 Require = Callable[..., None]
-NAMES = ("n1", "n2")
-
-
-class Node:
-    """
-    A node with an engine and a plugin.
-    """
-
-    def __init__(self, name: str, engine: Engine, plugin: Plugin) -> None:
-        self.name = name
-        self.engine = engine
-        self.plugin = plugin
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    # The names of sockets are short, and overlays don't lie on overlays.
-    path = Path(tempfile.mkdtemp(prefix="fpv"))
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def cluster(folder: Path) -> Iterator[Cluster]:
-    def dataset(name: str) -> dict[str, str]:
-        return {
-            "backend": "directory",
-            "root_path": str(folder / "cluster" / name / "pool"),
-            "mount_root": str(folder / "cluster" / name / "flocker"),
-        }
-
-    (folder / "cluster").mkdir()
-    with Cluster(folder / "cluster", dataset, addresses=addresses(*NAMES)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def nodes(folder: Path, request: pytest.FixtureRequest, require: Require) -> Iterator[dict[str, Node]]:
+def nodes(require: Require) -> Iterator[dict[str, Node]]:
     missing = engine_missing()
     if missing is not None:
         require("docker", missing)
-    cluster: Cluster = request.getfixturevalue("cluster")
-    with ExitStack() as undo:
-        found = {}
-        for name in NAMES:
-            engine = undo.enter_context(Engine(folder / name))
-            options = ["--engine", str(engine.socket_path), "--forget-seconds", "2"]
-            plugin = Plugin(cluster, name, socket_path=engine.plugin_socket, options=options)
-            found[name] = Node(name, engine, undo.enter_context(plugin))
+    with volume_nodes() as found:
         yield found
+
+
+@pytest.fixture
+def cluster(nodes: dict[str, Node]) -> Cluster:
+    return nodes["n1"].plugin.cluster
 
 
 @pytest.fixture
@@ -89,26 +47,6 @@ def n2(nodes: dict[str, Node]) -> Engine:
 @pytest.fixture
 def volume() -> str:
     return f"vol-{uuid4().hex[:8]}"
-
-
-def done(ended: Ended) -> str:
-    """
-    What a command printed that must succeed.
-    """
-    assert ended.status == 0, ended.err
-    return ended.out.strip()
-
-
-def refused(ended: Ended) -> str:
-    """
-    What one said that must not.
-    """
-    assert ended.status != 0, ended.out
-    return ended.err
-
-
-def is_free(cluster: Cluster, volume: str) -> bool:
-    return cluster.dataset(volume)["lease"] is None
 
 
 def test_written_here_read_there(cluster: Cluster, n1: Engine, n2: Engine, volume: str) -> None:
@@ -268,48 +206,3 @@ def test_host_boots(cluster: Cluster, nodes: dict[str, Node], volume: str) -> No
     plugin.start()
 
     assert 1 == mounts
-
-
-def podman_missing(folder: Path) -> str | None:
-    if shutil.which("podman") is None:
-        return "podman is not installed"
-    ended = podman(folder, "version")
-    return None if ended.status == 0 else f"podman doesn't run: {ended.err.strip()}"
-
-
-def podman(folder: Path, *arguments: str) -> Ended:
-    places = ("--root", str(folder / "podman" / "root"), "--runroot", str(folder / "podman" / "run"))
-    return run("podman", *places, *arguments, variables={"CONTAINERS_CONF": str(folder / "containers.conf")})
-
-
-def test_podman(cluster: Cluster, nodes: dict[str, Node], folder: Path, volume: str, require: Require) -> None:
-    """
-    Podman's containers have the same volumes, are told the same, and leave them to others when they end.
-    """
-    n1, n2 = nodes["n1"], nodes["n2"].engine
-    (folder / "containers.conf").write_text(
-        "[containers]\n"
-        'default_ulimits = ["nofile=1024:4096", "nproc=4096:8192"]\n'
-        "[engine]\n"
-        'runtime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
-        f'[engine.volume_plugins]\nflocker = "{n1.plugin.socket_path}"\n'
-    )
-    missing = podman_missing(folder)
-    if missing is not None:
-        require("podman", missing)
-    image = "localhost/flocker-test/volumes:1"
-    (folder / "podman").mkdir(exist_ok=True)
-    done(podman(folder, "import", str(image_files(folder / "podman")), image))
-    bad = refused(podman(folder, "volume", "create", "--driver", "flocker", "-o", "size=10", volume))
-    done(podman(folder, "volume", "create", "--driver", "flocker", "-o", "size=100M", volume))
-    writing = ("run", "--rm", "--network", "none", "-v", f"{volume}:/data", image, "/bin/sh", "-c")
-    done(podman(folder, *writing, "echo podman > /data/file"))
-    free = is_free(cluster, volume)
-    there = done(n2.container(volume, "cat /data/file", "--rm"))
-    container = done(n2.container(volume, "sleep 1000000", "--detach"))
-    error = refused(podman(folder, *writing, "true"))
-    done(n2.docker("rm", "--force", container))
-    done(podman(folder, "volume", "rm", volume))
-
-    assert ("podman", True) == (there, free)
-    assert [True, True] == ["it has no unit" in bad, f"volume {volume} is in use on node" in error]
