@@ -64,6 +64,12 @@ def _podman_missing() -> str | None:
     return podman_missing()
 
 
+def _compose_missing() -> str | None:
+    from tests.compose import compose_missing
+
+    return compose_missing()
+
+
 _PROBES: Mapping[str, Callable[[], str | None]] = {
     "zfs": _zfs_missing,
     "docker": _docker_missing,
@@ -72,6 +78,7 @@ _PROBES: Mapping[str, Callable[[], str | None]] = {
     "nftables": _nftables_missing,
     "postgresql": _postgresql_missing,
     "podman": _podman_missing,
+    "compose": _compose_missing,
 }
 
 
@@ -80,8 +87,8 @@ def require(name: str, missing: str | None = None) -> None:
     End the test here if the machine lacks something: skipped with the reason, or, if the environment variable
     FLOCKER_REQUIRE (names with commas between) has the name, failed.
 
-    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, ``nftables``, ``postgresql``, ``podman``, or any
-        other together with ``missing``.
+    :param name: one of ``zfs``, ``docker``, ``root``, ``systemd``, ``nftables``, ``postgresql``, ``podman``,
+        ``compose``, or any other together with ``missing``.
     :param missing: why it is known to be lacking; None: look, for the names that can be looked for.
     """
     if missing is None:
