@@ -63,8 +63,9 @@ class _Client(docker.APIClient):
     """
 
     def _retrieve_server_version(self) -> str:
+        sdk: Any = super()  # whose stubs don't have it
         try:
-            return str(super()._retrieve_server_version())
+            return str(sdk._retrieve_server_version())
         except BaseException:
             self.close()
             raise
