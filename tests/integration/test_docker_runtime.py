@@ -932,21 +932,21 @@ class TestImages:
             runtime.containers()[NAME].image_digest,
         )
 
-    def test_registry_that_hangs(self, node: Node, registry: Registry) -> None:
+    @pytest.mark.parametrize("at", ["manifests", "blobs"])
+    def test_registry_that_hangs(self, node: Node, registry: Registry, at: str) -> None:
         """
         A registry from which nothing comes any more is given up, with the reason; later it may do.
         """
+        patient = self.credentials(node, registry, SECRET)
         path = node.folder / "config.json"
-        self.credentials(node, registry, SECRET)
         engine = DockerEngine(node.host.socket, credentials_path=str(path), pull_silence_seconds=2)
-        runtime = DockerRuntime(engine, node.state, grants_path=node.grants)
         asked = app(image=f"{registry.address}/private/app:7")
-        registry.goes_on.clear()
-        with pytest.raises(ContainerNotPrepared, match=r"can't be fetched: nothing has come .* for 2 s"):
-            runtime.prepare(asked)
+        registry.hangs_at = at
+        with pytest.raises(ContainerNotPrepared, match="can't be fetched: there has been no progress for 2 s"):
+            DockerRuntime(engine, node.state, grants_path=node.grants).prepare(asked)
         registry.goes_on.set()
-        runtime.prepare(asked)
-        runtime.start(asked, {})
+        patient.prepare(asked)
+        patient.start(asked, {})
 
         assert node.phase() is ContainerPhase.RUNNING
 

@@ -177,10 +177,10 @@ class DockerRuntime:
             with _beginning_nothing():
                 again = container.pull is PullPolicy.ALWAYS and not prepared
                 self._images.fetch_to_start(container, docker_name, present, again=again)
-                self._images.remember(container, docker_name)
             if present is not None:
                 self._forget(present)
             self._begin(container, sources, from_file)
+            self._images.remember(container, docker_name)
 
     def lease_ends_at_seconds(self) -> float:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import http
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -22,13 +23,18 @@ from flocker_py.runtime import ContainerRuntimeError
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 OLDEST_API = (1, 40)
 _ANSWER_SECONDS = 60
-_PUBLISHING_OPTION = "com.docker.network.bridge.host_binding_ipv4"
 _NETWORK_LABEL = f"{IDENTITY_LABEL}.network"
 
 
 class EngineAway(ContainerRuntimeError):
     """
     Docker Engine does not answer. Start it, or look at its log; the agent goes on once it answers.
+    """
+
+
+class EngineSilent(EngineAway):
+    """
+    Docker Engine has taken what it was asked, and says nothing. Look at its log.
     """
 
 
@@ -76,12 +82,34 @@ class _Client(docker.APIClient):
         return kwargs
 
 
+class Progress:
+    """
+    How far a pull is, by what Docker tells of it: some say again and again that they are where they were.
+
+    :ivar at_seconds: when it last got further.
+    """
+
+    def __init__(self, now_seconds: float) -> None:
+        self.at_seconds = now_seconds
+        self._told: dict[object, tuple[object, object]] = {}
+
+    def made(self, line: Mapping[str, Any], now_seconds: float) -> bool:
+        """
+        Whether what is told now is further than what was told before.
+        """
+        layer, told = line.get("id"), (line.get("status"), (line.get("progressDetail") or {}).get("current"))
+        if self._told.get(layer) == told:
+            return False
+        self._told[layer], self.at_seconds = told, now_seconds
+        return True
+
+
 class DockerEngine:
     """
     :param address: where it listens, such as ``unix:///var/run/docker.sock``.
     :param credentials_path: a ``config.json`` of Docker with what private registries ask for; None: there is none.
-    :param pull_silence_seconds: Docker tells of the progress of a pull, and waits for a registry for ever: after so
-        long a silence, we don't.
+    :param pull_silence_seconds: Docker tells of the progress of a pull, and waits for a registry for ever: when there
+        has been none for so long, in any pull, we don't.
     """
 
     def __init__(
@@ -94,6 +122,7 @@ class DockerEngine:
         self._socket = address
         self._credentials_path = credentials_path
         self._pull_silence_seconds = pull_silence_seconds
+        self._pulled_at_seconds = 0.0
         # The SDK's client keeps a session of requests, which belongs to one thread.
         self._local = threading.local()
         self._making_network = threading.Lock()
@@ -182,22 +211,44 @@ class DockerEngine:
             except errors.NotFound:
                 return None
 
-    def pull(self, image: str) -> None:
+    def pull(self, image: str, *, silence_seconds: int | None = None) -> None:
         """
         Fetch an image from its registry.
 
-        :raises EngineRefused: with what Docker says of it; or it has said nothing for too long.
+        :param silence_seconds: after how long without any progress it is given up; None: as for all others.
+        :raises EngineRefused: with what Docker says of it; or there has been no progress for too long.
+        """
+        patience = self._pull_silence_seconds if silence_seconds is None else silence_seconds
+        while not self._pulled(image, patience):
+            # Docker fetches a few layers at a time, whosever they are: it may have been another's turn all the while.
+            if time.monotonic() - self._pulled_at_seconds >= patience:
+                raise EngineRefused(
+                    f"there has been no progress for {patience} s: its registry may hang",
+                    http.HTTPStatus.GATEWAY_TIMEOUT,
+                )
+
+    def _pulled(self, image: str, patience_seconds: int) -> bool:
+        """
+        Whether it came before there was no progress for too long.
         """
         repository, tag = utils.parse_repository_tag(image)
-        silence_seconds = self._pull_silence_seconds
-        client = self._made(timeout=silence_seconds)
+        progress = Progress(time.monotonic())
+        client = self._made(timeout=_ANSWER_SECONDS)
+        client.timeout = patience_seconds
         try:
-            with self._translated(), _impatient(silence_seconds):
+            with self._translated():
                 for line in client.pull(repository, tag or "latest", stream=True, decode=True):
                     if "error" in line:
                         raise EngineRefused(str(line["error"]), 500)
+                    if progress.made(line, time.monotonic()):
+                        self._pulled_at_seconds = progress.at_seconds
+                    elif time.monotonic() - progress.at_seconds >= patience_seconds:
+                        return False
+        except EngineSilent:
+            return False
         finally:
             client.close()
+        return True
 
     def network_gateway(self, name: str) -> str:
         """
@@ -218,14 +269,13 @@ class DockerEngine:
                 return str(part["Gateway"])
         raise EngineRefused(f"network {name} has no gateway: it is not a bridge network", 409)
 
-    def publishing_address(self, name: str) -> str | None:
+    def network(self, name: str) -> dict[str, Any] | None:
         """
-        The address at which containers in a network publish ports for which none was asked; None: the engine's default,
-        or there is no such network yet.
+        A network as Docker has it; None: it hasn't.
         """
         with self._asked() as client:
             found = _networks(client, name)
-        return (found[0]["Options"] or {}).get(_PUBLISHING_OPTION) or None if found else None
+        return found[0] if found else None
 
     def events(self, *labels: str) -> tuple[Iterator[dict[str, Any]], Callable[[], None]]:
         """
@@ -295,6 +345,11 @@ class DockerEngine:
             except OSError as error:
                 raise EngineAway(f"Docker Engine does not listen at {self._socket}: {error.strerror}") from error
 
+    def _forget_client(self) -> None:
+        client, self._local.client = getattr(self._local, "client", None), None
+        if client is not None:
+            client.close()
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -303,21 +358,12 @@ class DockerEngine:
             raise NotThere(_explained(error), 404) from error
         except errors.APIError as error:
             raise EngineRefused(_explained(error), error.status_code or 500) from error
+        except (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
+            self._forget_client()
+            raise EngineSilent(f"Docker Engine at {self._socket} does not answer: {error}") from error
         except (errors.DockerException, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            client, self._local.client = getattr(self._local, "client", None), None
-            if client is not None:
-                client.close()
+            self._forget_client()
             raise EngineAway(f"Docker Engine at {self._socket} does not answer: {error}") from error
-
-
-@contextmanager
-def _impatient(seconds: int) -> Iterator[None]:
-    try:
-        yield
-    except (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
-        raise EngineRefused(
-            f"nothing has come from its registry for {seconds} s", http.HTTPStatus.GATEWAY_TIMEOUT
-        ) from error
 
 
 def _networks(client: docker.APIClient, name: str) -> list[dict[str, Any]]:

@@ -18,10 +18,12 @@ from eliot import log_message
 from flocker_agent.runtime.docker_engine import DockerEngine, EngineRefused
 from flocker_agent.runtime.process_writing import replace_text
 from flocker_py.model import Container, PullPolicy
-from flocker_py.runtime import ContainerNotPrepared
+from flocker_py.runtime import ContainerNotPrepared, ContainerRuntimeError
 from flocker_py.wire import WireError, json_text, json_value
 
 _NEVER_STARTED = "created"
+_SHORT_PATIENCE_SECONDS = 20
+"""With a registry that hangs, while something that could run doesn't."""
 
 
 class Images:
@@ -35,11 +37,12 @@ class Images:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def fetch(self, container: Container, *, again: bool) -> None:
+    def fetch(self, container: Container, *, again: bool, silence_seconds: int | None = None) -> None:
         """
         Have the image of a container that may never have been here.
 
         :param again: ask the registry even if this host has it.
+        :param silence_seconds: after how long without any progress it is given up; None: as usual.
         :raises ContainerNotPrepared: it can't be had.
         """
         image = str(container.image)
@@ -50,7 +53,7 @@ class Images:
                 f"Container {container.name!r}: this host does not have the image {image}, and its pull policy is never"
             )
         try:
-            self._engine.pull(image)
+            self._engine.pull(image, silence_seconds=silence_seconds)
         except EngineRefused as error:
             raise ContainerNotPrepared(
                 f"Container {container.name!r}: the image {image} can't be fetched: {error}"
@@ -65,13 +68,14 @@ class Images:
         :param present: the container as Docker still has it, from an earlier start; None: it hasn't.
         :raises ContainerNotPrepared: it can't be had, and isn't what the container ran with here before.
         """
-        try:
+        ran = self._ran(docker_name, present) if again else None
+        here = None if ran is None else self._engine.image(str(container.image))
+        if here is None or ran != (container.image, here["Id"]):
             self.fetch(container, again=again)
+            return
+        try:
+            self.fetch(container, again=True, silence_seconds=_SHORT_PATIENCE_SECONDS)
         except ContainerNotPrepared as error:
-            ran = self._ran(docker_name, present)
-            here = None if ran is None else self._engine.image(str(container.image))
-            if here is None or ran != (container.image, here["Id"]):
-                raise
             log_message(
                 message_type="flocker:docker:image-not-fetched-again",
                 name=container.name,
@@ -81,14 +85,15 @@ class Images:
 
     def remember(self, container: Container, docker_name: str) -> None:
         """
-        The container is being started with the image that this host has.
+        The container has been started with the image that this host has.
         """
-        here = self._engine.image(str(container.image)) if container.pull is PullPolicy.ALWAYS else None
-        if here is None:
+        if container.pull is not PullPolicy.ALWAYS:
             return
         try:
-            replace_text(str(self._folder / docker_name), json_text([container.image, here["Id"]]))
-        except OSError as error:
+            here = self._engine.image(str(container.image))
+            if here is not None:
+                replace_text(str(self._folder / docker_name), json_text([container.image, here["Id"]]))
+        except (OSError, ContainerRuntimeError) as error:
             # It only makes a later start more demanding.
             log_message(message_type="flocker:docker:image-not-remembered", name=container.name, reason=str(error))
 

@@ -21,6 +21,9 @@ from flocker_py.runtime import ContainerNotPrepared
 # Where no address was asked for, the engine publishes at both: at IPv6's with its userland proxy, which it has unless
 # somebody has switched that off.
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # tried, not served
+_ADDRESS_OPTION = "com.docker.network.bridge.host_binding_ipv4"
+"""Of a network: at which address ports are published for which none was asked."""
+_MODE_OPTION = "com.docker.network.bridge.gateway_mode_ipv4"
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
@@ -34,8 +37,13 @@ def check_ports(engine: DockerEngine, network: str, container: Container) -> Non
     """
     if not container.ports:
         return
-    everywhere = engine.publishing_address(network)
-    held = untakable(container.ports, everywhere=_EVERYWHERE if everywhere is None else (everywhere,))
+    found = engine.network(network)
+    options = {} if found is None else found["Options"] or {}
+    if found is not None and (found["Driver"] != "bridge" or options.get(_MODE_OPTION) == "routed"):
+        # Such a network takes no ports of the host.
+        return
+    everywhere = options.get(_ADDRESS_OPTION)
+    held = untakable(container.ports, everywhere=(everywhere,) if everywhere else _EVERYWHERE)
     if not held:
         return
     # Those will be free when the containers have stopped, as the same change may ask of them. With agents that share an
@@ -60,7 +68,7 @@ def untakable(ports: Iterable[Port], *, everywhere: Iterable[str] = _EVERYWHERE)
             letter = port.protocol[0]
             reason = (
                 f"the port {port_text(port)} of this host is held by another program: end it"
-                f" (ss -{letter}lnp 'sport = :{port.external}' shows it), or choose another external port"
+                f" (ss -{letter}anp 'sport = :{port.external}' shows it), or choose another external port"
             )
             found.append((port, reason))
         elif errno.EADDRNOTAVAIL in troubles and port.host_address is not None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from eliot import log_message
 
@@ -87,21 +88,12 @@ class Watch:
                 events, hang_up = self._engine.events(self._label)
                 with self._guard:
                     self._hang_up = hang_up
-                if self._over.is_set():
-                    hang_up()
-                    return
                 wait_seconds = _FIRST_WAIT_SECONDS
-                # It was away, or we were: whatever was there then, or is now, may have changed.
-                present = set(self._present())
-                if self._begun.is_set():
-                    for name in sorted(known | present):
-                        self._tell(name)
-                known = present
-                self._begun.set()
-                for event in events:
-                    if self._over.is_set():
-                        return
-                    self._happened(event["Action"].partition(":")[0], name_of(event["Actor"]["Attributes"]), known)
+                try:
+                    self._listen(events, known)
+                finally:
+                    with contextlib.suppress(Exception):
+                        hang_up()
             except (EngineAway, EngineRefused):
                 pass
             except Exception:  # noqa: BLE001  # the SDK fails in many ways where a stream is closed under it
@@ -114,6 +106,27 @@ class Watch:
                 self._tell(name)
             self._over.wait(wait_seconds)
             wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
+
+    def _listen(self, events: Iterator[dict[str, Any]], known: set[ContainerName]) -> None:
+        """
+        Tell of what happens, until the engine goes or the watch is over.
+
+        :param known: the containers that were there when it was last known; changed as that changes.
+        """
+        if self._over.is_set():
+            return
+        # It was away, or we were: whatever was there then, or is now, may have changed.
+        present = set(self._present())
+        if self._begun.is_set():
+            for name in sorted(known | present):
+                self._tell(name)
+        known.clear()
+        known.update(present)
+        self._begun.set()
+        for event in events:
+            if self._over.is_set():
+                return
+            self._happened(event["Action"].partition(":")[0], name_of(event["Actor"]["Attributes"]), known)
 
     def _happened(self, action: str, name: ContainerName, known: set[ContainerName]) -> None:
         if action == _OUT_OF_MEMORY:
