@@ -129,10 +129,13 @@ def excludes(one: Port, other: Port) -> bool:
     """
     if (one.external, one.protocol) != (other.external, other.protocol):
         return False
-    return one.host_address == other.host_address or _is_everywhere(one) or _is_everywhere(other)
+    return one.host_address == other.host_address or is_everywhere(one) or is_everywhere(other)
 
 
-def _is_everywhere(port: Port) -> bool:
+def is_everywhere(port: Port) -> bool:
+    """
+    Whether a port is published at all addresses of its node, of one version of IP at least.
+    """
     return port.host_address in _EVERYWHERE
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pyrsistent import PMap
+from pyrsistent import PMap, pmap
 
 from flocker_control.forwards import PublishedPorts
 from flocker_control.membership import node_called
 from flocker_control.state import State
 from flocker_py.model import Container, ContainerName, NodeId
 from flocker_py.observed import NodeObservation
+from flocker_py.published_ports import is_everywhere
 from flocker_py.runtime import FORWARDS_FIELD
 from flocker_py.sentences import listed
 
@@ -35,7 +36,7 @@ def link_warnings(
         return
     for link in container.links:
         publishers = ports.publishers("tcp", link.remote_port)
-        if not publishers or node_id in publishers.values():
+        if not publishers or node_id in publishers.values() or _is_served(link.remote_port, node_id, state):
             continue
         where = sorted({node_called(state, publisher) for publisher in publishers.values()})
         yield (
@@ -54,9 +55,22 @@ def all_link_warnings(
 
     :param containers: all that there will be.
     """
-    ports = PublishedPorts()
+    ports, after = PublishedPorts(), state.set(containers=pmap(containers))
     for container in containers.values():
         ports.changed(container.name, container, container.node_id)
     for name, container in sorted(containers.items()):
-        for warning in link_warnings(container, container.node_id, ports, state, observed):
+        for warning in link_warnings(container, container.node_id, ports, after, observed):
             yield name, warning
+
+
+def _is_served(port: int, node_id: NodeId, state: State) -> bool:
+    """
+    Whether a container of a node publishes a port at all of its addresses, though for nobody else: those are in no
+    index, and this is looked at only where there is something to warn of.
+    """
+    return any(
+        each.external == port and each.protocol == "tcp" and is_everywhere(each)
+        for container in state.containers.values()
+        if container.node_id == node_id
+        for each in container.ports
+    )

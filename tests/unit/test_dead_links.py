@@ -96,6 +96,27 @@ class TestLink:
         assert [] == list(link_warnings(WEB, A, ports, STATE, pmap({each.node_id: each for each in observed})))
 
 
+@pytest.mark.parametrize(
+    ("there", "port", "warned"),
+    [
+        (A, PORT.set(host_address="0.0.0.0"), 0),  # noqa: S104  # compared with
+        (A, PORT.set(host_address="::"), 0),
+        (A, PORT.set(host_address="127.0.0.1"), 1),
+        (A, PORT.set(host_address="::", protocol="udp"), 1),
+        (A, PORT.set(host_address="::", external=1), 1),
+        (B, PORT.set(host_address="::"), 1),
+    ],
+)
+def test_served_for_its_node_alone(there: NodeId, port: Port, warned: int) -> None:
+    """
+    A port that a container publishes at all addresses of one version of IP is led to by no other node, and there.
+    """
+    apps = [container("db", B, ports=pvector([PORT])), container("local", there, ports=pvector([port])), WEB]
+    found = all_link_warnings({each.name: each for each in apps}, STATE, pmap({A: node(A)}))
+
+    assert warned == len(list(found))
+
+
 def test_all() -> None:
     """
     Of many containers, those are named whose links lead nowhere once all are where they are wanted.
