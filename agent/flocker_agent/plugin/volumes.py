@@ -135,9 +135,11 @@ class Volumes:
         other = None if asked.origin is None else await self._found(asked.origin.volume)
         # Looked for first: what it was made from may be gone since.
         found = await self._found(volume)
+        ours = False
         if found is None:
             try:
                 found = await self._made(volume, asked, other)
+                ours = True
             except RequestRefused:
                 # Somebody was quicker.
                 found = await self._found(volume)
@@ -147,7 +149,7 @@ class Volumes:
         if differs is not None:
             raise VolumeRefused(f"there is a volume {volume} already, and {differs}")
         if asked.origin is not None:
-            await self._copied(volume, found)
+            await self._copied(volume, found, ours=ours)
 
     async def _made(self, volume: str, asked: Options, other: DatasetView | None) -> DatasetView:
         policies: Any = asked.policies
@@ -166,18 +168,20 @@ class Volumes:
             **policies,
         )
 
-    async def _copied(self, volume: str, dataset: DatasetView) -> None:
+    async def _copied(self, volume: str, dataset: DatasetView, *, ours: bool) -> None:
         """
         Wait until a volume has been made from a snapshot, or takes long: whoever mounts it then waits for it.
 
-        :raises VolumeRefused: it can't be made. It is gone, so that it can be asked for otherwise.
+        :param ours: this call has begun it, and so takes it back.
+        :raises VolumeRefused: it can't be made. If it is ours it is gone, so that it can be asked for otherwise.
         """
         deadline = self._reactor.seconds() + self._mount_seconds
         looks = 0
         while not dataset.created and self._reactor.seconds() < deadline:
             # What else goes wrong is tried again by the agent.
             if dataset.last_error is not None and dataset.last_error.code in _NOT_TO_BE_COPIED:
-                await self._client.delete_dataset(dataset.dataset_id)
+                if ours:
+                    await self._client.delete_dataset(dataset.dataset_id)
                 raise VolumeRefused(f"volume {volume} was not made: {dataset.last_error.text}")
             await deferLater(self._reactor, LOOK_SECONDS[min(looks, len(LOOK_SECONDS) - 1)])
             looks += 1
