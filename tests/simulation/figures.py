@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flocker_py.model import Ownership
 
+LEAST_OPPORTUNITIES = 220
+"""How often something can go wrong in every schedule, at least."""
+
 PHASES = ("none", "copying", "releasing", "final", "taking")
 
 

@@ -21,7 +21,7 @@ from types import FrameType
 
 import click
 
-from tests.simulation.figures import Figures
+from tests.simulation.figures import LEAST_OPPORTUNITIES, Figures
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_PER_SCHEDULE = 120
@@ -145,6 +145,9 @@ def run_all(ranges: list[range], *, workers: int, most_failures: int) -> int:
                 break
     click.echo("\n" + figures.table())
     seconds = time.monotonic() - began
+    if 0 <= figures.least_opportunities < LEAST_OPPORTUNITIES and not failures:
+        click.echo(f"\nVERDICT: FAILED: a schedule had fewer than {LEAST_OPPORTUNITIES} opportunities of a fault")
+        return 1
     if failures or done < total:
         for seed, rule, _ in failures[:3]:
             if rule not in ("hangs", "simulation"):

@@ -10,7 +10,7 @@ from flocker_py.records import Record, value
 from tests.simulation import logs
 from tests.simulation.broken import Broken
 from tests.simulation.chance import Schedule
-from tests.simulation.figures import Figures
+from tests.simulation.figures import LEAST_OPPORTUNITIES, Figures
 from tests.simulation.rest import not_at_rest
 from tests.simulation.world import World
 
@@ -18,7 +18,6 @@ logs.into_the_story()
 
 CALM_STEPS = 25
 """Before anything goes wrong: agents that never reached the control service are no cluster yet."""
-LEAST_OPPORTUNITIES = 220
 LONGEST_SETTLING_SECONDS = 900.0
 MOST_STEPS = 20_000
 
