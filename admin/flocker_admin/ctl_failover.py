@@ -135,6 +135,11 @@ def _story(
         heard = "" if copy.connected else ", as last heard of"
         mark = "->" if chosen is not None and copy.node_id == chosen.node_id else "  "
         lines.append(f"{mark} {named(copy.node_id, names)} ({copy.role} of epoch {copy.epoch}{heard}): {copy.text}")
+    # The newest comes first.
+    newest = next((copy for copy in copies.copies if copy.candidate), None)
+    if chosen is not None and newest is not None and newest.newest_guid != chosen.newest_guid:
+        there = named(newest.node_id, names)
+        lines.append(f"   Node {there} has a newer copy: to go on from there (--to {there}) loses less.")
     return lines
 
 

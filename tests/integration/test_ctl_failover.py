@@ -19,7 +19,7 @@ from flocker_py.model import DatasetId, Guid
 from flocker_py.observed import DatasetObservation, StashObservation
 from flocker_py.storage import Role
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster
-from tests.integration.rest import A, B, owned, rest_cluster
+from tests.integration.rest import A, B, C, owned, rest_cluster
 from tests.integration.test_ctl import RUNNING, Ctl
 
 GUID = Guid(2**64 - 5)
@@ -121,6 +121,35 @@ def test_failover_shows_first(ctl: FailoverCtl) -> None:
         " 18446744073709551611"
     )
     assert ctl.cluster.service.state.ownerships[ctl.pg].owner == A
+
+
+@pytest.mark.parametrize(
+    ("at_seconds", "guid", "newer"), [(6.0, GUID - 1, True), (4.0, GUID - 1, False), (6.0, GUID, False)]
+)
+def test_failover_names_a_newer_copy(ctl: FailoverCtl, at_seconds: float, guid: Guid, newer: bool) -> None:
+    """
+    Who chooses a copy while there is a newer one elsewhere is told.
+    """
+    ctl.cluster.leave(A)
+    ctl.copy_on_beta()
+    ctl.cluster.report(
+        C,
+        DatasetObservation(
+            dataset_id=ctl.pg,
+            role=Role.REPLICA,
+            epoch=0,
+            newest_guid=guid,
+            newest_name="move-2",
+            newest_at_seconds=at_seconds,
+        ),
+    )
+
+    ended = ctl.run("failover", "pg", "--to", "beta")
+
+    assert (ended.status, newer) == (
+        Exit.FAILED,
+        "has a newer copy: to go on from there (--to " in ended.out,
+    )
 
 
 def test_failover_shows_what_is_lost(ctl: FailoverCtl) -> None:
