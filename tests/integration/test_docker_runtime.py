@@ -61,6 +61,7 @@ NAME = ContainerName("app")
 ALWAYS = RestartPolicy(name=RestartName.ALWAYS)
 ON_FAILURE = RestartPolicy(name=RestartName.ON_FAILURE)
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
+READY = "echo ready"
 SECRET = "swordfish"
 STARTING = r"POST /v[0-9.]+/containers/[0-9a-f]+/start "
 # The arguments: the engine's socket, the state, the grants; a definition, and where its dataset is.
@@ -136,6 +137,12 @@ class Node:
         What a command says in the container.
         """
         return self.host.docker("exec", self.docker_name(), *command).strip()
+
+    def await_ready(self) -> None:
+        """
+        Wait until the one container has done what is ``READY``.
+        """
+        eventually(lambda: "ready" in self.host.docker("logs", self.docker_name()))
 
     def boot(self) -> None:
         """
@@ -267,6 +274,23 @@ class TestStartedByDocker:
 
         seen = node.runtime.containers()[NAME]
         assert (ContainerPhase.EXITED, True) == (seen.phase, seen.stopped)
+
+
+class TestStopped:
+    """
+    How a container is asked to end.
+    """
+
+    def test_part_of_a_second(self, node: Node) -> None:
+        """
+        A grace period of less than a second, which Docker does not know, is not cut down to none: the application ends
+        by itself.
+        """
+        node.start(app(f"trap 'sleep 0.3; exit 7' TERM; {READY}; while :; do sleep 1000 & wait $!; done"))
+        node.await_ready()
+        node.runtime.stop(NAME, grace_seconds=0.5)
+
+        assert 7 == node.runtime.containers()[NAME].exit_status
 
 
 class TestKilled:

@@ -7,6 +7,7 @@ more, in ``docker_grants``. Containers are the agent's by their labels: others a
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import threading
@@ -229,7 +230,8 @@ class DockerRuntime:
             self._write_down(lambda: self._grants.write_stopped(docker_name))
             refusal = ""
             try:
-                self._engine.stop(present["Id"], grace_seconds=int(grace_seconds))
+                # Docker counts whole seconds. Without one it kills at once.
+                self._engine.stop(present["Id"], grace_seconds=math.ceil(grace_seconds))
             except EngineRefused as error:
                 refusal = f": {error}"
             if self._is_running(present["Id"]):

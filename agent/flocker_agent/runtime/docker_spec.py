@@ -9,6 +9,7 @@ mounts                   binds of the datasets' paths; Docker refuses to start w
 restart                  ``no``, ``unless-stopped``, ``on-failure:N``: see ``docker_grants`` for why that is safe
 command, entrypoint      Cmd and Entrypoint; where empty, what the image says
 links                    ``ALIAS_PORT_80_TCP`` and so on, and the alias as a name of the network's gateway
+stop grace period        Docker counts whole seconds, so it is rounded up
 health                   Healthcheck; its command runs without a shell
 exit status              above 128: the signal that ended it, negative, as shells count
 =======================  ===========================================================================================
