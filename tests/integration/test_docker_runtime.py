@@ -292,6 +292,17 @@ class TestStopped:
 
         assert 7 == node.runtime.containers()[NAME].exit_status
 
+    def test_signal(self, node: Node) -> None:
+        """
+        It is the signal that was asked for by which an application is told to end.
+        """
+        script = f"trap 'exit 7' USR1; trap 'exit 8' TERM; {READY}; while :; do sleep 1000 & wait $!; done"
+        node.start(app(script, stop_signal="SIGUSR1"))
+        node.await_ready()
+        node.runtime.stop(NAME, grace_seconds=20)
+
+        assert 7 == node.runtime.containers()[NAME].exit_status
+
 
 class TestKilled:
     """
