@@ -104,8 +104,8 @@ class ContainerMissing(ContainerRuntimeError):
 
 class ContainerChanged(ContainerRuntimeError):
     """
-    Somebody has changed the container while it runs, and the runtime can't put that back. It is tried again; or change
-    it back by hand, or start the container anew.
+    Somebody has changed the container while it runs, and the runtime can't put that back, or is not to. It is looked at
+    again; or change it back by hand, or start the container anew.
     """
 
 
@@ -232,7 +232,7 @@ class Runtime(Protocol):
         """
         Put back what somebody has changed of a container, while it goes on. Harmless if nothing was, or there is none.
 
-        :raises ContainerChanged: naming what is not as asked, how it is, and why it can't be put back.
+        :raises ContainerChanged: naming what is not as asked, how it is, and why it isn't put back.
         """
         ...
 

@@ -4,6 +4,7 @@ Applications in containers of Docker, moved between nodes with an engine each.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -260,6 +261,35 @@ def test_changed_by_hand(nodes: DockerNodes) -> None:
     assert ("ContainerChanged", True) == (error["code"], told in error["text"])
     assert told in listed
     assert (f"{64 << 20} 0", "2") == (memory, nodes.page("n1", "/cgi-bin/count"))
+
+
+def test_changed_by_hand_is_only_shown(nodes: DockerNodes) -> None:
+    """
+    Where the node's settings say so, what somebody has changed is left so and is the container's error, which says what
+    is and what was asked for; once somebody has put it back, nothing is wrong any more.
+    """
+    cluster, host = nodes.cluster, nodes.hosts["n1"]
+    import_web(host)
+    deployed(nodes, {"web": counting("n1") | {"memory": "64M"}})
+    settings = cluster.folder / "n1" / "agent.yml"
+    written = json.loads(settings.read_text())
+    written["runtime"]["changed_by_hand"] = "show"
+    settings.write_text(json.dumps(written))
+    cluster.kill("n1", signal.SIGTERM)
+    cluster.start("n1")
+    container = host.docker("ps", "--no-trunc", "--quiet", "--filter", "publish=8080").strip()
+    host.docker("update", "--memory", "32m", "--memory-swap", "32m", container)
+    error = cluster.wait(lambda: cluster.container("web")["last_error"])
+    listed = cluster.ctl("apps").out
+    left = host.docker("inspect", "-f", "{{.HostConfig.Memory}} {{.RestartCount}}", container).strip()
+    host.docker("update", "--memory", "64m", "--memory-swap", "128m", container)
+    cluster.wait(lambda: cluster.container("web")["last_error"] is None)
+
+    told = (
+        f"memory_bytes is {32 << 20}, and {64 << 20} was asked for; it stays so, as changed_by_hand in agent.yml says"
+    )
+    assert ("ContainerChanged", True) == (error["code"], told in error["text"])
+    assert (True, f"{32 << 20} 0") == (told in listed, left)
 
 
 def test_secrets_are_in_no_log(nodes: DockerNodes) -> None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -438,7 +439,9 @@ class TestByHand:
     def test_limits(self, node: Node) -> None:
         """
         Who watches is told of limits that were changed, and finds them so; they are put back, and nothing is restarted.
+        The log says what was put back.
         """
+        logged: list[Mapping[str, Any]] = []
         node.start(app(pids_limit=50, memory_bytes=64 << 20))
         before = node.runtime.containers()[NAME]
         found: list[object] = []
@@ -446,8 +449,14 @@ class TestByHand:
         change_by_hand(node)
         eventually(lambda: (ContainerPhase.RUNNING, True) in found)
         end()
-        node.runtime.repair(NAME)
+        add_destinations(logged.append)
+        try:
+            node.runtime.repair(NAME)
+        finally:
+            remove_destination(logged.append)
+        told = [(each["name"], each["put_back"]) for each in logged if each.get("message_type") == PUT_BACK]
 
+        assert [(NAME, CHANGES)] == told
         assert f'{64 << 20} 50 {{"Name":"no","MaximumRetryCount":0}}' == limits(node)
         assert (before, False) == (node.runtime.containers()[NAME], node.runtime.is_changed(NAME))
 
@@ -463,12 +472,70 @@ class TestByHand:
             during = (node.phase(), node.runtime.is_changed(NAME))
         node.runtime.repair(NAME)
 
-        assert (
-            f"Container 'app' was changed by hand: memory_bytes is {32 << 20}, and {64 << 20} was asked for;"
-            " pids_limit is 99, and 50 was asked for; restart is always, and no was asked for; Docker can't put it back"
-        ) in str(raised.value)
+        assert f"Container 'app' was changed by hand: {CHANGES}; Docker can't put it back: " in str(raised.value)
         assert (ContainerPhase.RUNNING, True) == during
         assert f'{64 << 20} 50 {{"Name":"no","MaximumRetryCount":0}}' == limits(node)
+
+    def test_only_shown(self, node: Node) -> None:
+        """
+        Where that is asked for, nothing is put back; it is an error that says the same, until somebody else has.
+        """
+        node.start(app(pids_limit=50, memory_bytes=64 << 20))
+        runtime = DockerRuntime(DockerEngine(node.host.socket), node.state, grants_path=node.grants, put_back=False)
+        change_by_hand(node)
+        changed = limits(node)
+        runtime.containers()
+        shown = [runtime.is_changed(NAME)]
+        with pytest.raises(ContainerChanged) as raised:
+            runtime.repair(NAME)
+        left = limits(node)
+        node.runtime.repair(NAME)
+        runtime.containers()
+        runtime.repair(NAME)
+        shown.append(runtime.is_changed(NAME))
+
+        assert f"Container 'app' was changed by hand: {CHANGES}; it stays so" in str(raised.value)
+        assert (changed, [True, False]) == (left, shown)
+
+    def test_taken_out_of_its_network(self, node: Node) -> None:
+        """
+        What is no longer in its network is put back there, with its name and its ports, and is not restarted.
+        """
+        serve = "mkdir /tmp/w; echo hello >/tmp/w/page; exec httpd -f -p 80 -h /tmp/w"
+        node.start(app(serve, ports=pvector([Port(internal=80, external=8091)])))
+        node.execute("sh", "-c", "until wget -qO- 127.0.0.1/page; do sleep 1; done")
+        node.host.docker("network", "disconnect", "flocker", node.docker_name())
+        before = node.runtime.containers()[NAME]
+        changed = node.runtime.is_changed(NAME)
+        node.runtime.repair(NAME)
+        after = node.runtime.containers()[NAME]
+        with enter(node.host.namespace), urllib.request.urlopen("http://127.0.0.1:8091/page") as answer:
+            page = answer.read()
+        form = "{{json .NetworkSettings.Networks.flocker.Aliases}}"
+        aliases = json.loads(node.host.docker("inspect", "-f", form, node.docker_name()))
+
+        assert (True, False, before) == (changed, node.runtime.is_changed(NAME), after)
+        assert (b"hello\n", True) == (page, NAME in aliases)
+
+    def test_network_is_gone(self, node: Node) -> None:
+        """
+        A network that isn't there any more is the error, as is whatever else Docker can't put back.
+        """
+        network = f"network-{uuid4()}"
+        runtime = DockerRuntime(DockerEngine(node.host.socket), node.state, grants_path=node.grants, network=network)
+        runtime.start(app(), {})
+        node.host.docker("network", "disconnect", network, node.docker_name())
+        node.host.docker("network", "rm", network)
+        told = f"network is none, and {network} was asked for; Docker can't put it back: "
+        with pytest.raises(ContainerChanged, match=told):
+            runtime.repair(NAME)
+
+
+CHANGES = (
+    f"memory_bytes is {32 << 20}, and {64 << 20} was asked for; pids_limit is 99, and 50 was asked for;"
+    " restart is always, and no was asked for"
+)
+PUT_BACK = "flocker:docker:changed-by-hand"
 
 
 def holding(protocol: str, address: str, port: int) -> socket.socket:

@@ -217,52 +217,6 @@ def test_no_alias_for_a_name_that_is_no_host() -> None:
     assert body["NetworkingConfig"] == {"EndpointsConfig": {"flocker": {"Aliases": []}}}
 
 
-def test_changed_by_hand() -> None:
-    """
-    Only what was asked for is compared, and the restart policy: what Docker put there by itself is no change.
-    """
-    asked = PLAIN.set(memory_bytes=100, cpu_shares=5)
-    policy = {"Name": "no", "MaximumRetryCount": 0}
-    host = {"Memory": 100, "CpuShares": 7, "PidsLimit": 9, "RestartPolicy": {**policy, "Name": "always"}}
-
-    assert spec.changed_by_hand(asked, host) == {"CpuShares": 5, "RestartPolicy": policy}
-
-
-def test_repair_of_memory() -> None:
-    """
-    The limit of memory and swap goes with that of memory: Docker refuses one above the other.
-    """
-    assert spec.repair({"Memory": 100, "PidsLimit": 5}) == {"Memory": 100, "MemorySwap": 200, "PidsLimit": 5}
-    assert spec.repair({"PidsLimit": 5}) == {"PidsLimit": 5}
-
-
-@pytest.mark.parametrize(
-    ("name", "wanted", "found", "told"),
-    [
-        ("Memory", 100, 70, "memory_bytes is 70, and 100 was asked for"),
-        ("PidsLimit", 5, None, "pids_limit is without limit, and 5 was asked for"),
-        ("NanoCpus", 1_500_000_000, 500_000_000, "cpus is 0.5, and 1.5 was asked for"),
-        (
-            "RestartPolicy",
-            {"Name": "on-failure", "MaximumRetryCount": 3},
-            {"Name": "always", "MaximumRetryCount": 0},
-            "restart is always, and on-failure:3 was asked for",
-        ),
-        (
-            "RestartPolicy",
-            {"Name": "unless-stopped", "MaximumRetryCount": 0},
-            {"Name": "", "MaximumRetryCount": 0},
-            "restart is no, and unless-stopped was asked for",
-        ),
-    ],
-)
-def test_told_changes(name: str, wanted: Any, found: Any, told: str) -> None:
-    """
-    People read which field it is, what it is, and what was asked for.
-    """
-    assert spec.told_changes({name: wanted}, {name: found}) == told
-
-
 NO_SWAPPINESS = (
     "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted."
     " Memory swappiness discarded."

@@ -38,6 +38,11 @@ from flocker_agent.runtime.runtimes import RuntimeSettingsWrong, opened_runtime
             {"backend": "docker", "log_bytes": 4096},
             "runtime.log_bytes: is unknown; there are: backend, state_path, soc",
         ),
+        (
+            {"backend": "docker", "changed_by_hand": "ignore"},
+            "runtime.changed_by_hand: must be repair or show, not 'ignore'",
+        ),
+        ({"backend": "docker", "changed_by_hand": ["show"]}, "runtime.changed_by_hand: must be repair or show"),
         ({1: 2}, "runtime.1: is unknown"),
         (["process"], "runtime: must be a mapping"),
         ("process", "runtime: must be a mapping"),
@@ -67,12 +72,13 @@ def test_process_is_the_default(tmp_path: Path) -> None:
     assert "process" == opened_runtime({"state_path": str(tmp_path)}).capabilities.name
 
 
-def test_docker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("also", [{}, {"changed_by_hand": "repair"}, {"changed_by_hand": "show"}])
+def test_docker(tmp_path: Path, also: dict[str, str]) -> None:
     """
     The runtime ``docker`` is there before its engine is.
     """
     settings = {"backend": "docker", "socket": f"unix://{tmp_path}/none.sock", "grants_path": f"/dev/shm{tmp_path}"}
-    runtime = opened_runtime({**settings, "state_path": str(tmp_path / "state")})
+    runtime = opened_runtime({**settings, "state_path": str(tmp_path / "state"), **also})
     shutil.rmtree(f"/dev/shm{tmp_path}")
 
     assert "docker" == runtime.capabilities.name

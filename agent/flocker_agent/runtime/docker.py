@@ -20,6 +20,7 @@ from typing import Any
 from eliot import log_message
 from pyrsistent import PMap, pmap, pvector
 
+from flocker_agent.runtime import docker_changes
 from flocker_agent.runtime import docker_spec as spec
 from flocker_agent.runtime.docker_engine import DockerEngine, EngineAway, EngineRefused, NotThere
 from flocker_agent.runtime.docker_grants import Grants
@@ -45,7 +46,6 @@ DEFAULT_GRANTS_PATH = "/run/flocker/docker"
 _IDENTITY_FILE = "identity"
 _IDENTITY_CHARACTERS = 8
 _CREATED = "created"
-_RUNS = ("running", "paused", "restarting")
 _LARGEST_FILE_BYTES = 1024 * 1024
 
 
@@ -57,6 +57,7 @@ class DockerRuntime:
         other's containers, also on one engine.
     :param grants_path: a folder on a file system in memory, which several runtimes may share.
     :param network: the network of the containers, made if there is none.
+    :param put_back: whether ``repair`` puts back what somebody has changed; otherwise it only tells of it.
     """
 
     def __init__(
@@ -66,9 +67,11 @@ class DockerRuntime:
         *,
         grants_path: Path = Path(DEFAULT_GRANTS_PATH),
         network: str = DEFAULT_NETWORK,
+        put_back: bool = True,
     ) -> None:
         self._engine = engine
         self._network = network
+        self._put_back = put_back
         state_path = state_path.absolute()
         state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._identity = _identity(state_path / _IDENTITY_FILE)
@@ -134,7 +137,7 @@ class DockerRuntime:
                 unstarted.append(name)
             else:
                 observed[name] = self._observation(inspected)
-                if _changes(inspected):
+                if docker_changes.changes(inspected):
                     changed.add(name)
         self._changed = frozenset(changed)
         for name in unstarted if sweeps else ():
@@ -169,7 +172,7 @@ class DockerRuntime:
         with self._busy_lock(container.name):
             with _beginning_nothing():
                 present = self._found(container.name)
-            if present is not None and present["State"]["Status"] in _RUNS:
+            if present is not None and present["State"]["Status"] in docker_changes.RUNS:
                 self._left_alone(container, sources, present)
                 return
             from_file = _environment_file(container)
@@ -239,32 +242,42 @@ class DockerRuntime:
 
     def is_changed(self, name: ContainerName) -> bool:
         """
-        Whether a limit that was asked for, or the restart policy, was another than that when ``containers`` looked.
+        Whether a limit that was asked for, the restart policy or the network was another than that when ``containers``
+        looked.
         """
         return name in self._changed
 
     def repair(self, name: ContainerName) -> None:
         """
-        Put back the limits that were asked for, and the restart policy. Harmless if there is no such container.
+        Put back the limits that were asked for, the restart policy, and the container into its network. Harmless if
+        there is no such container.
 
-        :raises ContainerChanged: Docker refuses that.
+        :raises ContainerChanged: Docker refuses that, or it is not to be done.
         """
         with self._busy_lock(name):
             present = self._found(name)
-            changes = {} if present is None else _changes(present)
+            changes = {} if present is None else docker_changes.changes(present)
             if present is None or not changes:
                 return
-            told = spec.told_changes(changes, present["HostConfig"])
+            what = docker_changes.told(changes, present)
+            told = f"Container {name!r} was changed by hand: {what}"
+            if not self._put_back:
+                raise ContainerChanged(f"{told}; it stays so, as changed_by_hand in agent.yml says")
             try:
-                self._engine.update(present["Id"], spec.repair(changes))
+                self._change_back(present["Id"], name, changes)
             except EngineRefused as error:
-                raise ContainerChanged(
-                    f"Container {name!r} was changed by hand: {told}; Docker can't put it back: {error}"
-                ) from error
+                raise ContainerChanged(f"{told}; Docker can't put it back: {error}") from error
             # Else it would be put back again and again, in a hurry.
-            if _changes(self._engine.inspect(present["Id"])):
-                raise ContainerChanged(f"Container {name!r} was changed by hand: {told}; Docker leaves it so")
-            log_message(message_type="flocker:docker:changed-by-hand", name=name, put_back=told)
+            if docker_changes.changes(self._engine.inspect(present["Id"])):
+                raise ContainerChanged(f"{told}; Docker leaves it so")
+            log_message(message_type="flocker:docker:changed-by-hand", name=name, put_back=what)
+
+    def _change_back(self, container: str, name: ContainerName, changes: Mapping[str, Any]) -> None:
+        limits = docker_changes.update(changes)
+        if limits:
+            self._engine.update(container, limits)
+        if docker_changes.NETWORK in changes:
+            self._engine.connect(container, changes[docker_changes.NETWORK], spec.aliases(name))
 
     def remove(self, name: ContainerName) -> None:
         """
@@ -276,7 +289,7 @@ class DockerRuntime:
             present = self._found(name)
             if present is None:
                 return
-            if present["State"]["Status"] in _RUNS:
+            if present["State"]["Status"] in docker_changes.RUNS:
                 raise ContainerStillRunning(f"Container {name!r} has not ended; stop it first")
             self._forget(present)
 
@@ -384,7 +397,7 @@ class DockerRuntime:
 
     def _is_running(self, container: str) -> bool:
         try:
-            return self._engine.inspect(container)["State"]["Status"] in _RUNS
+            return self._engine.inspect(container)["State"]["Status"] in docker_changes.RUNS
         except NotThere:
             return False
 
@@ -440,15 +453,6 @@ class DockerRuntime:
     @staticmethod
     def _no_leases(name: ContainerName) -> ContainerRefused:
         return ContainerRefused(f"Container {name!r}: the runtime 'docker' can't bind containers to the lease")
-
-
-def _changes(inspected: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    What somebody has changed of a container that runs, as it should be.
-    """
-    if inspected["State"]["Status"] not in _RUNS:
-        return {}
-    return spec.changed_by_hand(spec.definition_of(inspected["Config"]["Labels"]), inspected["HostConfig"])
 
 
 def _identity(path: Path) -> str:

@@ -8,7 +8,7 @@ import http
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -200,6 +200,13 @@ class DockerEngine:
             # The SDK's own call knows only some of the limits.
             url = client._url("/containers/{0}/update", container)
             client._result(client._post_json(url, data=dict(changes)), True)
+
+    def connect(self, container: str, network: str, aliases: Sequence[str]) -> None:
+        """
+        Put what runs into a network, where it is found by these names.
+        """
+        with self._asked() as client:
+            client.connect_container_to_network(container, network, aliases=list(aliases))
 
     def image(self, image: str) -> dict[str, Any] | None:
         """

@@ -66,14 +66,7 @@ _FIELD_OF_WARNING = {
     "shares": "cpu_shares",
     "cpu": "cpus",
 }
-_FIELD_OF_LIMIT = {
-    "Memory": "memory_bytes",
-    "CpuShares": "cpu_shares",
-    "NanoCpus": "cpus",
-    "PidsLimit": "pids_limit",
-    "RestartPolicy": "restart",
-}
-_NANOSECONDS = 1_000_000_000
+NANOSECONDS = 1_000_000_000
 _UNKNOWN_STATUS = 255
 _LAST_SIGNAL = 64
 
@@ -129,6 +122,13 @@ def docker_name(identity: str, name: ContainerName) -> str:
     return f"flocker-{identity}-{safe}"
 
 
+def aliases(name: ContainerName) -> list[str]:
+    """
+    By which others find a container in its network.
+    """
+    return [name] if _ALIAS.fullmatch(name) else []
+
+
 def creation(container: Container, sources: Sequence[str], surroundings: Surroundings) -> dict[str, Any]:
     """
     The body of Docker's request to create a container that passed ``check``.
@@ -161,7 +161,7 @@ def creation(container: Container, sources: Sequence[str], surroundings: Surroun
         "ExposedPorts": {_port_key(port): {} for port in container.ports},
         "Labels": {**container.labels, **labels(container, sources, surroundings.identity)},
         "HostConfig": host,
-        "NetworkingConfig": {"EndpointsConfig": {surroundings.network: {"Aliases": _aliases(container.name)}}},
+        "NetworkingConfig": {"EndpointsConfig": {surroundings.network: {"Aliases": aliases(container.name)}}},
     }
     if container.command:
         body["Cmd"] = list(container.command)
@@ -201,7 +201,7 @@ def limits(container: Container) -> dict[str, int]:
     asked = {
         "Memory": container.memory_bytes,
         "CpuShares": container.cpu_shares,
-        "NanoCpus": None if container.cpus is None else round(container.cpus * _NANOSECONDS),
+        "NanoCpus": None if container.cpus is None else round(container.cpus * NANOSECONDS),
         "PidsLimit": container.pids_limit,
     }
     return {name: limit for name, limit in asked.items() if limit is not None}
@@ -271,46 +271,6 @@ def sources_of(labelled: Mapping[str, str]) -> list[str]:
     The paths on this host that a container with these labels was started with.
     """
     return list(json_value(labelled[SOURCES_LABEL]))
-
-
-def changed_by_hand(container: Container, host: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    The limits that were asked for, and the restart policy, as far as they are otherwise now: as they should be.
-
-    :param host: its HostConfig, as Docker has it now.
-    """
-    wanted = {**limits(container), "RestartPolicy": restart_policy(container.restart)}
-    return {name: value for name, value in wanted.items() if host.get(name) != value}
-
-
-def repair(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    What Docker is asked to put back.
-
-    :param changes: as ``changed_by_hand`` answers.
-    """
-    # Docker refuses a limit of memory above that of memory and swap, which was made twice as large with the container.
-    return {**changes, **({"MemorySwap": 2 * changes["Memory"]} if "Memory" in changes else {})}
-
-
-def told_changes(changes: Mapping[str, Any], host: Mapping[str, Any]) -> str:
-    """
-    The same for people: each field, what it is, and what was asked for.
-    """
-    return "; ".join(
-        f"{_FIELD_OF_LIMIT[name]} is {_told(name, host.get(name))}, and {_told(name, wanted)} was asked for"
-        for name, wanted in sorted(changes.items())
-    )
-
-
-def _told(name: str, limit: Any) -> str:
-    if name == "RestartPolicy":
-        policy = limit or {"Name": "no", "MaximumRetryCount": 0}
-        count = policy["MaximumRetryCount"]
-        return f"{policy['Name'] or 'no'}:{count}" if count else str(policy["Name"] or "no")
-    if not limit:
-        return "without limit"
-    return f"{limit / _NANOSECONDS:g}" if name == "NanoCpus" else str(limit)
 
 
 def not_done(container: Container, warnings: Sequence[str]) -> str | None:
@@ -405,12 +365,8 @@ def _port_bindings(ports: Sequence[Port]) -> dict[str, list[dict[str, str]]]:
     return result
 
 
-def _aliases(name: ContainerName) -> list[str]:
-    return [name] if _ALIAS.fullmatch(name) else []
-
-
 def _nanoseconds(seconds: float) -> int:
-    return round(seconds * _NANOSECONDS)
+    return round(seconds * NANOSECONDS)
 
 
 def _reason_to_refuse(container: Container) -> str | None:

@@ -7,18 +7,19 @@ The container runtimes by name, and how ``agent.yml`` chooses one.
      backend: process
      state_path: /var/lib/flocker/runtime
 
-===========  ===========  =====================================================================
-backend      key          what it says
-===========  ===========  =====================================================================
-``process``  state_path   folder that belongs to this agent alone, absolute; default as above
-``process``  log_bytes    when a container's log is put aside, 4096 or more; default 16 MiB
-``docker``   state_path   as above
-``docker``   socket       where Docker Engine listens; default ``unix:///var/run/docker.sock``
-``docker``   network      the network of the containers, made if there is none; ``flocker``
-``docker``   credentials  a ``config.json`` of Docker, with what private registries ask for
-``docker``   grants_path  folder on a file system in memory; default ``/run/flocker/docker``
-``memory``                there are no keys; its containers end with the agent: for tests
-===========  ===========  =====================================================================
+===========  ===============  =====================================================================
+backend      key              what it says
+===========  ===============  =====================================================================
+``process``  state_path       folder that belongs to this agent alone, absolute; default as above
+``process``  log_bytes        when a container's log is put aside, 4096 or more; default 16 MiB
+``docker``   state_path       as above
+``docker``   socket           where Docker Engine listens; default ``unix:///var/run/docker.sock``
+``docker``   network          the network of the containers, made if there is none; ``flocker``
+``docker``   credentials      a ``config.json`` of Docker, with what private registries ask for
+``docker``   grants_path      folder on a file system in memory; default ``/run/flocker/docker``
+``docker``   changed_by_hand  ``repair`` it while it runs, the default; or only ``show`` it
+``memory``                    there are no keys; its containers end with the agent: for tests
+===========  ===============  =====================================================================
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from flocker_py.runtime import Runtime
 DEFAULT_BACKEND = "process"
 DEFAULT_STATE_PATH = "/var/lib/flocker/runtime"
 _LEAST_LOG_BYTES = 4096
+_REPAIR, _SHOW = "repair", "show"
 
 
 class RuntimeSettingsWrong(FlockerError):
@@ -77,18 +79,21 @@ def _process(settings: dict[str, Any]) -> Runtime:
 
 
 def _docker(settings: dict[str, Any]) -> Runtime:
-    known = ("state_path", "socket", "network", "credentials", "grants_path")
+    known = ("state_path", "socket", "network", "credentials", "grants_path", "changed_by_hand")
     state_path = _path(settings, "state_path", DEFAULT_STATE_PATH)
     grants_path = _path(settings, "grants_path", DEFAULT_GRANTS_PATH)
     credentials = None if settings.get("credentials") is None else _path(settings, "credentials", "")
     socket = settings.pop("socket", DEFAULT_SOCKET)
     network = settings.pop("network", DEFAULT_NETWORK)
+    changed_by_hand = settings.pop("changed_by_hand", _REPAIR)
     settings.pop("credentials", None)
     _refuse_others(settings, known=known)
     if not isinstance(socket, str) or not socket.startswith("unix:///"):
         raise RuntimeSettingsWrong(f"runtime.socket: must be unix:// and an absolute path, not {socket!r}")
     if not isinstance(network, str) or not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", network):
         raise RuntimeSettingsWrong(f"runtime.network: must be the name of a network of Docker, not {network!r}")
+    if changed_by_hand not in (_REPAIR, _SHOW):
+        raise RuntimeSettingsWrong(f"runtime.changed_by_hand: must be repair or show, not {changed_by_hand!r}")
     if credentials is not None:
         _refuse_open(credentials)
     engine = DockerEngine(socket, credentials_path=None if credentials is None else str(credentials))
@@ -97,7 +102,8 @@ def _docker(settings: dict[str, Any]) -> Runtime:
             f"runtime.grants_path: {grants_path} is on a disk; what Docker may start must be forgotten when the host"
             " boots, so name a folder on a file system in memory, such as /dev/shm/flocker"
         )
-    return DockerRuntime(engine, state_path, grants_path=grants_path, network=network)
+    put_back = changed_by_hand == _REPAIR
+    return DockerRuntime(engine, state_path, grants_path=grants_path, network=network, put_back=put_back)
 
 
 def _path(settings: dict[str, Any], key: str, default: str) -> Path:
