@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +41,33 @@ def process_using(path: Path, use: str) -> Iterator[int]:
         assert process.stdout.readline() == b"ready\n"
         yield process.pid
         process.communicate()
+
+
+@contextmanager
+def process_in_another_namespace(script: str, *arguments: Path) -> Iterator[int]:
+    """
+    A process in a mount namespace of its own, as that of a container is, while the context lasts; gives its id.
+
+    :param script: for the shell, with the arguments; what it does first.
+    """
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", f"{script}; echo ready; exec cat", "sh"]
+    with subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process.pid
+        process.communicate()
+
+
+BIND = 'mount --bind "$1" "$2"'
+
+
+def new_folder(parent: Path) -> Path:
+    """
+    To mount something on.
+    """
+    folder = parent / "elsewhere"
+    folder.mkdir()
+    return folder
 
 
 class MountContract(PoolFixtures):
@@ -199,6 +226,67 @@ class MountContract(PoolFixtures):
         pool.storage.unmount(dataset_id)
 
         assert pool.storage.dataset(dataset_id).mounted_at is None
+
+    @pytest.mark.parametrize("bound", ["all", "something below"])
+    def test_unmount_while_bound_in_another_namespace(
+        self, pool: PoolUnderTest, tmp_path: Path, require: Callable[[str], None], bound: str
+    ) -> None:
+        """
+        A dataset that a process in another mount namespace has mounted elsewhere, or something below it, as a container
+        does, stays mounted, and the refusal names the process.
+        """
+        self.mount_root(pool)
+        require("root")
+        dataset_id = owned(pool)
+        path = pool.storage.mount(dataset_id)
+        (path / "below").mkdir()
+        used = path if bound == "all" else path / "below"
+
+        with (
+            process_in_another_namespace(BIND, used, new_folder(tmp_path)) as process_id,
+            pytest.raises(DatasetBusy, match=rf"\bprocess {process_id} \("),
+        ):
+            pool.storage.unmount(dataset_id)
+
+        assert (path / "below").is_dir()
+
+    def test_unmount_after_use_in_another_namespace(
+        self, pool: PoolUnderTest, tmp_path: Path, require: Callable[[str], None]
+    ) -> None:
+        """
+        Once the process that had it mounted elsewhere has ended, a dataset can be unmounted.
+        """
+        self.mount_root(pool)
+        require("root")
+        dataset_id = owned(pool, mounted=False)
+        with (
+            process_in_another_namespace(BIND, pool.storage.mount(dataset_id), new_folder(tmp_path)),
+            pytest.raises(DatasetBusy),
+        ):
+            pool.storage.unmount(dataset_id)
+
+        pool.storage.unmount(dataset_id)
+
+        assert pool.storage.dataset(dataset_id).mounted_at is None
+
+    def test_unmount_while_bound_here(
+        self, pool: PoolUnderTest, tmp_path: Path, require: Callable[[str], None]
+    ) -> None:
+        """
+        A dataset that is mounted somewhere else too stays mounted, and the refusal names the place.
+        """
+        self.mount_root(pool)
+        require("root")
+        dataset_id = owned(pool)
+        path, elsewhere = pool.storage.mount(dataset_id), new_folder(tmp_path)
+        subprocess.run(["mount", "--bind", path, elsewhere], check=True)
+        try:
+            with pytest.raises(DatasetBusy, match=str(elsewhere)):
+                pool.storage.unmount(dataset_id)
+        finally:
+            subprocess.run(["umount", elsewhere], check=True)
+
+        assert pool.storage.dataset(dataset_id).mounted_at == str(path)
 
     def test_use_of_another_dataset(self, pool: PoolUnderTest) -> None:
         """

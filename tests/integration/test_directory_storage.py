@@ -22,10 +22,12 @@ import pytest
 
 from flocker_agent.storage.directory import DirectoryStorage
 from flocker_agent.storage.frames import FrameKind, FrameWriter
+from flocker_agent.storage.mount_namespaces import place_of
 from flocker_agent.storage.openings import Opening, opening_bytes
 from flocker_py.model import DatasetId, Guid
 from flocker_py.storage import (
     BackendUnavailable,
+    DatasetBusy,
     PoolInUse,
     PoolMissing,
     Role,
@@ -33,6 +35,7 @@ from flocker_py.storage import (
     StorageError,
     StreamCorrupt,
 )
+from flocker_py.testing.storage_contract_mounts import BIND, new_folder, process_in_another_namespace
 from flocker_py.testing.storage_pools import MEBIBYTE, carry, new_id, noise, receive_bytes, stream_of
 from flocker_py.testing.trees import difference, file, read_tree, write_tree
 
@@ -249,6 +252,85 @@ def test_others_see_nothing(tmp_path: Path, storage: DirectoryStorage) -> None:
     kept = tmp_path / "pool" / "datasets" / str(dataset_id) / "kept"
 
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+
+
+def test_folder_above_bound_in_another_namespace(
+    tmp_path: Path, storage: DirectoryStorage, require: Callable[[str], None]
+) -> None:
+    """
+    A container that sees a folder above of a dataset, and has nothing of it open, is in nobody's way.
+    """
+    require("root")
+    dataset_id, _ = owned(storage)
+
+    with process_in_another_namespace(BIND, tmp_path, new_folder(tmp_path)):
+        storage.unmount(dataset_id)
+
+    assert storage.dataset(dataset_id).mounted_at is None
+
+
+@pytest.mark.parametrize("use", ['cd "$3"', 'exec 3<"$3/a"'])
+def test_used_by_way_of_a_folder_above(
+    tmp_path: Path, storage: DirectoryStorage, require: Callable[[str], None], use: str
+) -> None:
+    """
+    A process of a container that sees a folder above of a dataset, and stands in the dataset or has a file of it open,
+    keeps it mounted, and the refusal names the process.
+    """
+    require("root")
+    dataset_id, path = owned(storage)
+    (path / "a").write_bytes(b"content")
+    elsewhere = new_folder(tmp_path)
+    there = elsewhere / path.resolve().relative_to(tmp_path)
+
+    with (
+        process_in_another_namespace(f"{BIND}; {use}", tmp_path, elsewhere, there) as process_id,
+        pytest.raises(DatasetBusy, match=rf"\bprocess {process_id} \("),
+    ):
+        storage.unmount(dataset_id)
+
+    assert (path / "a").read_bytes() == b"content"
+
+
+def test_other_files_at_the_same_path(
+    tmp_path: Path, storage: DirectoryStorage, require: Callable[[str], None]
+) -> None:
+    """
+    A process for which something else is at the path of a dataset is in nobody's way.
+    """
+    require("root")
+    dataset_id, path = owned(storage)
+    script = 'mount -t tmpfs none "$1"; mkdir -p "$2"; cd "$2"'
+
+    with process_in_another_namespace(script, tmp_path / "pool", path.resolve()):
+        storage.unmount(dataset_id)
+
+    assert storage.dataset(dataset_id).mounted_at is None
+
+
+def test_bound_by_somebody_else(tmp_path: Path, storage: DirectoryStorage, require: Callable[[str], None]) -> None:
+    """
+    Without root, too, it is seen that a process of root's has a dataset mounted in another namespace.
+    """
+    require("root")
+    _, path = owned(storage)
+    place = place_of(path)
+    assert place is not None
+    look = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from flocker_agent.storage.mount_namespaces import Place, Views\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "view = Views().of(Path('/proc', sys.argv[1]))\n"
+        "print(view is not None and view.shows([Place(*sys.argv[2:])]))\n"
+    )
+
+    with process_in_another_namespace(BIND, path, new_folder(tmp_path)) as process_id:
+        seen = subprocess.run(
+            [sys.executable, "-c", look, str(process_id), *place], check=True, capture_output=True, text=True
+        ).stdout
+
+    assert seen == "True\n"
 
 
 def test_rebooted(tmp_path: Path, storage: DirectoryStorage) -> None:

@@ -537,22 +537,6 @@ class TestMounting:
 
         assert pool.storage.dataset(dataset_id).mounted_at is None
 
-    def test_bind_mount(self, pool: ZfsUnderTest, tmp_path: Path) -> None:
-        """
-        A dataset that is mounted somewhere else too is not said to be unmounted; the refusal names the place.
-        """
-        dataset_id = owned(pool)
-        elsewhere = tmp_path / "elsewhere"
-        elsewhere.mkdir()
-        run("mount", "--bind", str(pool.path_of(dataset_id)), str(elsewhere))
-        try:
-            with pytest.raises(DatasetBusy, match=str(elsewhere)):
-                pool.storage.unmount(dataset_id)
-        finally:
-            run("umount", str(elsewhere))
-
-        assert pool.storage.dataset(dataset_id).mounted_at == str(pool.path_of(dataset_id))
-
     def test_something_mounted_below(self, pool: ZfsUnderTest) -> None:
         """
         A dataset below which something is mounted stays mounted; the refusal names the place.

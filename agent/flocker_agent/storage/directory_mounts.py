@@ -1,6 +1,7 @@
 """
 How the directory backend mounts: the live tree is moved to where it can be reached, and a link below the mount root
-leads there. Without root nothing can keep a process from what it has open, so unmounting looks for such processes.
+leads there. Without root nothing can keep a process from what it has open, so unmounting looks for such processes; in
+other mount namespaces, too, where the tree has another path, or none that leads through the folders it is moved in.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flocker_agent.storage.directory_state import DatasetPaths
+from flocker_agent.storage.mount_namespaces import Place, View, Views, mounts, place_of, processes
 from flocker_py.model import DatasetId
 from flocker_py.storage import DatasetBusy
 
@@ -86,48 +88,82 @@ def detach(paths: DatasetPaths, link: Path) -> None:
 def processes_using(folders: list[Path], *, mappings: bool) -> Iterator[int]:
     """
     The processes, of those that we may look into and but for this one, that have something below a folder open, or
-    stand in it.
+    stand in it; and those in other mount namespaces, such as containers, that have one of the folders, or something
+    below it, mounted.
 
     :param mappings: or have mapped something into their memory and closed it.
     """
     # A folder's own path is as the kernel writes it: links resolved, as far as it is there.
-    prefixes = [os.fsencode(os.path.realpath(folder)) for folder in folders]
-    for name in os.listdir(b"/proc"):
-        if name.isdigit() and int(name) != os.getpid() and _uses(b"/proc/" + name, prefixes, mappings):
-            yield int(name)
+    paths = [os.fsencode(os.path.realpath(folder)) for folder in folders]
+    places = _places(folders)
+    views = Views()
+    for process in processes():
+        if int(process.name) == os.getpid():
+            continue
+        view = views.of(process)
+        if _uses(process, paths, mappings) if view is None else _uses_elsewhere(process, view, places, mappings):
+            yield int(process.name)
 
 
-def _uses(process: bytes, prefixes: list[bytes], mappings: bool) -> bool:
-    links = [process + b"/cwd", process + b"/root"]
+def _uses(process: Path, paths: list[bytes], mappings: bool) -> bool:
+    if any(link == path or link.startswith(path + b"/") for link in _links(process) for path in paths):
+        return True
+    maps = _maps(process) if mappings else b""
+    return any(path + b"/" in maps for path in paths)
+
+
+def _uses_elsewhere(process: Path, view: View, places: list[Place], mappings: bool) -> bool:
+    """
+    What is mounted there can be opened at any moment, and by a path that goes on leading to it when the tree is moved.
+    If it sees no more than a folder above, it uses what it has open or stands in, like a process of this namespace.
+    """
+    if view.shows(places):
+        return True
+    used = set(_links(process))
+    if mappings:
+        # Address, permissions, offset, device, inode, and where there is one, the path.
+        used |= {fields[5] for line in _maps(process).splitlines() if len(fields := line.split(maxsplit=5)) == 6}
+    found = [view.place(os.fsdecode(path)) for path in used]
+    return any(each.is_in(place) for each in found if each is not None for place in places)
+
+
+def _links(process: Path) -> Iterator[bytes]:
+    folder = os.fsencode(process)
+    links = [folder + b"/cwd", folder + b"/root"]
     try:
-        links += [b"%s/fd/%s" % (process, number) for number in os.listdir(process + b"/fd")]
+        links += [b"%s/fd/%s" % (folder, number) for number in os.listdir(folder + b"/fd")]
     except OSError:
         # It has ended, or is somebody else's: its working directory may still be seen.
         pass
     for link in links:
         try:
-            target = os.readlink(link)
+            yield os.readlink(link)
         except OSError:
             continue
-        if any(target == prefix or target.startswith(prefix + b"/") for prefix in prefixes):
-            return True
-    if not mappings:
-        return False
+
+
+def _maps(process: Path) -> bytes:
     try:
-        with open(process + b"/maps", "rb") as stream:
-            maps = stream.read()
+        return (process / "maps").read_bytes()
     except OSError:
-        return False
-    return any(prefix + b"/" in maps for prefix in prefixes)
+        return b""
+
+
+def _places(folders: list[Path]) -> list[Place]:
+    return [place for folder in folders if (place := place_of(folder)) is not None]
 
 
 def refuse_if_used(what: str, link: Path, folders: list[Path], *, mappings: bool) -> None:
     """
-    Nothing, if no process uses what is below these folders.
+    Nothing, if no process uses what is below these folders, and it isn't mounted elsewhere.
 
     :param what: and ``link``: for the message.
-    :raises DatasetBusy: one does.
+    :raises DatasetBusy: one does, or it is.
     """
+    places = _places(folders)
+    elsewhere = [mounted.path for mounted in mounts() if any(mounted.root.is_in(place) for place in places)]
+    if elsewhere:
+        raise DatasetBusy(f"{what} at {link} is also mounted at {', '.join(elsewhere)}: unmount it there")
     users = sorted(processes_using(folders, mappings=mappings))
     if users:
         named = ", ".join(f"{user} ({_command(user)})" for user in users[:_NAMED_PROCESSES])

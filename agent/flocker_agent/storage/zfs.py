@@ -21,6 +21,7 @@ from pathlib import Path
 from pyrsistent import PMap, pmap
 
 from flocker_agent.storage import zfs_command, zfs_difference, zfs_mounting, zfs_mounts, zfs_names, zfs_transfer
+from flocker_agent.storage.mount_namespaces import mounts
 from flocker_agent.storage.zfs_binding import ZfsCore
 from flocker_agent.storage.zfs_listing import DatasetEntry, stored_snapshot
 from flocker_agent.storage.zfs_pool import CANMOUNT_NOAUTO, READONLY_OFF, READONLY_ON, ZfsPool, snapshot_in
@@ -500,7 +501,7 @@ class ZfsStorage:
 
 def _mounted() -> dict[str, str]:
     result: dict[str, str] = {}
-    for found in zfs_mounts.mounts():
+    for found in mounts():
         if found.kind == "zfs":
             result.setdefault(found.source, found.path)
     return result

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flocker_agent.storage import zfs_command, zfs_mounts
+from flocker_agent.storage.mount_namespaces import mounts
 from flocker_agent.storage.zfs_listing import DatasetEntry
 from flocker_py.storage import (
     BackendUnavailable,
@@ -52,7 +53,7 @@ def mount_readable(entry: DatasetEntry, path: Path) -> None:
 
 
 def _mount_once(entry: DatasetEntry, path: Path, *, read_only: bool) -> None:
-    mounted = zfs_mounts.mounts()
+    mounted = mounts()
     for found in mounted:
         if found.kind == "zfs" and found.source == entry.name:
             if found.path == _real(path):

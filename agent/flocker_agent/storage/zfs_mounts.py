@@ -9,51 +9,18 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+
+from flocker_agent.storage.mount_namespaces import Views, is_below, mounts, processes, unescaped
 
 _UMOUNT_NOFOLLOW = 8
-_OCTAL = re.compile(r"\\([0-7]{3})")
-_PROC = Path("/proc")
 # As many as fit a line that somebody reads.
 _NAMED_PROCESSES = 10
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
-
-
-class Mounted(NamedTuple):
-    """
-    One mounted file system, from mountinfo (proc(5)).
-
-    :ivar source: for ZFS the dataset or snapshot.
-    """
-
-    path: str
-    kind: str
-    source: str
-
-
-def mounts_in(mountinfo: str) -> list[Mounted]:
-    """
-    What a mountinfo file lists, in the order of mounting.
-    """
-    found = []
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        kind, source, *_ = after.split(" ")
-        found.append(Mounted(path=_unescaped(before.split(" ")[4]), kind=kind, source=_unescaped(source)))
-    return found
-
-
-def mounts() -> list[Mounted]:
-    """
-    What is mounted, as this process sees it.
-    """
-    return mounts_in((_PROC / "self" / "mountinfo").read_text(errors="surrogateescape"))
 
 
 def mounts_of(dataset: str) -> list[str]:
@@ -91,9 +58,7 @@ def users_of(path: Path | str) -> str:
     root folder, and file systems mounted below it.
     """
     below = [mounted.path for mounted in mounts() if mounted.path.startswith(f"{path}/")]
-    users = [
-        _named(process) for process in _processes() if any(_is_below(used, str(path)) for used in _used_by(process))
-    ]
+    users = [_named(process) for process in processes() if any(is_below(used, str(path)) for used in _used_by(process))]
     return _listed([*users, *(f"a file system mounted at {found}" for found in below)]) or "something in the kernel"
 
 
@@ -102,29 +67,13 @@ def holders_elsewhere(dataset: str) -> str | None:
     Who keeps a dataset mounted in another mount namespace, as a container does that was not told of our unmounting; for
     people to read. None: nobody.
     """
-    own = (_PROC / "self" / "ns" / "mnt").stat().st_ino
-    seen: dict[int, bool] = {}
+    views = Views()
     users = []
-    for process in _processes():
-        try:
-            namespace = (process / "ns" / "mnt").stat().st_ino
-            if namespace == own:
-                continue
-            if namespace not in seen:
-                text = (process / "mountinfo").read_text(errors="surrogateescape")
-                seen[namespace] = any(
-                    mounted.kind == "zfs" and mounted.source == dataset for mounted in mounts_in(text)
-                )
-        except OSError:
-            # It ended meanwhile.
-            continue
-        if seen[namespace]:
+    for process in processes():
+        view = views.of(process)
+        if view is not None and any(mounted.kind == "zfs" and mounted.source == dataset for mounted in view.mounted):
             users.append(_named(process))
     return _listed(users) or None
-
-
-def _processes() -> list[Path]:
-    return [process for process in _PROC.iterdir() if process.name.isdigit()]
 
 
 def _used_by(process: Path) -> Iterable[str]:
@@ -135,7 +84,7 @@ def _used_by(process: Path) -> Iterable[str]:
             # Address, permissions, offset, device, inode, and where there is one, the path; newlines in it are escaped.
             fields = line.split(maxsplit=5)
             if len(fields) == 6:
-                yield _unescaped(fields[5])
+                yield unescaped(fields[5])
     except OSError:
         pass
     for link in links:
@@ -145,10 +94,6 @@ def _used_by(process: Path) -> Iterable[str]:
         except OSError:
             # It ended, or closed it.
             continue
-
-
-def _is_below(used: str, path: str) -> bool:
-    return used == path or used.startswith(f"{path}/")
 
 
 def _named(process: Path) -> str:
@@ -161,10 +106,6 @@ def _named(process: Path) -> str:
 def _listed(users: list[str]) -> str:
     more = len(users) - _NAMED_PROCESSES
     return ", ".join(users[:_NAMED_PROCESSES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _unescaped(text: str) -> str:
-    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)
 
 
 def _raise_errno(path: Path | str) -> None:
