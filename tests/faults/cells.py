@@ -9,12 +9,15 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from pytest import TestReport
+
 from tests.faults.points import ALL_POINTS, CONTROL, POINTS, SOURCE, TARGET, Point
 
 WHICH_VARIABLE = "FLOCKER_FAULTS"
 """
 ``all`` cells; ``some`` (default): at every point the program that arrives there, and one other single victim or pair,
 another one every day, so that five days go through all; ``few``: one cell at every sixth point, other ones every day.
+Fewer of failovers and births, which have fewer points.
 """
 
 _FEW = 6
@@ -28,6 +31,9 @@ PAIRS = ((SOURCE, TARGET), (SOURCE, CONTROL), (TARGET, CONTROL))
 
 # Where the source is dead already, or there is none.
 OTHER_COLUMNS = ((TARGET,), (CONTROL,), (TARGET, CONTROL))
+
+
+FAILED = "FAILED"
 
 
 class Cell(NamedTuple):
@@ -76,15 +82,40 @@ def chosen(points: Iterable[Point] = POINTS) -> list[Cell]:
 
 def chosen_of_others(points: Iterable[Point]) -> list[Cell]:
     """
-    The same for points of a failover, or of a birth: all cells, or one at every third point.
+    The same for points of a failover, or of a birth: all cells, or one at every third point, or one in all.
     """
-    if os.environ.get(WHICH_VARIABLE, "some") == "all":
+    which = os.environ.get(WHICH_VARIABLE, "some")
+    if which == "all":
         return [Cell(point, victims) for point in points for victims in OTHER_COLUMNS]
+    if which == "few":
+        # Neither number of points is a multiple of three: so in as many days as there are cells each has its turn.
+        one = [*points]
+        return [Cell(one[day() % len(one)], OTHER_COLUMNS[day() % 3])]
     return [
         Cell(point, OTHER_COLUMNS[(number + day()) // 3 % 3])
         for number, point in enumerate(points)
         if (number + day()) % 3 == 0
     ]
+
+
+def results_of(test_module: str, passed: Iterable[TestReport], failed: Iterable[TestReport]) -> dict[str, str]:
+    """
+    How the cells of a run went: by name of the cell, how long it took, or ``FAILED``.
+
+    :param test_module: that runs them, by the path that its tests' ids begin with; what it runs else is not counted.
+    :param failed: also of setting up and taking down.
+    """
+    results: dict[str, str] = {}
+    for report in passed:
+        for name, text in report.user_properties:
+            if name == "faults" and report.when == "call" and report.nodeid.startswith(f"{test_module}::"):
+                cell, _, seconds = str(text).partition(" ")
+                results[cell] = seconds
+    for report in failed:
+        test, _, parameters = report.nodeid.partition("[")
+        if test.startswith(f"{test_module}::test_killed"):
+            results[parameters.removesuffix("]")] = FAILED
+    return results
 
 
 def table(results: Mapping[str, str], points: Iterable[Point] = ALL_POINTS) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.cells import day, table
+from tests.faults.cells import FAILED, day, results_of, table
 from tests.faults.directory import opened
 from tests.faults.matrix import Matrices
 
@@ -33,33 +33,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    show_table(terminalreporter, again="make test-faults CELL=")
+    show_table(terminalreporter, "tests/faults/test_matrix.py", again="make test-faults CELL=", file="matrix.txt")
 
 
-def show_table(terminalreporter: pytest.TerminalReporter, *, again: str) -> None:
+def show_table(terminalreporter: pytest.TerminalReporter, test_module: str, *, again: str, file: str) -> None:
     """
     Print the table of the cells that were run, and write it to a file.
 
+    :param test_module: that has run them.
     :param again: the command that runs a cell, before the cell's name.
+    :param file: its name in ``build/faults``, unless the environment says where.
     """
-    results: dict[str, str] = {}
-    for report in terminalreporter.stats.get("passed", []):
-        for name, text in getattr(report, "user_properties", ()):
-            if name == "faults" and report.when == "call":
-                cell, _, seconds = str(text).partition(" ")
-                results[cell] = seconds
-    for report in terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", []):
-        if "test_killed[" in report.nodeid:
-            results[report.nodeid.partition("[")[2].rstrip("]")] = "FAILED"
+    stats = terminalreporter.stats
+    results = results_of(test_module, stats.get("passed", []), [*stats.get("failed", []), *stats.get("error", [])])
     if not results:
         return
     text = table(results)
     terminalreporter.section("Killed and started again: seconds until all was as it should be")
     terminalreporter.write_line(text)
-    failed = [name for name, result in results.items() if result == "FAILED"]
+    failed = [name for name, result in results.items() if result == FAILED]
     terminalreporter.write_line(f"{len(results)} cells, {len(failed)} failed")
     for name in failed:
         terminalreporter.write_line(f"  again: {again}{name}")
-    path = Path(os.environ.get(TABLE_VARIABLE, "build/faults/matrix.txt"))
+    path = Path(os.environ.get(TABLE_VARIABLE, f"build/faults/{file}"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n")
