@@ -108,6 +108,7 @@ class _Copy:
 class DatasetWork:
     """
     :param copying: where copies of snapshots are made, which may take long.
+    :param now_seconds: since the epoch of Unix.
     :param changed: called with the dataset whenever something about it is news, for those who depend on it.
     """
 
@@ -123,6 +124,7 @@ class DatasetWork:
         copying: Blocking,
         locks: Locks,
         clock: Clock,
+        now_seconds: Callable[[], float],
         changed: Callable[[DatasetId], None],
     ) -> None:
         self._view = view
@@ -134,6 +136,7 @@ class DatasetWork:
         self._copying = copying
         self._locks = locks
         self._clock = clock
+        self._now_seconds = now_seconds
         self._changed = changed
         self._asked: PMap[DatasetId, DatasetAssignment] | None = None
         self._workers: dict[DatasetId, Worker] = {}
@@ -308,7 +311,7 @@ class DatasetWork:
                 perform(
                     change,
                     self._storage,
-                    now_seconds=self._clock.seconds(),
+                    now_seconds=self._now_seconds(),
                     cancelled=lambda: copy is not None and not copy.wanted,
                 )
             aside = isinstance(change, StashDataset | UnstashDataset | BranchStash)

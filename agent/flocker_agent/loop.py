@@ -74,6 +74,7 @@ class Agent:
         self._publish = publish
         self._published = node
         self._view = View(node)
+        now_seconds = clock.seconds if now_seconds is None else now_seconds
         self._failures = Failures(self._view, clock, now_seconds)
         self._looks = Looks(storage, runtime)
         self.datasets = DatasetWork(
@@ -86,6 +87,7 @@ class Agent:
             copying=blocking if copying is None else copying,
             locks=locks,
             clock=clock,
+            now_seconds=now_seconds,
             changed=self._dataset_changed,
         )
         self._lease = NodeLease(
@@ -116,6 +118,7 @@ class Agent:
             blocking=blocking,
             locks=locks,
             clock=clock,
+            now_seconds=now_seconds,
             changed=self._stashes_changed,
         )
         self.preparations = PreparationWork(

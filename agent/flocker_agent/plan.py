@@ -116,6 +116,10 @@ STASHED_AT, EXPIRES_AT = "stashed-at", "stash-expires-at"
 """The properties of a stash in the pool that say since when it is one, and until when: seconds since Unix's epoch."""
 
 
+_CLOCK_NOT_SET_SECONDS = 1_000_000_000
+"""In 2001: what was put aside by a host whose clock was not set, and so near 1970, has no time that could be over."""
+
+
 def kept_seconds(stash: StoredDataset, name: str) -> float | None:
     """
     A time that is kept in a property; None: it isn't there, or is none.
@@ -456,7 +460,11 @@ def stash_step(
     if stash is None:
         return Nothing()
     expires_at_seconds = kept_seconds(stash, EXPIRES_AT)
-    expired = asked.may_expire and expires_at_seconds is not None and expires_at_seconds <= now_seconds
+    expired = (
+        asked.may_expire
+        and expires_at_seconds is not None
+        and _CLOCK_NOT_SET_SECONDS < expires_at_seconds <= now_seconds
+    )
     if asked.dropped or (expired and not asked.mounted):
         return UnmountStash(name=name) if stash.mounted_at is not None else DropStash(name=name)
     if asked.mounted and stash.mounted_at is None:

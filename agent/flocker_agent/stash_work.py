@@ -27,6 +27,7 @@ from flocker_py.wire import encode
 
 class StashWork:
     """
+    :param now_seconds: since the epoch of Unix.
     :param changed: called whenever something about a stash is news, with the datasets of those.
     """
 
@@ -40,6 +41,7 @@ class StashWork:
         blocking: Blocking,
         locks: Locks,
         clock: Clock,
+        now_seconds: Callable[[], float],
         changed: Callable[[set[DatasetId]], None],
     ) -> None:
         self._view = view
@@ -48,7 +50,7 @@ class StashWork:
         self._looks = looks
         self._blocking = blocking
         self._locks = locks
-        self._clock = clock
+        self._now_seconds = now_seconds
         self._changed = changed
         self._asked: PMap[str, StashAssignment] = pmap()
         self._worker = Worker(clock, self._step)
@@ -87,7 +89,7 @@ class StashWork:
         for name in sorted({*self._view.stashes, *self._asked}):
             stash = self._view.stashes.get(name)
             asked = self._asked.get(name, StashAssignment())
-            step = stash_step(name, asked, stash, now_seconds=self._clock.seconds())
+            step = stash_step(name, asked, stash, now_seconds=self._now_seconds())
             if stash is None or isinstance(step, Nothing):
                 self._failures.succeeded(name)
                 continue

@@ -4,14 +4,17 @@ A node dies while it owns a dataset, on real processes: an operator goes on from
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flocker_agent.plan import EXPIRES_AT
 from flocker_agent.runtime.runtimes import opened_runtime
 from flocker_py.observed import ContainerPhase
 from tests.cluster import CONTROL, Cluster, Ledger
@@ -19,6 +22,7 @@ from tests.failing_over import (
     Stubborn,
     copy_on,
     dead_owner_comes_back,
+    end_containers,
     fail_over,
     interrupted,
     readable,
@@ -96,6 +100,36 @@ def test_owner_that_was_not_dead(cluster: Cluster, app: Stubborn) -> None:
     assert records(Path(restored["path"]))[: len(kept)] == kept
     assert cluster.wait(lambda: stash_on(cluster, "n2"))["epoch"] == present["epoch"]
     cluster.wait(lambda: stash_on(cluster, "n1") is None)
+
+
+def test_time_of_a_stash_is_over(cluster: Cluster, app: Stubborn) -> None:
+    """
+    What a dead owner had is destroyed when its time is over, and the dataset is served elsewhere.
+    """
+    copy = interrupted(cluster, app)
+    end_containers(cluster, "n1")
+    app.give_in()
+    fail_over(cluster, copy["newest_guid"], owner_is_dead=True)
+    cluster.start("n1")
+    stash = cluster.wait(lambda: stash_on(cluster, "n1"))
+    assert abs(stash["since_seconds"] - time.time()) < 3600
+    cluster.settled("data", "n2")
+    cluster.kill("n1")
+    folder = cluster.folder / "n1" / "pool" / "stashes" / stash["name"]
+    # Nothing can be told to keep it for less than an hour.
+    record = folder / "kept" / "dataset.json"
+    content = json.loads(record.read_text())
+    assert float(content["properties"][EXPIRES_AT]) == stash["expires_at_seconds"]
+    content["properties"][EXPIRES_AT] = str(int(time.time()) - 1)
+    record.write_text(json.dumps(content))
+    assert folder.is_dir()
+
+    cluster.start("n1")
+    cluster.wait(lambda: not folder.exists())
+    cluster.wait(lambda: stash_on(cluster, "n1") is None)
+    write_on(cluster, app)
+
+    assert [path.name for path in (cluster.folder / "n1" / "pool" / "stashes").iterdir()] == []
 
 
 def test_failover_of_a_connected_owner(cluster: Cluster, app: Stubborn) -> None:

@@ -149,7 +149,8 @@ def test_dataset_step(case: str) -> None:
     assert isinstance(step, expected) if isinstance(expected, type) else step == expected, step
 
 
-EXPIRED = stored(properties=pmap({"stash-expires-at": "100"}))
+NOW = 1_800_000_000
+EXPIRED = stored(properties=pmap({"stash-expires-at": str(NOW)}))
 SHOWN = stored(mounted_at="/s")
 
 STASH_CASES: dict[str, tuple[StashAssignment, StoredDataset | None, Any]] = {
@@ -169,7 +170,12 @@ STASH_CASES: dict[str, tuple[StashAssignment, StoredDataset | None, Any]] = {
     ),
     "its time is not over": (
         StashAssignment(may_expire=True),
-        stored(properties=pmap({"stash-expires-at": "101"})),
+        stored(properties=pmap({"stash-expires-at": str(NOW + 1)})),
+        Nothing(),
+    ),
+    "put aside while the clock was not set": (
+        StashAssignment(may_expire=True),
+        stored(properties=pmap({"stash-expires-at": str(30 * 86400)})),
         Nothing(),
     ),
     "it never expires": (StashAssignment(may_expire=True), stored(), Nothing()),
@@ -183,7 +189,7 @@ def test_stash_step(case: str) -> None:
     """
     asked, stash, expected = STASH_CASES[case]
 
-    assert stash_step("s", asked, stash, now_seconds=100.0) == expected
+    assert stash_step("s", asked, stash, now_seconds=float(NOW)) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1e3"])
