@@ -1,8 +1,9 @@
 """
-The kill matrix of the engines: Docker is killed on a node at every point of a move, and started again.
+The kill matrix of the engines: Docker is killed on a node at every point of a move, and started again; at some of them
+the agent of a node is killed, or both are at once.
 
-The agent, or control, stands still at the point until the engine is dead, and goes on without it. ``FLOCKER_FAULTS``
-says how many cells are run, as in the matrix of our own programs.
+Whoever arrives at the point, an agent or control, stands still until the victims are dead, and goes on if it is none of
+them. ``FLOCKER_FAULTS`` says how many cells are run, as in the matrix of our own programs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pytest
 
@@ -20,27 +21,72 @@ from tests.conftest import Require
 from tests.database_moves import VOLUME
 from tests.docker_nodes import DockerNodes, docker_nodes
 from tests.faults.arming import arm, go_on
-from tests.faults.cells import WHICH_VARIABLE, Cell, day
+from tests.faults.cells import WHICH_VARIABLE, day
 from tests.faults.directory import leftovers
 from tests.faults.matrix import Answer
-from tests.faults.points import CONTROL, MOVE, POINTS, SOURCE, TARGET
+from tests.faults.points import CONTROL, MOVE, POINTS, SOURCE, TARGET, Point
 from tests.images import WEB_IMAGE, import_web
 from tests.integration.test_database_moves import on_directories
 from tests.web_visits import VOLUMES, Visitor, at_rest, web
 
 pytestmark = pytest.mark.timeout(300)
 _EVERY = 13
+# No divisor of the number of cells at a point, so that every day has all kinds.
+_EVERY_OF_AGENTS = 5
 _PAUSE_SECONDS = 0.2
+ENGINE, AGENT = "engine", "agent"
+# From the stop of the application on the source to its start on the target.
+POINTS_FOR_AGENTS = (
+    "source.container.stopping",
+    "source.container.stopped",
+    "source.laid-down",
+    "source.final.taken",
+    "control.committed.persisted",
+    "target.taken",
+    "target.container.starting",
+    "target.container.started",
+)
+
+
+class Cell(NamedTuple):
+    """
+    At a point, something is killed on one side.
+
+    :ivar victims: the engine, the agent or both.
+    """
+
+    point: Point
+    side: str
+    victims: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """
+        ``POINT:SIDE-VICTIM`` or ``POINT:SIDE-VICTIM+VICTIM``.
+        """
+        return f"{self.point.name}:{self.side}-{'+'.join(self.victims)}"
 
 
 def chosen() -> list[Cell]:
     """
     All cells, or as many as a run of all tests has time for: other ones every day.
     """
-    cells = [Cell(point, (side,)) for point in POINTS if point.story == MOVE for side in (SOURCE, TARGET)]
+    engines = [Cell(point, side, (ENGINE,)) for point in POINTS if point.story == MOVE for side in (SOURCE, TARGET)]
+    agents = [
+        Cell(point, side, victims)
+        for point in POINTS
+        if point.name in POINTS_FOR_AGENTS
+        for side in (SOURCE, TARGET)
+        for victims in ((AGENT,), (ENGINE, AGENT))
+    ]
     if os.environ.get(WHICH_VARIABLE, "some") == "all":
-        return cells
-    return [cell for number, cell in enumerate(cells) if (number + day()) % _EVERY == 0]
+        return [*engines, *agents]
+    return [
+        cell
+        for cells, every in ((engines, _EVERY), (agents, _EVERY_OF_AGENTS))
+        for number, cell in enumerate(cells)
+        if (number + day()) % every == 0
+    ]
 
 
 class Watch:
@@ -115,18 +161,26 @@ class DockerMatrix:
         dataset = cluster.dataset(VOLUME)
         here = nodes.owner(VOLUME)
         programs = {SOURCE: here, TARGET: next(name for name in nodes.hosts if name != here), CONTROL: CONTROL}
-        (victim,) = (programs[side] for side in cell.victims)
+        victim = programs[cell.side]
+        agents = [victim] if AGENT in cell.victims else []
         before = None if dataset["last_move"] is None else dataset["last_move"]["move_id"]
         with Visitor(nodes) as visitor, Watch(nodes) as watch:
             cluster.wait(lambda: len(visitor.counts) > 3)
             arriving = programs[cell.point.side]
-            armed = arm(cluster, arriving, cell.point.local)
+            armed = arm(cluster, arriving, cell.point.local, also=[name for name in agents if name != arriving])
             body = {"dataset": dataset["dataset_id"], "target": str(cluster.node_ids[programs[TARGET]])}
             asked = Answer(cluster, "POST", "/v2/moves", body)
             armed.wait()
-            nodes.hosts[victim].kill()
-            go_on(cluster, arriving)
-            nodes.hosts[victim].start()
+            for name in agents:
+                cluster.kill(name)
+            if ENGINE in cell.victims:
+                nodes.hosts[victim].kill()
+            if arriving not in agents:
+                go_on(cluster, arriving)
+            if ENGINE in cell.victims:
+                nodes.hosts[victim].start()
+            for name in agents:
+                cluster.start(name)
             asked.wait()
             dataset = cluster.wait(lambda: ended_after(cluster.dataset(VOLUME), before))
             owner = nodes.owner(VOLUME)
@@ -157,7 +211,7 @@ def matrix() -> Iterator[DockerMatrix]:
 
 
 @pytest.mark.parametrize("cell", chosen(), ids=lambda cell: cell.name)
-def test_engine_killed(require: Require, matrix: DockerMatrix, cell: Cell) -> None:
+def test_killed(require: Require, matrix: DockerMatrix, cell: Cell) -> None:
     """
     Wherever the move ends: one owner, one container, which never ran twice, no count given twice or lost, nothing left.
     """
