@@ -5,6 +5,7 @@ An owner dies on a real cluster, and an operator goes on from the copy that a mo
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,8 @@ def dead_owner_comes_back(cluster: Cluster, app: Stubborn) -> None:
     fail_over(cluster, copy["newest_guid"], owner_is_dead=True)
     served = cluster.wait(lambda: (d := cluster.dataset("data"))["status"] == "ok" and d)
     assert served["owner"] == str(cluster.node_ids["n2"])
+    began = (served["move"] or served["last_move"])["started_at_seconds"]
+    assert seen["unavailable_since_seconds"] <= began <= time.time()
     write_on(cluster, app)
 
     # The old owner is back.

@@ -31,6 +31,7 @@ class Failover(Record):
 
     :param guids: the newest snapshot there of each of them, as it was shown.
     :param owner_is_dead: the operator's word that the owner does not run any more.
+    :param at_seconds: since the epoch of Unix.
     """
 
     dataset_id: DatasetId = value(UUID)

@@ -99,7 +99,7 @@ async def fail_over(api: Api, call: Call) -> Answer:
         guids=pmap({DatasetId(UUID(text)): Guid(int(guid)) for text, guid in body.get("guids", {}).items()}),
         owner_is_dead=body.get("owner_is_dead", False),
         move_id=MoveId(api.new_id()),
-        at_seconds=api.clock.seconds(),
+        at_seconds=api.service.now_seconds(),
     )
     await api.service.submit(command)
     return Answer(status=202, body=present_view(api, dataset_id))
@@ -122,7 +122,7 @@ async def adopt(api: Api, call: Call) -> Answer:
         epoch=body["epoch"],
         others_are_dead=body.get("others_are_dead", False),
         move_id=MoveId(api.new_id()),
-        at_seconds=api.clock.seconds(),
+        at_seconds=api.service.now_seconds(),
     )
     await api.service.submit(command)
     return Answer(status=202, body=present_view(api, DatasetId(dataset_id)))
@@ -264,7 +264,7 @@ async def restore_stash(api: Api, call: Call) -> Answer:
         epoch=call.body["epoch"],
         owner_is_dead=call.body.get("owner_is_dead", False),
         move_id=MoveId(api.new_id()),
-        at_seconds=api.clock.seconds(),
+        at_seconds=api.service.now_seconds(),
     )
     await api.service.submit(command)
     return Answer(status=202, body=present_view(api, found.dataset_id))
