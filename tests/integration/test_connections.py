@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flocker_control.main import AGENTS_LIMIT_PER_ADDRESS, USERS_LIMIT_PER_ADDRESS
+from flocker_control.main import AGENTS_LIMIT_PER_ADDRESS, USERS_LIMIT, USERS_LIMIT_PER_ADDRESS
 from tests.cluster import AGENT_PORT, API_PORT, CONTROL, Cluster
 
 SECONDS = 30.0
@@ -67,6 +67,32 @@ def test_one_address_takes_no_slots_of_others(cluster: Cluster, port: int, limit
         kept = [is_open(flood[0]), is_open(flood[limit - 1]), is_open(flood[limit])]
         served = [node["connected"] for node in cluster.nodes().values()]
     cluster.wait(lambda: _takes(cluster, port, source))
+
+    assert (kept, served) == ([True, True, False], [True])
+
+
+def test_all_addresses_together(cluster: Cluster) -> None:
+    """
+    One connection too many in all is closed, though its address has no other; and the agent stays connected. A slot
+    that was given back can be used again.
+    """
+    worker = cluster.addresses[CONTROL].split(".")[2]
+    control = (cluster.addresses[CONTROL], API_PORT)
+    late = (f"127.79.{worker}.99", 0)
+    with contextlib.ExitStack() as stack:
+        flood = [
+            stack.enter_context(
+                socket.create_connection(
+                    control, SECONDS, source_address=(f"127.79.{worker}.{10 + number // USERS_LIMIT_PER_ADDRESS}", 0)
+                )
+            )
+            for number in range(USERS_LIMIT)
+        ]
+        one_more = stack.enter_context(socket.create_connection(control, SECONDS, source_address=late))
+        kept = [is_open(flood[0]), is_open(flood[-1]), is_open(one_more)]
+        flood[0].close()
+        cluster.wait(lambda: _takes(cluster, API_PORT, late))
+    served = [node["connected"] for node in cluster.nodes().values()]
 
     assert (kept, served) == ([True, True, False], [True])
 
