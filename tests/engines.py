@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 from docker import APIClient
 from docker.errors import DockerException
 
@@ -105,19 +104,6 @@ class Host:
         A client of the engine.
         """
         return APIClient(base_url=self.socket, version="auto", timeout=30)
-
-    def running(self) -> int:
-        """
-        How many containers have processes here, whether or not the engine lives.
-        """
-        count = 0
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                command = process.cmdline()
-                # Each container has one of these, which outlives the engine.
-                if str(self._containerd_socket) in command and "containerd-shim" in command[0]:
-                    count += bool(process.children())
-        return count
 
     def start(self) -> None:
         """

@@ -67,8 +67,15 @@ INSERT INTO visits VALUES (now());
 SELECT count(*) FROM visits;
 END
 """
+# Told of a witness, it begins once that has seen it, and ends with the connection to it.
 _WEB_COMMAND = """#!/bin/sh
 trap 'kill $server' TERM
+if [ -n "$WITNESS" ]; then
+    rm -f /tmp/silence /tmp/seen
+    mkfifo /tmp/silence /tmp/seen
+    (nc $WITNESS <>/tmp/silence >/tmp/seen; kill $$) &
+    read seen </tmp/seen || exit 9
+fi
 httpd -f -p 80 -h /www &
 server=$!
 wait $server
@@ -124,7 +131,8 @@ def import_postgresql(host: Host) -> None:
 
 def import_web(host: Host) -> None:
     """
-    Give an engine the image of a web application on port 80: ``/cgi-bin/count`` counts in its volume.
+    Give an engine the image of a web application on port 80: ``/cgi-bin/count`` counts in its volume. The variable
+    ``WITNESS`` tells it of a ``tests.witness.Witness``.
     """
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)

@@ -49,9 +49,11 @@ class Visitor:
                     self.counts.append(int(self._nodes.page(name, PAGE)))
 
 
-def web(node: str) -> dict[str, Any]:
+def web(node: str, witness: str = "") -> dict[str, Any]:
     """
     For the ``apps`` of a deployment.
+
+    :param witness: where a ``tests.witness.Witness`` listens; empty: nowhere.
     """
     return {
         "node": node,
@@ -60,6 +62,7 @@ def web(node: str) -> dict[str, Any]:
         "mounts": [{"volume": VOLUME, "path": DATA}],
         "restart": "always",
         "stop_grace": "2s",
+        **({"env": {"WITNESS": witness}} if witness else {}),
     }
 
 

@@ -9,11 +9,9 @@ them. ``FLOCKER_FAULTS`` says how many cells are run, as in the matrix of our ow
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,12 +26,13 @@ from tests.faults.points import CONTROL, MOVE, POINTS, SOURCE, TARGET, Point
 from tests.images import WEB_IMAGE, import_web
 from tests.integration.test_database_moves import on_directories
 from tests.web_visits import VOLUMES, Visitor, at_rest, web
+from tests.witness import Witness
+from tests.zfs.namespaces import enter
 
 pytestmark = pytest.mark.timeout(300)
 _EVERY = 13
 # No divisor of the number of cells at a point, so that every day has all kinds.
 _EVERY_OF_AGENTS = 5
-_PAUSE_SECONDS = 0.2
 ENGINE, AGENT = "engine", "agent"
 # From the stop of the application on the source to its start on the target.
 POINTS_FOR_AGENTS = (
@@ -89,34 +88,6 @@ def chosen() -> list[Cell]:
     ]
 
 
-class Watch:
-    """
-    Looks all the time, while it is entered, on which nodes the application runs.
-
-    :ivar twice: whether it was seen on more than one.
-    """
-
-    def __init__(self, nodes: DockerNodes) -> None:
-        self._nodes = nodes
-        self._told_to_end = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self.twice = False
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._told_to_end.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._told_to_end.wait(_PAUSE_SECONDS):
-            self.twice |= sum(host.running() for host in self._nodes.hosts.values()) > 1
-
-
 class DockerMatrix:
     """
     Nodes that serve for many cells; other ones after a cell that has failed.
@@ -125,6 +96,7 @@ class DockerMatrix:
     def __init__(self) -> None:
         self._open = ExitStack()
         self._nodes: DockerNodes | None = None
+        self._witness = Witness()
 
     def run(self, cell: Cell) -> None:
         """
@@ -133,7 +105,10 @@ class DockerMatrix:
         :raises AssertionError: something is not as it should be.
         """
         try:
-            self._run(self._opened(), cell)
+            nodes = self._opened()
+            self._run(nodes, cell)
+            nodes.cluster.wait(lambda: self._witness.living() == 1)
+            assert not self._witness.twice
         except BaseException as error:
             self._nodes = None
             self._open.__exit__(type(error), error, error.__traceback__)
@@ -147,10 +122,14 @@ class DockerMatrix:
 
     def _opened(self) -> DockerNodes:
         if self._nodes is None:
+            # It ends last: applications end with it.
+            self._witness = self._open.enter_context(Witness())
             nodes = self._open.enter_context(docker_nodes(["n1", "n2"], on_directories, fault_points=True))
             for host in nodes.hosts.values():
                 import_web(host)
-            ended = nodes.deploy(VOLUMES, {"web": web("n1")})
+            with enter(nodes.hosts["n1"].fabric):
+                witness = self._witness.listen(nodes.cluster.addresses[CONTROL])
+            ended = nodes.deploy(VOLUMES, {"web": web("n1", witness)})
             assert ended.status == 0, ended.out + ended.err
             self._nodes = nodes
         return self._nodes
@@ -164,7 +143,7 @@ class DockerMatrix:
         victim = programs[cell.side]
         agents = [victim] if AGENT in cell.victims else []
         before = None if dataset["last_move"] is None else dataset["last_move"]["move_id"]
-        with Visitor(nodes) as visitor, Watch(nodes) as watch:
+        with Visitor(nodes) as visitor:
             cluster.wait(lambda: len(visitor.counts) > 3)
             arriving = programs[cell.point.side]
             armed = arm(cluster, arriving, cell.point.local, also=[name for name in agents if name != arriving])
@@ -192,7 +171,6 @@ class DockerMatrix:
         left = leftovers(cluster.folder)
         cluster.wait(lambda: left(owner, dataset["dataset_id"]) + left(other, None) == [])
 
-        assert not watch.twice
         assert visitor.counts == sorted(set(visitor.counts))
 
 

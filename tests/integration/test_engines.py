@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from flocker_py.testing.runtime_hosts import eventually
 from tests.engines import BUSYBOX_IMAGE, Host, engines
+from tests.images import WEB_IMAGE, import_web
+from tests.witness import Witness
+from tests.zfs.namespaces import enter
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +61,27 @@ def test_what_is_mounted_on_a_host_is_seen_in_its_containers(hosts: Mapping[str,
     hosts["n1"].run("umount", str(path))
 
     assert (seen, list(path.iterdir())) == ("file\n", [])
+
+
+def test_witness(hosts: Mapping[str, Host]) -> None:
+    """
+    A witness sees that an application which was killed has ended, and misses none that begins while another lives.
+    """
+    for host in hosts.values():
+        import_web(host)
+    with Witness() as witness:
+        with enter(hosts["n2"].namespace):
+            where = witness.listen(hosts["n2"].address)
+        run = ["run", "-d", "--name", "witnessed", "-e", f"WITNESS={where}", WEB_IMAGE]
+        hosts["n1"].docker(*run)
+        eventually(lambda: witness.living() == 1)
+        hosts["n1"].docker("rm", "-f", "witnessed")
+        hosts["n2"].docker(*run)
+        eventually(lambda: witness.living() == 1)
+        one_after_the_other = witness.twice
+        hosts["n1"].docker(*run)
+        eventually(lambda: witness.living() == 2)
+        for host in hosts.values():
+            host.docker("rm", "-f", "witnessed")
+
+    assert (one_after_the_other, witness.twice) == (False, True)
