@@ -362,9 +362,16 @@ class DatasetWork:
     def _progressed(self, dataset_id: DatasetId, progress: SendProgress) -> None:
         acknowledged = self._view.sending_progress(dataset_id, progress)
         if acknowledged:
-            self._failures.succeeded(dataset_id)
+            # That what somebody writes has arrived says nothing of who keeps the dataset from being unmounted: one who
+            # goes on writing would have the application stand still for ever.
+            if not self._is_to_unmount(dataset_id):
+                self._failures.succeeded(dataset_id)
             self.wake(dataset_id)
         self._changed(dataset_id)
+
+    def _is_to_unmount(self, dataset_id: DatasetId) -> bool:
+        asked = self.assignment(dataset_id)
+        return asked is not None and isinstance(dataset_step(asked, self._view.local(dataset_id)), UnmountDataset)
 
     def _ended(self, dataset_id: DatasetId, error: Exception | None) -> None:
         self._senders.pop(dataset_id, None)

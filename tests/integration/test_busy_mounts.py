@@ -4,6 +4,7 @@ Volumes that somebody else uses on the host when they are to be moved, on real p
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +73,23 @@ def test_shell_in_a_volume(cluster: Cluster, ledger: Ledger, used: str) -> None:
     for name in VOLUMES:
         assert cluster.settled(name, "n2")["last_move"]["outcome"] == "done"
     checked(cluster, ledger, "n2")
+
+
+def test_somebody_writes_into_a_volume(cluster: Cluster, ledger: Ledger) -> None:
+    """
+    One who goes on writing into a volume, so that there is always something to be copied, holds up a move no longer
+    than one who only stands in it.
+    """
+    cluster.deploy({"data": {"primary": "n1"}}, {"ledger": ledger.app("n1", "data")})
+    path = cluster.settled("data", "n1")["path"]
+    cluster.wait(lambda: len(ledger.acknowledged()) > 50)
+    script = "exec >>more; while sleep 0.1; do echo written; done"
+    with subprocess.Popen(["sh", "-c", script], cwd=path) as process:
+        try:
+            cluster.api("POST", "/v2/moves", {"dataset": "data", "target": "n2"})
+            last = cluster.wait(lambda: (found := cluster.dataset("data"))["move"] is None and found["last_move"])
+            running_again(cluster, ledger)
+        finally:
+            process.kill()
+
+    assert (last["outcome"], f"process {process.pid} (sh)" in last["reason"]) == ("failed", True)
