@@ -237,6 +237,34 @@ def test_shells_in_a_volume(nodes: DockerNodes) -> None:
     nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "3")
 
 
+def test_container_by_hand_in_a_volume(nodes: DockerNodes) -> None:
+    """
+    A container that somebody has started with the volume's path keeps the volume where it is, and is named, by the
+    process that it has on the host; what it writes isn't lost. Without it, the next move goes through.
+    """
+    for host in nodes.hosts.values():
+        import_web(host)
+    deployed(nodes, {"web": counting("n1")})
+    path = nodes.cluster.settled(VOLUME, "n1")["path"]
+    nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "1")
+    script = "while sleep 0.1; do echo written >> /elsewhere/by-hand; done"
+    host = nodes.hosts["n1"]
+    other = host.docker("run", "--detach", "--volume", f"{path}:/elsewhere", WEB_IMAGE, "sh", "-c", script).strip()
+    process_id = host.docker("inspect", "--format", "{{.State.Pid}}", other).strip()
+
+    nodes.cluster.api("POST", "/v2/moves", {"dataset": VOLUME, "target": "n2"})
+    last = nodes.cluster.wait(lambda: (found := nodes.cluster.dataset(VOLUME))["move"] is None and found["last_move"])
+    assert (last["outcome"], f"process {process_id} (sh)" in last["reason"]) == ("failed", True)
+    nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "2")
+    host.docker("rm", "--force", other)
+    written = (Path(path) / "by-hand").read_bytes()
+
+    nodes.cluster.api("POST", "/v2/moves", {"dataset": VOLUME, "target": "n2"})
+    there = Path(nodes.cluster.settled(VOLUME, "n2")["path"])
+    assert (there / "by-hand").read_bytes() == written
+    nodes.cluster.wait(lambda: nodes.page("n2", "/cgi-bin/count") == "3")
+
+
 def test_changed_by_hand(nodes: DockerNodes) -> None:
     """
     A limit that somebody has changed, and that Docker can't put back, is the container's error, which says what is and
