@@ -8,13 +8,17 @@ them. ``FLOCKER_FAULTS`` says how many cells are run, as in the matrix of our ow
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
+import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 import pytest
 
+from tests.cluster import ApiError
 from tests.conftest import Require
 from tests.database_moves import VOLUME
 from tests.docker_nodes import DockerNodes, docker_nodes
@@ -110,6 +114,8 @@ class DockerMatrix:
             nodes.cluster.wait(lambda: self._witness.living() == 1)
             assert not self._witness.twice
         except BaseException as error:
+            if self._nodes is not None:
+                error.add_note(_as_it_is(self._nodes))
             self._nodes = None
             self._open.__exit__(type(error), error, error.__traceback__)
             raise
@@ -172,6 +178,20 @@ class DockerMatrix:
         cluster.wait(lambda: left(owner, dataset["dataset_id"]) + left(other, None) == [])
 
         assert visitor.counts == sorted(set(visitor.counts))
+
+
+def _as_it_is(nodes: DockerNodes) -> str:
+    """
+    What control says of the dataset, and what each host has: for those who look for the reason of a failure.
+    """
+    told = []
+    with suppress(OSError, http.client.HTTPException, ApiError):
+        told.append(json.dumps(nodes.cluster.dataset(VOLUME), indent=1))
+    for name, host in nodes.hosts.items():
+        for command in (["docker", "--host", host.socket, "ps", "--all"], ["ss", "-tlnp"]):
+            ended = subprocess.run([*host.inside, *command], capture_output=True, text=True, check=False)
+            told.append(f"== {' '.join(command)} on {name}\n{ended.stdout}{ended.stderr}")
+    return "\n".join(told)
 
 
 def ended_after(dataset: dict[str, Any], move_id: str | None) -> dict[str, Any] | None:
