@@ -183,6 +183,16 @@ class WarningEngine(DockerEngine):
         return created, [*warnings, self._warning]
 
 
+class LosingEngine(DockerEngine):
+    """
+    An engine whose answers to what creates a container are lost, as when it is killed at that moment.
+    """
+
+    def create(self, name: str, body: Mapping[str, Any]) -> tuple[str, list[str]]:
+        super().create(name, body)
+        raise EngineAway("its connection was closed before it answered")
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory, require: Require) -> Iterator[Host]:
     require("docker")
@@ -363,6 +373,37 @@ class TestKilled:
         node.opened().containers()
 
         assert [] == node.ours()
+
+    def test_engine_is_not_asked_again(self, node: Node) -> None:
+        """
+        The same for what the engine has created, and could not say so any more.
+        """
+        runtime = DockerRuntime(LosingEngine(node.host.socket), node.state, grants_path=node.grants)
+        runtime.containers()
+        with pytest.raises(EngineAway):
+            runtime.start(app(), {})
+        left = node.ours()
+        runtime.containers()
+
+        assert (1, []) == (len(left), node.ours())
+
+    def test_look_meanwhile(self, node: Node) -> None:
+        """
+        Who looks while a container is being started doesn't wait for that, and removes nothing.
+        """
+        with Gate(node.folder / "gate.sock", _path(node.host.socket), STARTING) as gate:
+            runtime = node.opened(gate.address)
+            failures: list[BaseException] = []
+            starting = _in_thread(lambda: runtime.start(app(), {}), failures)
+            gate.wait()
+            seen = runtime.containers()
+            left = node.ours()
+            gate.hang_up()
+            starting()
+        runtime = node.opened()
+        runtime.containers()
+
+        assert (pmap(), 1, []) == (seen, len(left), node.ours())
 
 
 class TestByHand:

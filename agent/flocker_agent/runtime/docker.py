@@ -80,7 +80,6 @@ class DockerRuntime:
         self._images = Images(engine, state_path / "images")
         self._digests: dict[str, str] = {}
         self._prepared: dict[ContainerName, Container] = {}
-        self._unstarted = True
         self._changed: frozenset[ContainerName] = frozenset()
         self._busy: dict[ContainerName, threading.Lock] = {}
         self._busy_guard = threading.Lock()
@@ -124,14 +123,7 @@ class DockerRuntime:
         observed = {}
         unstarted = []
         changed = set()
-        # Before looking: what a start leaves from here on is for the next look.
-        sweeps, self._unstarted = self._unstarted, False
-        try:
-            found = self._engine.containers(self._label)
-        except ContainerRuntimeError:
-            self._unstarted |= sweeps
-            raise
-        for inspected in found:
+        for inspected in self._engine.containers(self._label):
             name = spec.name_of(inspected["Config"]["Labels"])
             if inspected["State"]["Status"] == _CREATED:
                 unstarted.append(name)
@@ -140,7 +132,7 @@ class DockerRuntime:
                 if docker_changes.changes(inspected):
                     changed.add(name)
         self._changed = frozenset(changed)
-        for name in unstarted if sweeps else ():
+        for name in unstarted:
             self._sweep(name)
         return pmap(observed)
 
@@ -318,8 +310,6 @@ class DockerRuntime:
         except EngineRefused as error:
             self._grants.forget(docker_name)
             raise self._not_created(container, docker_name, error) from error
-        # Until it is started: should the engine go away, what was created is not left for ever.
-        self._unstarted = True
         not_done = spec.not_done(container, warnings)
         if not_done is not None:
             self._engine.remove(created)
@@ -403,12 +393,21 @@ class DockerRuntime:
 
     def _sweep(self, name: ContainerName) -> None:
         """
-        Remove what was created by a start that didn't come to its end.
+        Remove what was created by a start that didn't come to its end: the engine or the agent was killed.
         """
-        with self._busy_lock(name):
+        busy = self._busy_lock(name)
+        if not busy.acquire(blocking=False):
+            # It is being started, or somebody removes it. Who looks doesn't wait for that.
+            return
+        try:
             present = self._found(name)
             if present is not None and present["State"]["Status"] == _CREATED:
                 self._forget(present)
+        except EngineRefused as error:
+            # The next look tries again. It must not keep this one from what else there is.
+            log_message(message_type="flocker:docker:not-swept", name=name, reason=str(error))
+        finally:
+            busy.release()
 
     def _names(self) -> list[ContainerName]:
         return [spec.name_of(each["Config"]["Labels"]) for each in self._engine.containers(self._label)]

@@ -75,6 +75,7 @@ class Watch:
         with self._guard:
             self._over.set()
             hang_up = self._hang_up
+        # What can't be hung up is no longer connected, or ends with its engine: nothing is left to do about it.
         with contextlib.suppress(Exception):
             hang_up()
         if self._thread is not threading.current_thread():
