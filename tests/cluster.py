@@ -65,6 +65,14 @@ while True:
 """
 
 
+def unhurried(volumes: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The same volumes, whose moves wait for no faster disk: many tests run on one, and each snapshot has it written to.
+    A volume that says how long its application may stand still has it so.
+    """
+    return {name: {"max_downtime": "5m", **volume} for name, volume in volumes.items()}
+
+
 class ApiError(Exception):
     """
     An answer that isn't 2xx.
@@ -364,7 +372,7 @@ class Cluster:
             "version": 2,
             "cluster": {"name": "test"},
             "nodes": {name: {"uuid": str(node_id)} for name, node_id in self.node_ids.items()},
-            "volumes": volumes,
+            "volumes": unhurried(volumes),
             "apps": apps,
         }
         while True:

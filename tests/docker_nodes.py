@@ -8,12 +8,16 @@ import http.client
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import CONTROL, Cluster
+from flocker_agent.runtime.docker_engine import DockerEngine
+from flocker_agent.runtime.docker_ports import kept_for_nobody
+from flocker_py.model import Port
+from tests.cluster import CONTROL, Cluster, unhurried
 from tests.engines import Host, engines
 from tests.integration.tools import Ended, Tool
 from tests.zfs.namespaces import enter
@@ -21,6 +25,8 @@ from tests.zfs.namespaces import enter
 # In the network of ``engines``, beyond its hosts.
 _OUTSIDE_ADDRESS = "10.99.0.100"
 _ANSWER_SECONDS = 30.0
+_PUBLISHED = Port(internal=80, external=8080)
+_TELLING_SECONDS = 2.0
 _IN_MEMORY = "/dev/shm/flocker-tests"
 
 
@@ -50,7 +56,7 @@ class DockerNodes:
             "version": 2,
             "cluster": {"name": "test", "control": {"host": self.cluster.addresses[CONTROL]}},
             "nodes": {name: {"uuid": str(node_id)} for name, node_id in self.cluster.node_ids.items()},
-            "volumes": volumes,
+            "volumes": unhurried(volumes),
             "apps": apps,
         }
         # JSON is YAML.
@@ -91,6 +97,26 @@ class DockerNodes:
             for name, host in self.hosts.items()
             for _ in host.docker("ps", "--quiet", "--filter", f"ancestor={image}").split()
         ]
+
+    def relieve(self) -> list[str]:
+        """
+        Do what an operator is told to: an engine that holds the applications' port for none of its containers, since it
+        was killed while it started one, is started again. Answers which hosts' were.
+        """
+        relieved = []
+        for name, host in self.hosts.items():
+            engine = DockerEngine(host.socket)
+            with enter(host.namespace):
+                if not kept_for_nobody(engine, [_PUBLISHED]):
+                    continue
+                # One may have been about to tell that it is a container's.
+                time.sleep(_TELLING_SECONDS)
+                if kept_for_nobody(engine, [_PUBLISHED]):
+                    relieved.append(name)
+            if name in relieved:
+                host.stop()
+                host.start()
+        return relieved
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from flocker_admin.exits import Exit
-from tests.cluster import CONTROL, Cluster, Ledger
+from tests.cluster import CONTROL, Cluster, Ledger, unhurried
 from tests.integration.tools import Ended, Tool
 
 _ADDRESS = iter(range(10, 250))
@@ -63,7 +63,7 @@ class Operator:
             "version": 2,
             "cluster": {"name": "test", "control": {"host": self._cluster.addresses[CONTROL]}},
             "nodes": {name: {"uuid": str(node_id)} for name, node_id in self._cluster.node_ids.items()},
-            "volumes": {"data": {"size": "1G"}},
+            "volumes": unhurried({"data": {"size": "1G"}}),
             "apps": {"ledger": self._ledger.app(node, "data")},
         }
         # JSON is YAML.

@@ -169,11 +169,14 @@ class DockerMatrix:
             asked.wait()
             dataset = cluster.wait(lambda: ended_after(cluster.dataset(VOLUME), before))
             owner = nodes.owner(VOLUME)
-            cluster.wait(lambda: nodes.running(WEB_IMAGE) == [owner])
+            # It may be the engine on which the application is to go on that holds its port for nobody.
+            cluster.wait(lambda: nodes.relieve() == [] and nodes.running(WEB_IMAGE) == [owner])
             answered = len(visitor.counts)
             cluster.wait(lambda: len(visitor.counts) > answered + 3)
         other = next(name for name in nodes.hosts if name != owner)
         cluster.wait(lambda: nodes.hosts[other].docker("ps", "--all", "--quiet") == "")
+        # For the next cell, whose move would wait for the port.
+        nodes.relieve()
         left = leftovers(cluster.folder)
         cluster.wait(lambda: left(owner, dataset["dataset_id"]) + left(other, None) == [])
 

@@ -16,6 +16,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -191,6 +192,25 @@ class LosingEngine(DockerEngine):
     def create(self, name: str, body: Mapping[str, Any]) -> tuple[str, list[str]]:
         super().create(name, body)
         raise EngineAway("its connection was closed before it answered")
+
+
+@contextmanager
+def proxied(node: Node, command: Sequence[str]) -> Iterator[None]:
+    """
+    A proxy of Docker's runs on a host, and listens.
+    """
+    told, telling = os.pipe()
+    # The proxy says by its descriptor 3 that it listens.
+    shell = ["bash", "-c", f'exec "$@" 3>&{telling}', "bash", *command]
+    proxy = subprocess.Popen([*node.host.inside, *shell], pass_fds=[telling])
+    os.close(telling)
+    try:
+        assert b"0" == os.read(told, 1)
+        yield
+    finally:
+        os.close(told)
+        proxy.kill()
+        proxy.wait()
 
 
 @pytest.fixture(scope="module")
@@ -777,6 +797,24 @@ class TestPorts:
         node.host.docker("run", "-d", "-p", "8087:80", *_IDLE)
         with enter(node.host.namespace), pytest.raises(ContainerNotPrepared, match="8087/tcp"):
             node.runtime.prepare(app(ports=pvector([Port(internal=80, external=8087)])))
+
+    @pytest.mark.parametrize("address", ["0.0.0.0", "::"])  # noqa: S104  # what Docker calls its proxies with
+    def test_held_for_nobody(self, node: Node, address: str) -> None:
+        """
+        A port that Docker holds for no container, as it does after it was killed at a bad moment, is told apart: only
+        another start of Docker frees it.
+        """
+        wanted = app(ports=pvector([Port(internal=80, external=8091)]))
+        words = ["-proto", "tcp", "-host-ip", address, "-host-port", "8091"]
+        command = ["docker-proxy", *words, "-container-ip", "172.17.0.9", "-container-port", "80"]
+        with proxied(node, command), enter(node.host.namespace):
+            expected = "8091/tcp of this host is held by Docker for no container of this engine"
+            with pytest.raises(ContainerNotPrepared, match=expected):
+                node.runtime.prepare(wanted)
+            with pytest.raises(ContainerStartFailed, match=expected):
+                node.start(wanted)
+
+        assert [] == node.ours()
 
     @pytest.mark.parametrize("protocol", ["tcp", "udp"])
     def test_held_by_ours(self, node: Node, protocol: str) -> None:

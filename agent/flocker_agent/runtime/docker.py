@@ -26,7 +26,7 @@ from flocker_agent.runtime.docker_engine import DockerEngine, EngineAway, Engine
 from flocker_agent.runtime.docker_grants import Grants
 from flocker_agent.runtime.docker_images import Images
 from flocker_agent.runtime.docker_mounts import unseen
-from flocker_agent.runtime.docker_ports import check_ports
+from flocker_agent.runtime.docker_ports import check_ports, kept_for_nobody
 from flocker_agent.runtime.docker_watch import Watch
 from flocker_agent.runtime.process_writing import replace_text
 from flocker_py.model import Container, ContainerName, DatasetId, PullPolicy
@@ -322,7 +322,10 @@ class DockerRuntime:
         except EngineRefused as error:
             self._engine.remove(created)
             self._grants.forget(docker_name)
-            raise ContainerStartFailed(f"Container {container.name!r}: Docker could not start it: {error}") from error
+            reasons = [str(error), *kept_for_nobody(self._engine, container.ports).values()]
+            raise ContainerStartFailed(
+                f"Container {container.name!r}: Docker could not start it: {'; '.join(reasons)}"
+            ) from error
         hidden = self._unseen(created, sources)
         if hidden:
             self._grants.revoke(docker_name)

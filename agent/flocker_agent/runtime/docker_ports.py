@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from flocker_agent.runtime.docker_engine import DockerEngine
@@ -24,6 +26,7 @@ _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # tried, not served
 _ADDRESS_OPTION = "com.docker.network.bridge.host_binding_ipv4"
 """Of a network: at which address ports are published for which none was asked."""
 _MODE_OPTION = "com.docker.network.bridge.gateway_mode_ipv4"
+_PROXY = "docker-proxy"
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
@@ -49,9 +52,10 @@ def check_ports(engine: DockerEngine, network: str, container: Container) -> Non
     # Those will be free when the containers have stopped, as the same change may ask of them. With agents that share an
     # engine, it may be the very container that is to come here.
     ours = published(engine.containers(IDENTITY_LABEL))
-    reasons = [reason for port, reason in held if not clashing([port], ours)]
-    if reasons:
-        raise ContainerNotPrepared(f"Container {container.name!r}: {'; '.join(reasons)}")
+    foreign = {port: reason for port, reason in held if not clashing([port], ours)}
+    if foreign:
+        reasons = foreign | kept_for_nobody(engine, foreign)
+        raise ContainerNotPrepared(f"Container {container.name!r}: {'; '.join(reasons.values())}")
 
 
 def untakable(ports: Iterable[Port], *, everywhere: Iterable[str] = _EVERYWHERE) -> list[tuple[Port, str]]:
@@ -74,6 +78,44 @@ def untakable(ports: Iterable[Port], *, everywhere: Iterable[str] = _EVERYWHERE)
         elif errno.EADDRNOTAVAIL in troubles and port.host_address is not None:
             found.append((port, f"the port {port_text(port)} can't be published: this host doesn't have that address"))
     return found
+
+
+def kept_for_nobody(engine: DockerEngine, ports: Iterable[Port]) -> dict[Port, str]:
+    """
+    Those of the ports that a proxy of Docker holds for none of the engine's containers, each with the reason.
+
+    An engine that was killed while it started a container publishes its ports anew when it begins, though the container
+    never ran, and goes on doing so when that was removed. Only another beginning frees them.
+    """
+    proxied = list(_proxied())
+    suspects = [port for port in ports if clashing([port], proxied)]
+    taken = published(engine.containers()) if suspects else []
+    return {
+        port: f"the port {port_text(port)} of this host is held by Docker for no container of this engine, as after it"
+        " was killed while it started one: restart it (systemctl restart docker)"
+        for port in suspects
+        if not clashing([port], taken)
+    }
+
+
+def _proxied() -> Iterator[Port]:
+    """
+    What proxies of Docker hold in the agent's own network namespace, each for one port.
+    """
+    here = Path("/proc/thread-self/ns/net").readlink()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            program, *words = (process / "cmdline").read_text(errors="replace").split("\0")
+            if Path(program).name != _PROXY or (process / "ns" / "net").readlink() != here:
+                continue
+        except OSError:
+            # It has ended.
+            continue
+        said = dict(pairwise(words))
+        protocol, external = said.get("-proto", ""), said.get("-host-port", "")
+        if protocol in _KINDS and external.isdecimal():
+            # To which port of a container it leads doesn't matter here.
+            yield Port(internal=1, external=int(external), protocol=protocol, host_address=said.get("-host-ip"))
 
 
 def _trouble(port: Port, address: str) -> int | None:
