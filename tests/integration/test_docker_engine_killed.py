@@ -5,6 +5,7 @@ The engine of a node is killed in the middle of a move, and started again.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ from tests.integration.test_database_moves import on_directories
 from tests.web_visits import PAGE, VOLUMES, Visitor, at_rest, web
 
 pytestmark = pytest.mark.timeout(500)
+# After Docker has made a container, until it has published its ports.
+_PUBLISHING_SECONDS = 0.1
 
 
 @pytest.fixture
@@ -70,6 +73,37 @@ def test_killed_in_a_move(nodes: DockerNodes, victim: str, phases: tuple[str, ..
 def in_phase(dataset: dict[str, Any], phases: tuple[str, ...]) -> bool:
     move = dataset["move"]
     return dataset["last_move"] is not None if move is None else move["phase"] in phases
+
+
+def test_killed_while_it_publishes(nodes: DockerNodes) -> None:
+    """
+    The target's engine is killed while it starts the application: that goes back, and can be moved again. If Docker
+    holds its port for nobody from then on, the move waits for that while the source serves, says that Docker has to be
+    restarted, and goes on once it was.
+    """
+    cluster = nodes.cluster
+    ended = nodes.deploy(VOLUMES, {"web": web("n1")})
+    assert ended.status == 0, ended.out + ended.err
+    body = {"dataset": cluster.dataset(VOLUME)["dataset_id"], "target": str(cluster.node_ids["n2"])}
+    cluster.api("POST", "/v2/moves", body)
+    cluster.wait(lambda: "Created" in nodes.hosts["n2"].docker("ps", "--all"), poll_seconds=0.005)
+    time.sleep(_PUBLISHING_SECONDS)
+    nodes.hosts["n2"].kill()
+    nodes.hosts["n2"].start()
+    cluster.wait(lambda: at_rest(cluster.dataset(VOLUME)))
+    if nodes.owner(VOLUME) == "n1":
+        cluster.api("POST", "/v2/moves", body)
+    cluster.wait(lambda: is_held(cluster.dataset(VOLUME)) or nodes.owner(VOLUME) == "n2")
+    held = is_held(cluster.dataset(VOLUME))
+    served = held and nodes.page("n1", PAGE)
+    relieved = nodes.relieve()
+    cluster.wait(lambda: nodes.owner(VOLUME) == "n2" and nodes.running(WEB_IMAGE) == ["n2"])
+
+    assert (bool(served), relieved) == (held, ["n2"] if held else [])
+
+
+def is_held(dataset: dict[str, Any]) -> bool:
+    return "held by Docker for no container" in (dataset["waiting_for"] or "")
 
 
 def test_down_on_the_target(require: Require) -> None:
