@@ -87,14 +87,13 @@ def kept_for_nobody(engine: DockerEngine, ports: Iterable[Port]) -> dict[Port, s
     An engine that was killed while it started a container publishes its ports anew when it begins, though the container
     never ran, and goes on doing so when that was removed. Only another beginning frees them.
     """
-    proxied = list(_proxied())
-    suspects = [port for port in ports if clashing([port], proxied)]
-    taken = published(engine.containers()) if suspects else []
+    suspects = clashing(ports, _proxied())
+    taken = clashing(suspects, published(engine.containers())) if suspects else []
     return {
         port: f"the port {port_text(port)} of this host is held by Docker for no container of this engine, as after it"
         " was killed while it started one: restart it (systemctl restart docker)"
         for port in suspects
-        if not clashing([port], taken)
+        if port not in taken
     }
 
 
