@@ -13,7 +13,7 @@ new          reassigned  another primary is wanted, and no such node as the owne
 steady       begun       another primary is wanted, and was not given up before                copying
 copying      released    source and target are there, the cut-over fits; so for companions;    releasing
                          and the target has prepared the containers
-copying      given up    the writer outruns the link, and the policy says so                   steady, epoch + 1
+copying      given up    a container's writes outrun the link, and the policy says so          steady, epoch + 1
 copying ..   stranded    a companion's move was given up: they go together or not at all       steady, epoch + 1
 final
 releasing    final       the source reports its final snapshot                                 final
@@ -148,7 +148,7 @@ def _given_up(s: Situation) -> Ownership:
     progress = facts.sending(s)
     predicted = None if progress is None else progress.predicted_downtime_seconds
     reason = (
-        "the application writes as fast as the link carries, so another round would not help"
+        "the application writes as fast as the link or a disk carries, so another round would not help"
         f" (predicted downtime {'unknown' if predicted is None else f'{predicted:.1f} s'},"
         f" wanted at most {s.dataset.max_downtime_seconds:g} s); allow a longer max_downtime,"
         " or set on_overrun to cut-over, and move again"

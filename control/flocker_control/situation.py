@@ -319,11 +319,15 @@ def sending(s: Situation) -> SendProgress | None:
     return seen.sending
 
 
-def may_stop(progress: SendProgress | None, dataset: Dataset) -> bool:
+def may_stop(progress: SendProgress | None, dataset: Dataset, *, is_used: bool = True) -> bool:
+    """
+    :param is_used: by containers, which would stand still. Otherwise the dataset goes once rounds don't get shorter any
+        more, on whatever disks: nobody has to wait for the rest but who asked for the move.
+    """
     if progress is None:
         return False
     return progress.verdict is SendVerdict.READY or (
-        progress.verdict is SendVerdict.OUTRUN and dataset.on_overrun is OverrunPolicy.CUT_OVER
+        progress.verdict is SendVerdict.OUTRUN and (dataset.on_overrun is OverrunPolicy.CUT_OVER or not is_used)
     )
 
 
@@ -365,7 +369,7 @@ def cut_over_fits(s: Situation) -> bool:
         move is not None
         and move.phase is MovePhase.COPYING
         and move.target in s.nodes
-        and may_stop(sending(s), s.dataset)
+        and may_stop(sending(s), s.dataset, is_used=bool(s.containers))
         and not companions_in_the_way(s)
     )
 
@@ -380,6 +384,7 @@ def is_outrun(s: Situation) -> bool:
         and progress is not None
         and progress.verdict is SendVerdict.OUTRUN
         and s.dataset.on_overrun is OverrunPolicy.GIVE_UP
+        and bool(s.containers)
     )
 
 

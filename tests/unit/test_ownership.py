@@ -347,6 +347,10 @@ APPLIES: dict[str, tuple[str, Situation]] = {
     ),
     "the writer outruns the link": (
         "given up",
+        with_container(node(A, copy_of(sending=progress(SendVerdict.OUTRUN))), node(B, **PREPARED)),
+    ),
+    "a writer outruns the link that is no container": (
+        "released",
         situation(COPYING, node(A, copy_of(sending=progress(SendVerdict.OUTRUN))), node(B), primary=B),
     ),
     "a companion's move was given up": (
@@ -357,11 +361,9 @@ APPLIES: dict[str, tuple[str, Situation]] = {
     ),
     "the policy is to cut over all the same": (
         "released",
-        situation(
-            COPYING,
+        with_container(
             node(A, copy_of(sending=progress(SendVerdict.OUTRUN))),
-            node(B),
-            primary=B,
+            node(B, **PREPARED),
             dataset={"on_overrun": OverrunPolicy.CUT_OVER},
         ),
     ),
@@ -886,7 +888,7 @@ class TestEffects:
         The report of a move that was given up has the predicted downtime in it.
         """
         sending = progress(SendVerdict.OUTRUN, predicted_downtime_seconds=12.5)
-        after = advanced(situation(COPYING, node(A, copy_of(sending=sending)), node(B), primary=B))
+        after = advanced(with_container(node(A, copy_of(sending=sending)), node(B, **PREPARED)))
 
         assert after.last_move is not None
         assert "12.5 s" in after.last_move.reason
