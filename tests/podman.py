@@ -28,6 +28,8 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
+# As the documentation has it.
+volume_plugin_timeout = 120
 [engine.volume_plugins]
 flocker = "{plugin_socket}"
 """
