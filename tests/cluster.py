@@ -67,10 +67,10 @@ while True:
 
 def unhurried(volumes: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The same volumes, whose moves wait for no faster disk: many tests run on one, and each snapshot has it written to.
-    A volume that says how long its application may stand still has it so.
+    The same volumes, whose moves are not given up because of a slow disk: many tests run on one, and each snapshot has
+    it written to. A volume that says what to do then has it so.
     """
-    return {name: {"max_downtime": "5m", **volume} for name, volume in volumes.items()}
+    return {name: {"on_overrun": "cut-over", **volume} for name, volume in volumes.items()}
 
 
 class ApiError(Exception):

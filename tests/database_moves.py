@@ -138,8 +138,7 @@ def moved_by_docker_run(nodes: DockerNodes, targets: Sequence[str] = ("n2", "n1"
             options = ["--engine", host.socket.removeprefix("unix://")]
             plugin = Plugin(nodes.cluster, name, socket_path=socket_path, inside=host.inside, options=options)
             undo.enter_context(plugin)
-        options = ["--opt", "size=1G", "--opt", "max_downtime=5m"]
-        nodes.hosts["n1"].docker("volume", "create", "--driver", "flocker", *options, VOLUME)
+        nodes.hosts["n1"].docker("volume", "create", "--driver", "flocker", "--opt", "size=1G", VOLUME)
         _run_by_hand(nodes, "n1")
         database.client.wait()
         database.client.prepare(1)

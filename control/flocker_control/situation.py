@@ -362,7 +362,7 @@ def companion_is_ready(s: Situation, other: Ownership, target: NodeId) -> bool:
 
 def cut_over_fits(s: Situation) -> bool:
     """
-    Whether the data would follow soon enough, were the application stopped now.
+    Whether the data would follow soon enough, or as soon as it ever will, were the application stopped now.
     """
     move = s.ownership.move
     return (

@@ -570,7 +570,7 @@ def test_writer_that_outruns_the_link(cluster: Cluster, volume: str) -> None:
     With the policy to give up, the move ends failed with a report, and the application was never stopped; with the
     policy to cut over, it moves all the same.
     """
-    wanted = {"max_downtime": "300ms"}
+    wanted = {"max_downtime": "300ms", "on_overrun": "give-up"}
     cluster.deploy({volume: wanted}, {"busy": app(cluster, "n1", volume, BUSY_WRITER)})
     running(cluster, "busy", "n1")
     written(cluster, volume, 1)

@@ -192,8 +192,11 @@ def _as_it_is(nodes: DockerNodes) -> str:
         told.append(json.dumps(nodes.cluster.dataset(VOLUME), indent=1))
     for name, host in nodes.hosts.items():
         for command in (["docker", "--host", host.socket, "ps", "--all"], ["ss", "-tlnp"]):
-            ended = subprocess.run([*host.inside, *command], capture_output=True, text=True, check=False)
-            told.append(f"== {' '.join(command)} on {name}\n{ended.stdout}{ended.stderr}")
+            with suppress(subprocess.TimeoutExpired):
+                ended = subprocess.run(
+                    [*host.inside, *command], capture_output=True, text=True, check=False, timeout=30
+                )
+                told.append(f"== {' '.join(command)} on {name}\n{ended.stdout}{ended.stderr}")
     return "\n".join(told)
 
 

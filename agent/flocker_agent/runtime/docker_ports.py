@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from flocker_agent.runtime.docker_engine import DockerEngine
 from flocker_agent.runtime.docker_spec import IDENTITY_LABEL
 from flocker_py.model import Container, Port
 from flocker_py.published_ports import clashing, port_text
-from flocker_py.runtime import ContainerNotPrepared
+from flocker_py.runtime import ContainerNotPrepared, ContainerRuntimeError
 
 # Where no address was asked for, the engine publishes at both: at IPv6's with its userland proxy, which it has unless
 # somebody has switched that off.
@@ -80,19 +80,29 @@ def untakable(ports: Iterable[Port], *, everywhere: Iterable[str] = _EVERYWHERE)
     return found
 
 
-def kept_for_nobody(engine: DockerEngine, ports: Iterable[Port]) -> dict[Port, str]:
+def kept_for_nobody(engine: DockerEngine, ports: Collection[Port]) -> dict[Port, str]:
     """
     Those of the ports that a proxy of Docker holds for none of the engine's containers, each with the reason.
 
     An engine that was killed while it started a container publishes its ports anew when it begins, though the container
-    never ran, and goes on doing so when that was removed. Only another beginning frees them.
+    never ran, and goes on doing so when that was removed. Only another beginning frees them. None are known if the
+    engine doesn't answer, or has no such proxies.
     """
-    suspects = clashing(ports, _proxied())
-    taken = clashing(suspects, published(engine.containers())) if suspects else []
+    suspects = clashing(ports, _proxied()) if ports else []
+    if not suspects:
+        return {}
+    try:
+        taken = clashing(suspects, published(engine.containers()))
+    except ContainerRuntimeError:
+        # What is to be explained is worse, and known already.
+        return {}
+    # A container that ended meanwhile was seen to publish nothing; its proxies are gone, too.
     return {
-        port: f"the port {port_text(port)} of this host is held by Docker for no container of this engine, as after it"
-        " was killed while it started one: restart it (systemctl restart docker)"
-        for port in suspects
+        port: f"the port {port_text(port)} of this host is held by Docker for no container of this engine"
+        f" (ss -{port.protocol[0]}anp 'sport = :{port.external}' shows it). If no other engine runs here, it was killed"
+        " while it started one: systemctl restart docker frees the port, and ends all containers of this host unless"
+        " Docker has live-restore"
+        for port in clashing(suspects, _proxied())
         if port not in taken
     }
 
