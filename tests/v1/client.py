@@ -68,8 +68,9 @@ class Client:
         data = raw if body is None else json.dumps(body).encode("ascii")
         try:
             return self._call(method, path, data, headers)
-        except (http.client.RemoteDisconnected, ConnectionError):
-            # The service was restarted since the last request, or closed an idle connection.
+        except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
+            # The service was restarted since the last request, or closed an idle connection. Having been closed for 15
+            # seconds it is reset: then writing fails, which with TLS is no ConnectionError.
             self.close()
             return self._call(method, path, data, headers)
         except BaseException:
