@@ -144,6 +144,13 @@ class Client:
         self.on(dataset_id, node)
         return dataset_id
 
+    def unhurried(self, dataset_id: str) -> None:
+        """
+        Let a dataset that a container uses move however slow the disks are: Flocker's API has no word for it.
+        """
+        reply = self.call("PATCH", f"/v2/datasets/{dataset_id}", {"on_overrun": "cut-over"})
+        assert 200 == reply.status, reply.text
+
     def wanted(self, dataset_id: str) -> dict[str, Any] | None:
         """
         A dataset as it is configured; None: it isn't listed.

@@ -60,6 +60,7 @@ def test_runs_and_moves_and_ends(client: Client, cluster: Cluster) -> None:
     running(client, app, "n1")
     assert 100 * 1024**2 == client.on(dataset_id, "n1")["maximum_size"]
     assert {"name": app} == (client.wanted(dataset_id) or {})["metadata"]
+    client.unhurried(dataset_id)
 
     assert 200 == sent(client, app, fields, "n2").status
     running(client, app, "n2")

@@ -439,6 +439,7 @@ class TestMove:
         The container's dataset goes with it, with all that was written.
         """
         dataset_id = client.made("n1")
+        client.unhurried(dataset_id)
         (cluster.folder / "n1" / "flocker" / dataset_id / "file").write_text("precious")
         container = created(client, volumes=[{"dataset_id": dataset_id, "mountpoint": "/data"}])
         running(client, container["name"], "n1")
@@ -513,6 +514,7 @@ class TestMove:
         Unless version 2 asks for it by force.
         """
         dataset_id = client.made("n1")
+        client.unhurried(dataset_id)
         container = created(client, volumes=[{"dataset_id": dataset_id, "mountpoint": "/data"}])["name"]
         lease = {"dataset_id": dataset_id, "node_uuid": client.node("n1"), "expires": None}
         client.post("/v1/configuration/leases", lease)
