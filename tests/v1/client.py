@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ CONDITION = "X-If-Configuration-Matches"
 MIB = 1024**2
 UNKNOWN = "0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f"
 """A UUID that never names anything."""
+_PORTS = count(20000)
 
 
 class Reply(Record):
@@ -189,3 +191,10 @@ def unused_id() -> str:
     A UUID that names nothing.
     """
     return str(uuid4())
+
+
+def unused_port() -> int:
+    """
+    A port that no container of this process's cluster has; never one of those that tests name.
+    """
+    return next(_PORTS)

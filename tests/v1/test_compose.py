@@ -10,8 +10,8 @@ import pytest
 
 from flocker_py.foreign import dataset_id_of
 from tests.cluster import Cluster
-from tests.v1.client import Client, Reply
-from tests.v1.test_containers import CONTAINERS, STATES, listed, name, port, running
+from tests.v1.client import Client, Reply, unused_port
+from tests.v1.test_containers import CONTAINERS, STATES, listed, name, running
 
 COMPOSE = "/v1/configuration/_compose"
 
@@ -32,7 +32,7 @@ def test_runs_and_moves_and_ends(client: Client, cluster: Cluster) -> None:
     An application runs where the files say, with a dataset of the id that Flocker made of its name; it moves with that;
     and when it is on no node any more it ends, and its dataset stays.
     """
-    app, number = name(), port()
+    app, number = name(), unused_port()
     fields = {
         "image": "postgres:9.4",
         "volume": {"mountpoint": "/data", "maximum_size": "100M"},
@@ -75,7 +75,7 @@ def test_fig(client: Client) -> None:
     """
     A file of fig will do as well.
     """
-    web, db, number = name(), name(), port()
+    web, db, number = name(), name(), unused_port()
     reply = client.post(
         COMPOSE,
         {

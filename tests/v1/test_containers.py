@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster
-from tests.v1.client import DATASETS, UNKNOWN, Client, Reply, unused_id
+from tests.v1.client import DATASETS, UNKNOWN, Client, Reply, unused_id, unused_port
 
 CONTAINERS = "/v1/configuration/containers"
 STATES = "/v1/state/containers"
@@ -21,13 +21,6 @@ def name() -> str:
     A name that no other container has.
     """
     return f"c{unused_id()[:8]}"
-
-
-def port() -> int:
-    """
-    A port that no other container has, most likely; never one of those that tests name.
-    """
-    return 20000 + int(unused_id()[:8], 16) % 40000
 
 
 def wanted(client: Client, node: str = "n1", **fields: Any) -> dict[str, Any]:
@@ -90,7 +83,7 @@ class TestCreate:
         """
         All that can be asked for is answered; aliases in lower case, ports and links sorted, swappiness never.
         """
-        first, second = sorted([port(), port()])
+        first, second = unused_port(), unused_port()
         fields: dict[str, Any] = {
             "image": "registry:5000/app:1.2",
             "restart_policy": {"name": "on-failure", "maximum_retry_count": 3},
@@ -316,7 +309,7 @@ class TestConflicts:
         """
         return created(
             client,
-            ports=[{"internal": 80, "external": port()}],
+            ports=[{"internal": 80, "external": unused_port()}],
             volumes=[{"dataset_id": client.create()["dataset_id"], "mountpoint": "/data"}],
         )
 
@@ -563,7 +556,7 @@ class TestState:
         """
         A container that runs is shown as it was asked for, and that it runs.
         """
-        container = created(client, environment={"A": "1"}, ports=[{"internal": 80, "external": port()}])
+        container = created(client, environment={"A": "1"}, ports=[{"internal": 80, "external": unused_port()}])
 
         assert {**container, "running": True} == running(client, container["name"], "n1")
 
