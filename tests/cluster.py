@@ -250,12 +250,25 @@ class Cluster:
         """
         return self.folder / f"{name}.log"
 
+    def logged(self, name: str, since_bytes: int = 0) -> list[dict[str, Any]]:
+        """
+        The messages in the log of a program, which may be writing another at this moment; a killed one may have left a
+        part of one.
+
+        :param since_bytes: those that came after so much; the first of them may have begun before.
+        """
+        messages: list[dict[str, Any]] = []
+        for line in self.log(name).read_bytes()[since_bytes:].split(b"\n")[:-1]:
+            with suppress(ValueError):
+                messages.append(json.loads(line))
+        return messages
+
     def logs(self) -> str:
         """
         The last lines of all logs.
         """
         paths = sorted(self.folder.glob("*.log")) + sorted(self.folder.glob("*.out"))
-        return "\n".join(f"== {p.name}\n" + "\n".join(p.read_text().splitlines()[-25:]) for p in paths)
+        return "\n".join(f"== {p.name}\n" + "\n".join(p.read_text(errors="replace").splitlines()[-25:]) for p in paths)
 
     def start(self, name: str) -> None:
         """

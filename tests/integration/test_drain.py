@@ -5,7 +5,6 @@ Nodes that are drained, removed and let in again, on real processes.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,8 @@ def refusals(cluster: Cluster, node: str) -> list[float]:
     """
     When an agent was told that its node was removed.
     """
-    lines = [json.loads(line) for line in cluster.log(node).read_text().splitlines()]
-    return [line["timestamp"] for line in lines if "was removed from this cluster" in str(line.get("reason"))]
+    messages = cluster.logged(node)
+    return [each["timestamp"] for each in messages if "was removed from this cluster" in str(each.get("reason"))]
 
 
 def named(drained: Any) -> tuple[list[list[str]], dict[str, str]]:

@@ -5,7 +5,6 @@ that it must not disturb, and one that is spoken by hand.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import ssl
@@ -425,11 +424,10 @@ def test_refusals_are_in_the_log(cluster: Cluster, ghost: Credential) -> None:
         agent.ask("Greet", **greeting(whole(UUID(n1))))
 
     def found() -> bool:
-        lines = [json.loads(line) for line in cluster.log(CONTROL).read_text().splitlines()]
         return any(
-            line.get("message_type") == "flocker:control:impostor"
-            and (line["certificate_of"], line["speaks_for"]) == (str(GHOST), [n1])
-            for line in lines
+            message.get("message_type") == "flocker:control:impostor"
+            and (message["certificate_of"], message["speaks_for"]) == (str(GHOST), [n1])
+            for message in cluster.logged(CONTROL)
         )
 
     assert cluster.wait(found)

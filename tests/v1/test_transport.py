@@ -5,7 +5,6 @@ Who may speak, in what form, and what is answered to what can't be understood.
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -212,12 +211,10 @@ class TestTaskId:
         """
         The tasks that the control service logs from now on.
         """
-        path = cluster.log(CONTROL)
-        begin = path.stat().st_size
+        begin = cluster.log(CONTROL).stat().st_size
 
         def tasks() -> set[str]:
-            lines = path.read_bytes()[begin:].decode("utf-8").splitlines()
-            return {json.loads(line)["task_uuid"] for line in lines if line.endswith("}")}
+            return {message["task_uuid"] for message in cluster.logged(CONTROL, begin)}
 
         yield tasks
 
