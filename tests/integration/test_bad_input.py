@@ -29,6 +29,7 @@ from flocker_py.identity import ControlIdentity, NodeIdentity
 from flocker_py.model import NodeId
 from flocker_py.testing.certificates import install, make_cluster
 from tests.cluster import _PROGRAMS, CONTROL, TRANSFER_PORT, ApiError, Cluster
+from tests.integration.loopback import addresses
 from tests.integration.tools import run_tool
 
 Require = Callable[..., None]
@@ -61,7 +62,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     Two nodes, and a third whose pool has little room where the tests run as root. Their link is slow.
     """
     folder = tmp_path_factory.mktemp("bad-input")
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1
 
     def dataset(name: str) -> dict[str, str]:
         return {
@@ -70,12 +70,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             "mount_root": str(folder / name / "flocker"),
         }
 
-    names = (CONTROL, "n1", "n2", "small")
-    addresses = {name: f"127.79.{worker}.{number + 1}" for number, name in enumerate(names)}
     (folder / "disk").mkdir()
     with (
         small_disk(folder / "disk"),
-        Cluster(folder, dataset, addresses=addresses, transfer={"maximum_rate": "6M"}) as made,
+        Cluster(folder, dataset, addresses=addresses("n1", "n2", "small"), transfer={"maximum_rate": "6M"}) as made,
     ):
         # Names are given by the first deployment.
         made.deploy({}, {})

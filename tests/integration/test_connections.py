@@ -5,7 +5,6 @@ What the control service's ports take from whoever connects without end: a real 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from flocker_control.main import AGENTS_LIMIT_PER_ADDRESS, USERS_LIMIT, USERS_LIMIT_PER_ADDRESS
 from tests.cluster import AGENT_PORT, API_PORT, CONTROL, Cluster
+from tests.integration.loopback import addresses
 
 SECONDS = 30.0
 
@@ -23,22 +23,22 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """
     A control service and an agent.
     """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1
 
     def dataset(name: str) -> dict[str, str]:
         folder = tmp_path / name
         return {"backend": "directory", "root_path": str(folder / "pool"), "mount_root": str(folder / "flocker")}
 
-    addresses = {CONTROL: f"127.79.{worker}.1", "n1": f"127.79.{worker}.2"}
-    with Cluster(tmp_path, dataset, addresses=addresses) as cluster:
+    with Cluster(tmp_path, dataset, addresses=addresses("n1")) as cluster:
         yield cluster
 
 
-def is_open(connection: socket.socket) -> bool:
+def is_open(connection: socket.socket, seconds: float = 0.5) -> bool:
     """
     Whether the other side keeps a connection that says nothing.
+
+    :param seconds: how long it may take to close it.
     """
-    connection.settimeout(0.5)
+    connection.settimeout(seconds)
     try:
         return connection.recv(1) != b""
     except TimeoutError:
@@ -55,8 +55,8 @@ def test_one_address_takes_no_slots_of_others(cluster: Cluster, port: int, limit
     One connection too many from an address is closed; who comes from elsewhere is served, and the agent stays
     connected. Slots that were given back can be used again.
     """
-    worker = cluster.addresses[CONTROL].split(".")[2]
-    source = (f"127.79.{worker}.9", 0)
+    network = cluster.addresses[CONTROL].rpartition(".")[0]
+    source = (f"{network}.9", 0)
     with contextlib.ExitStack() as stack:
         flood = [
             stack.enter_context(
@@ -64,7 +64,7 @@ def test_one_address_takes_no_slots_of_others(cluster: Cluster, port: int, limit
             )
             for _ in range(limit + 1)
         ]
-        kept = [is_open(flood[0]), is_open(flood[limit - 1]), is_open(flood[limit])]
+        kept = [is_open(flood[0]), is_open(flood[limit - 1]), is_open(flood[limit], SECONDS)]
         served = [node["connected"] for node in cluster.nodes().values()]
     cluster.wait(lambda: _takes(cluster, port, source))
 
@@ -76,20 +76,20 @@ def test_all_addresses_together(cluster: Cluster) -> None:
     One connection too many in all is closed, though its address has no other; and the agent stays connected. A slot
     that was given back can be used again.
     """
-    worker = cluster.addresses[CONTROL].split(".")[2]
+    network = cluster.addresses[CONTROL].rpartition(".")[0]
     control = (cluster.addresses[CONTROL], API_PORT)
-    late = (f"127.79.{worker}.99", 0)
+    late = (f"{network}.99", 0)
     with contextlib.ExitStack() as stack:
         flood = [
             stack.enter_context(
                 socket.create_connection(
-                    control, SECONDS, source_address=(f"127.79.{worker}.{10 + number // USERS_LIMIT_PER_ADDRESS}", 0)
+                    control, SECONDS, source_address=(f"{network}.{10 + number // USERS_LIMIT_PER_ADDRESS}", 0)
                 )
             )
             for number in range(USERS_LIMIT)
         ]
         one_more = stack.enter_context(socket.create_connection(control, SECONDS, source_address=late))
-        kept = [is_open(flood[0]), is_open(flood[-1]), is_open(one_more)]
+        kept = [is_open(flood[0]), is_open(flood[-1]), is_open(one_more, SECONDS)]
         flood[0].close()
         cluster.wait(lambda: _takes(cluster, API_PORT, late))
     served = [node["connected"] for node in cluster.nodes().values()]

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +14,8 @@ import pytest
 
 from flocker_admin.exits import Exit
 from tests.cluster import CONTROL, Cluster, Ledger, unhurried
+from tests.integration.loopback import addresses
 from tests.integration.tools import Ended, Tool
-
-_ADDRESS = iter(range(10, 250))
-
-
-def addresses(*nodes: str) -> dict[str, str]:
-    """
-    Loopback addresses that no other test, and no other worker, uses.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1
-    return {name: f"127.78.{worker}.{next(_ADDRESS)}" for name in (CONTROL, *nodes)}
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from flocker_py.observed import NodeObservation
 from flocker_py.testing.certificates import install, make_cluster
 from flocker_py.wire import to_text
 from tests.cluster import AGENT_PORT, API_PORT, CONTROL, Cluster
+from tests.integration.loopback import addresses
 
 SECONDS = 30.0
 LIMIT_BYTES = 32 * 2**20
@@ -35,7 +36,6 @@ GHOST = NodeId(UUID("99999999-9999-4999-8999-999999999999"))
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("link")
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1
 
     def dataset(name: str) -> dict[str, str]:
         return {
@@ -44,8 +44,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             "mount_root": str(folder / name / "flocker"),
         }
 
-    addresses = {CONTROL: f"127.78.{worker}.1", "n1": f"127.78.{worker}.2"}
-    with Cluster(folder, dataset, addresses=addresses) as cluster:
+    with Cluster(folder, dataset, addresses=addresses("n1")) as cluster:
         yield cluster
 
 
