@@ -121,7 +121,7 @@ class RestCluster:
                 text=content,
             )
 
-        return in_reactor(request, timeout_seconds=30)
+        return in_reactor(request)
 
     def get(self, path: str, **more: Any) -> Reply:
         """
@@ -188,14 +188,14 @@ class RestCluster:
         """
         Wait until the service has got so far.
 
-        :raises twisted.internet.defer.TimeoutError: it hasn't, after ten seconds.
+        :raises twisted.internet.defer.TimeoutError: it hasn't, after a minute.
         """
 
         async def reached() -> None:
             while not condition():
                 await deferLater(REACTOR, 0.01)
 
-        in_reactor(reached, timeout_seconds=10)
+        in_reactor(reached)
 
 
 def owned(dataset_id: DatasetId, *, epoch: int = 1, **fields: Any) -> DatasetObservation:

@@ -139,7 +139,7 @@ def asked(certificates: ClusterCertificates, port: int | list[int], call: Any, p
         finally:
             await client.close()
 
-    return in_reactor(connected, timeout_seconds=30)
+    return in_reactor(connected)
 
 
 def answered(certificates: ClusterCertificates, script: Script, call: Any, patience: Patience | None = None) -> Any:

@@ -333,7 +333,7 @@ def with_client(cluster: RestCluster, certificates: ClusterCertificates, call: A
         finally:
             await client.close()
 
-    return in_reactor(connected, timeout_seconds=30)
+    return in_reactor(connected)
 
 
 def test_change_that_does_not_matter(cluster: RestCluster, certificates: ClusterCertificates) -> None:

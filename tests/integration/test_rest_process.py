@@ -102,7 +102,7 @@ def created_until_killed(client: HTTPClient, address: str, process: subprocess.P
             await creator
 
     in_reactor(together)
-    process.wait(10)
+    process.wait(60)
     return acknowledged
 
 

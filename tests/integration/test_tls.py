@@ -55,7 +55,7 @@ from flocker_py.tls import (
 
 reactor: Any = platform_reactor
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=30)
 SOON = NOW + timedelta(days=2)
