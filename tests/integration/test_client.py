@@ -31,6 +31,7 @@ from flocker_py.issuing import issued
 from flocker_py.testing.certificates import ClusterCertificates, make_cluster
 from flocker_py.testing.reactor_thread import in_reactor
 from flocker_py.tls import agents_server_options, api_server_options
+from tests.integration.loopback import dead_port
 from tests.integration.rest import A, rest_cluster
 from tests.integration.test_tls import impostor
 
@@ -271,10 +272,8 @@ def test_failure_tells_more_than_silence(certificates: ClusterCertificates) -> N
     """
     options = api_server_options(certificates.control)
     factory = ScriptedFactory(Script(http(500, b'{"description": "Oh."}')))
-    with serving(lambda: REACTOR.listenTCP(0, Factory(), interface="127.0.0.1")) as dead:
-        pass
-
     with (
+        dead_port() as dead,
         serving(lambda: REACTOR.listenSSL(0, factory, options, interface="127.0.0.1")) as port,
         pytest.raises(ControlFailed),
     ):
@@ -380,10 +379,7 @@ def test_nothing_listens(certificates: ClusterCertificates) -> None:
     """
     A port where nothing listens is told as that.
     """
-    with serving(lambda: REACTOR.listenTCP(0, Factory(), interface="127.0.0.1")) as port:
-        pass
-
-    with pytest.raises(ControlUnreachable, match="nothing is listening there"):
+    with dead_port() as port, pytest.raises(ControlUnreachable, match="nothing is listening there"):
         asked(certificates, port, lambda client: client.nodes())
 
 

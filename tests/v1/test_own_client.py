@@ -39,6 +39,7 @@ from flocker_py.model import DatasetId, NodeId, Origin
 from flocker_py.testing.certificates import install, make_cluster
 from flocker_py.testing.reactor_thread import in_reactor
 from tests.cluster import API_PORT, CONTROL, Cluster
+from tests.integration.loopback import dead_port
 from tests.relay import Failing, Fault, Relay, Way
 from tests.v1.client import DATASETS, MIB, Client, unused_id
 
@@ -90,16 +91,6 @@ def with_lost_answer(
         relay.cut()
         relay.heal()
         return outcome.result()
-
-
-def dead_port() -> int:
-    """
-    A port where nothing listens.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 class TestLostAnswers:
@@ -242,11 +233,12 @@ class TestAddresses:
         """
         Where nothing listens, the next address is tried; and remembered.
         """
-        addresses = [f"127.0.0.1:{dead_port()}", f"{cluster.addresses[CONTROL]}:{API_PORT}"]
-        with BlockingClient(cluster.certificates.user, addresses) as control:
-            control.wait(control.client.nodes())
+        with dead_port() as port:
+            addresses = [f"127.0.0.1:{port}", f"{cluster.addresses[CONTROL]}:{API_PORT}"]
+            with BlockingClient(cluster.certificates.user, addresses) as control:
+                control.wait(control.client.nodes())
 
-            assert control.client.address == addresses[1]
+                assert control.client.address == addresses[1]
 
     def test_first_is_silent(self, cluster: Cluster) -> None:
         """
@@ -262,15 +254,15 @@ class TestAddresses:
         """
         If none answers, each is told.
         """
-        ports = [dead_port(), dead_port()]
-        addresses = [f"127.0.0.1:{port}" for port in ports]
-        with (
-            BlockingClient(cluster.certificates.user, addresses, patience=ONCE) as control,
-            pytest.raises(ControlUnreachable) as caught,
-        ):
-            control.wait(control.client.nodes())
+        with dead_port() as first, dead_port() as second:
+            addresses = [f"127.0.0.1:{port}" for port in (first, second)]
+            with (
+                BlockingClient(cluster.certificates.user, addresses, patience=ONCE) as control,
+                pytest.raises(ControlUnreachable) as caught,
+            ):
+                control.wait(control.client.nodes())
 
-        told = "; ".join(f"{address}: nothing is listening there" for address in dict.fromkeys(addresses))
+        told = "; ".join(f"{address}: nothing is listening there" for address in addresses)
         assert (str(caught.value), caught.value.arrived) == (told, False)
 
 
@@ -569,10 +561,9 @@ class TestBlocking:
         A script of plain Python gets answers and errors, by an address that has to be looked up, and ends.
         """
         folder = cluster.certificates.user.certificate_path.parent
-        relayed = Relay(cluster.addresses[CONTROL], API_PORT)
-        with relayed:
+        with Relay(cluster.addresses[CONTROL], API_PORT) as relayed, dead_port() as dead:
             ended = subprocess.run(
-                [sys.executable, "-c", SCRIPT, folder, f"127.0.0.1:{dead_port()}", f"localhost:{relayed.port}"],
+                [sys.executable, "-c", SCRIPT, folder, f"127.0.0.1:{dead}", f"localhost:{relayed.port}"],
                 capture_output=True,
                 text=True,
                 timeout=60,
