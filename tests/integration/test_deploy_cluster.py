@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,10 +118,13 @@ def test_interrupted_move_goes_on(cluster: Cluster, ledger: Ledger, operator: Op
     Ctrl-C stops the watching and not the move; the same command watches it to the end.
     """
     operator.deploy("n1")
+    # Or it may have arrived before anybody could interrupt.
+    os.kill(cluster.pid("n2"), signal.SIGSTOP)
     tool = operator.start("n2")
     tool.until("Applied")
     tool.interrupt()
     interrupted = tool.ended()
+    os.kill(cluster.pid("n2"), signal.SIGCONT)
     again = operator.deploy("n2")
 
     assert (interrupted.status, again.status, cluster.dataset("data")["owner"]) == (
