@@ -6,6 +6,7 @@ It calls through a relay, so that answers can be lost at will; what came of a re
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -113,13 +114,17 @@ class TestLostAnswers:
         answer = with_lost_answer(cluster, relay, control, request, made)
         assert [each["dataset_id"] for each in made()] == [str(answer.dataset_id)]
 
-    def test_named_dataset(self, relay: Relay, control: BlockingClient, client: Client, node: NodeId) -> None:
+    def test_named_dataset(
+        self, cluster: Cluster, relay: Relay, control: BlockingClient, client: Client, node: NodeId
+    ) -> None:
         """
         One that was to be the only one of its name isn't taken for somebody else's.
         """
         name = unused_id()
-        with BlockingClient(client.cluster.certificates.user, f"127.0.0.1:{relay.port}") as other:
+        with BlockingClient(cluster.certificates.user, f"127.0.0.1:{relay.port}") as other:
             other.wait(other.client.v1.datasets())
+        # Before that, not all of it may have been counted.
+        cluster.wait(lambda: relay.carried[0].over)
         # As far into the answer to what comes after that.
         at_byte = relay.carried[0].bytes[Way.BACK] + 100
         relay.plan([Fault(way=Way.BACK, at_byte=at_byte, failing=Failing.RESET)])
@@ -534,14 +539,13 @@ with BlockingClient(load_credential(Path(sys.argv[1]), "user"), sys.argv[2:]) as
 
 
 INTERRUPTED = """
-import os, signal, socket, sys, threading
+import sys
 from pathlib import Path
 from flocker_py.client.blocking import BlockingClient
 from flocker_py.credentials import load_credential
 
 user = load_credential(Path(sys.argv[1]), "user")
 with BlockingClient(user, f"127.0.0.1:{sys.argv[2]}") as control:
-    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
     try:
         control.wait(control.client.nodes())
     except KeyboardInterrupt:
@@ -577,16 +581,25 @@ class TestBlocking:
         A script that is interrupted while it waits can go on.
         """
         folder = cluster.certificates.user.certificate_path.parent
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            ended = subprocess.run(
+        with (
+            socket.create_server(("127.0.0.1", 0)) as silent,
+            subprocess.Popen(
                 [sys.executable, "-c", INTERRUPTED, folder, str(silent.getsockname()[1]), cluster.addresses[CONTROL]],
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
-                timeout=60,
-                check=False,
-            )
+            ) as script,
+        ):
+            silent.settimeout(60)
+            try:
+                # By then it waits.
+                with silent.accept()[0]:
+                    script.send_signal(signal.SIGINT)
+                    out, err = script.communicate(timeout=60)
+            finally:
+                script.kill()
 
-        assert (ended.stdout, ended.stderr, ended.returncode) == ("interrupted\n3\n", "", 0)
+        assert (out, err, script.returncode) == ("interrupted\n3\n", "", 0)
 
     def test_in_the_reactor(self, cluster: Cluster) -> None:
         """
