@@ -27,9 +27,13 @@ from flocker_admin.devcluster_runtime import DockerMissing, chosen_runtime, dock
 from flocker_py.errors import explanation
 from flocker_py.wire import json_text
 
-DEADLINE_SECONDS = 60.0
+# Clusters start one at a time, also those of other tests: each waits for its turn.
+DEADLINE_SECONDS = 200.0
 # Away from a cluster that somebody may be trying on the same machine.
 FIRST_PORT = "21523"
+# And away from those of tests that run at the same time, where a port has to stay free.
+OWN_PORT = 24003 + os.getpid() % 800 * 10
+pytestmark = pytest.mark.timeout(600)
 Require = Callable[..., None]
 
 
@@ -52,7 +56,8 @@ def devcluster(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     """
     Run flocker-devcluster on the cluster in a folder.
     """
-    return command("devcluster", *arguments, f"--directory={folder}")
+    patience = ["--timeout=150"] if arguments[0] in {"up", "start"} else []
+    return command("devcluster", *arguments, f"--directory={folder}", *patience)
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -322,7 +327,7 @@ class TestLife:
         """
         A cluster whose port another program took while it was down comes up on other ports.
         """
-        devcluster(folder, "up", "--nodes=1", "--backend=directory", f"--port={FIRST_PORT}")
+        devcluster(folder, "up", "--nodes=1", "--backend=directory", f"--port={OWN_PORT}")
         before = read_cluster(folder).port
         devcluster(folder, "down")
         with socket.create_server(("127.0.0.1", before + 1)):
@@ -492,7 +497,7 @@ class TestPorts:
         """
         When one of a cluster's ports is taken, all of them move on.
         """
-        cluster = with_free_ports(DevCluster(cluster_id=UUID(int=7), backend="directory"))
+        cluster = with_free_ports(DevCluster(cluster_id=UUID(int=7), backend="directory", port=OWN_PORT))
         with socket.create_server(("127.0.0.1", cluster.agent_port)):
             assert with_free_ports(cluster).port > cluster.agent_port
 
