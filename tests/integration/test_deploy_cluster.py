@@ -18,6 +18,8 @@ from tests.cluster import CONTROL, Cluster, Ledger, unhurried
 from tests.integration.loopback import addresses
 from tests.integration.tools import Ended, Tool
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:

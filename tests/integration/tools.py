@@ -20,7 +20,7 @@ _PROGRAMS = {
     "flocker-deploy": "from flocker_admin.deploy import main; main()",
     "flockerctl": "from flocker_admin.ctl import main; main()",
 }
-DEADLINE_SECONDS = float(os.environ.get("FLOCKER_TEST_DEADLINE_SECONDS", "60"))
+DEADLINE_SECONDS = float(os.environ.get("FLOCKER_TEST_DEADLINE_SECONDS", "100"))
 
 
 class Ended(Record):
@@ -74,7 +74,7 @@ class Tool:
         """
         Wait for a line of standard output that has the text, and answer with it.
 
-        :raises AssertionError: it ended without, or has not written it in a minute.
+        :raises AssertionError: it ended without, or has not written it in time.
         """
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
