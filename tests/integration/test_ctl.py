@@ -137,7 +137,7 @@ def test_lists_as_json(ctl: Ctl) -> None:
     told, answered = json.loads(ctl.run("nodes", "--json").out), ctl.cluster.get("/v2/nodes").body
     for node in (*told["nodes"], *answered["nodes"]):
         # How long a lease still lasts is another time with each look.
-        node.pop("lease_left_seconds")
+        assert node.pop("lease_expired") == (node.pop("lease_left_seconds") <= 0)
 
     assert told == answered
 
