@@ -442,11 +442,12 @@ class TestProcesses:
         """
         A remembered process id that is another process's by now is not taken for the program, nor is that one ended.
         """
-        (tmp_path / "pid").write_text(
-            (tmp_path / "pid").read_text().replace(f'"pid":{started.pid}', f'"pid":{os.getpid()}')
-        )
+        real = (tmp_path / "pid").read_text()
+        (tmp_path / "pid").write_text(real.replace(f'"pid":{started.pid}', f'"pid":{os.getpid()}'))
+        found = (started.pid, started.end(grace_seconds=0))
+        (tmp_path / "pid").write_text(real)
 
-        assert (started.pid, started.end(grace_seconds=0)) == (None, False)
+        assert found == (None, False)
 
     def test_earlier_boot(self, tmp_path: Path, started: Program) -> None:
         """
