@@ -38,6 +38,8 @@ from tests.integration.transfer_nodes import (
 from tests.relay import Failing
 
 MIB = 1 << 20
+# Of silence less than pools stand still, and more than a busy machine has this process stand still.
+BORNE = TransferLimits(silence_seconds=5.0, handshake_seconds=10.0)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +187,7 @@ class TestMove:
         """
         dataset_id = source.owned(noise(8 * MIB, 0))
         sending = Sending(source, dataset_id, target)
-        eventually(lambda: len(target.received) == 1, "a first snapshot arrived")
+        eventually(lambda: len(target.received) >= 1, "a first snapshot arrived")
         source.pool.write(dataset_id, "1", b"small")
         finished(source, dataset_id, sending)
 
@@ -301,14 +303,15 @@ class TestMove:
         sending = Sending(source, dataset_id, target)
         eventually(lambda: ready(sending), "ready for the cut-over")
         final_guid = source.release(dataset_id)
-        before = len(source.guids(dataset_id))
+        before = source.guids(dataset_id)
         told = len(sending.progress)
         eventually(lambda: len(sending.progress) > told, "another look at the dataset")
-        after = len(source.guids(dataset_id))
+        after = source.guids(dataset_id)
         sending.session.finish(final_guid)
         sending.outcome()
 
-        assert after == before
+        # What rounds before it made may be destroyed still.
+        assert {*after} <= {*before}
 
 
 class TestCuts:
@@ -428,8 +431,9 @@ class TestCuts:
         """
         Where nothing comes through any more, but nothing breaks either, both sides notice by themselves.
         """
-        source = TransferNode(new_pool(), cluster.nodes[0], limits=IMPATIENT)
-        target = TransferNode(new_pool(), cluster.nodes[1], limits=IMPATIENT)
+        limits = IMPATIENT.set(handshake_seconds=QUICK.handshake_seconds)
+        source = TransferNode(new_pool(), cluster.nodes[0], limits=limits)
+        target = TransferNode(new_pool(), cluster.nodes[1], limits=limits)
         dataset_id = source.owned(noise(8 * MIB, 0))
         relay = relayed(target, 4 * MIB, Failing.SILENT)
         sending = Sending(source, dataset_id, target, port=relay.port)
@@ -708,14 +712,14 @@ class TestSlowPools:
         """
         Meanwhile all that fits into the receiver's buffer is sent.
         """
-        source = TransferNode(MemoryPoolInUse(), cluster.nodes[0], limits=IMPATIENT)
-        target = TransferNode(MemoryPoolInUse(storage=slow), cluster.nodes[1], limits=IMPATIENT)
+        source = TransferNode(MemoryPoolInUse(), cluster.nodes[0], limits=BORNE)
+        target = TransferNode(MemoryPoolInUse(storage=slow), cluster.nodes[1], limits=BORNE)
         dataset_id = source.owned(noise(32 * MIB, 0))
         final_guid = source.release(dataset_id)
         begin_seconds = time.monotonic()
         sending = Sending(source, dataset_id, target, final_guid=final_guid)
         eventually(lambda: sending.sent_bytes() > 32 * MIB, "all was sent")
-        eventually(lambda: time.monotonic() - begin_seconds > 2.5 * IMPATIENT.silence_seconds, "a long time has passed")
+        eventually(lambda: time.monotonic() - begin_seconds > 2.5 * BORNE.silence_seconds, "a long time has passed")
         before = sending.ended
         slow.receiving.set()
         outcome = sending.outcome()
@@ -728,14 +732,14 @@ class TestSlowPools:
         """
         A target that stands still for long makes the sender wait, and is not filled with what it can't take.
         """
-        source = TransferNode(MemoryPoolInUse(), cluster.nodes[0], limits=IMPATIENT)
-        small = IMPATIENT.set(receive_buffer_bytes=2 * MIB)
+        source = TransferNode(MemoryPoolInUse(), cluster.nodes[0], limits=BORNE)
+        small = BORNE.set(receive_buffer_bytes=2 * MIB)
         target = TransferNode(MemoryPoolInUse(storage=slow), cluster.nodes[1], limits=small)
         dataset_id = source.owned(noise(64 * MIB, 0))
         final_guid = source.release(dataset_id)
         begin_seconds = time.monotonic()
         sending = Sending(source, dataset_id, target, final_guid=final_guid)
-        eventually(lambda: time.monotonic() - begin_seconds > 2.5 * IMPATIENT.silence_seconds, "a long time has passed")
+        eventually(lambda: time.monotonic() - begin_seconds > 2.5 * BORNE.silence_seconds, "a long time has passed")
         held_back = sending.sent_bytes() < 32 * MIB
         slow.receiving.set()
         outcome = sending.outcome()
@@ -750,12 +754,12 @@ class TestSlowPools:
         """
         While a snapshot takes its time, the sender says that it is there.
         """
-        source = TransferNode(MemoryPoolInUse(storage=slow), cluster.nodes[0], limits=IMPATIENT)
-        target = TransferNode(MemoryPoolInUse(), cluster.nodes[1], limits=IMPATIENT)
+        source = TransferNode(MemoryPoolInUse(storage=slow), cluster.nodes[0], limits=BORNE)
+        target = TransferNode(MemoryPoolInUse(), cluster.nodes[1], limits=BORNE)
         dataset_id = source.owned(b"x")
         begin_seconds = time.monotonic()
         sending = Sending(source, dataset_id, target)
-        eventually(lambda: time.monotonic() - begin_seconds > 2.5 * IMPATIENT.silence_seconds, "a long time has passed")
+        eventually(lambda: time.monotonic() - begin_seconds > 2.5 * BORNE.silence_seconds, "a long time has passed")
         before = (sending.ended, list(target.ended))
         slow.snapshotting.set()
         finished(source, dataset_id, sending)

@@ -74,7 +74,17 @@ def target(cluster: ClusterCertificates) -> Iterator[TransferNode]:
     """
     The node whose port it is.
     """
-    node = TransferNode(MemoryPoolInUse(), cluster.nodes[1], limits=IMPATIENT.set(strangers=4))
+    node = TransferNode(MemoryPoolInUse(), cluster.nodes[1])
+    yield node
+    assert node.service.stop(DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def impatient(cluster: ClusterCertificates) -> Iterator[TransferNode]:
+    """
+    Another, which bears no long silence, and few strangers.
+    """
+    node = TransferNode(MemoryPoolInUse(), cluster.nodes[2], limits=IMPATIENT.set(strangers=4))
     yield node
     assert node.service.stop(DEADLINE_SECONDS)
 
@@ -230,20 +240,20 @@ class TestStrangers:
 
         assert (closed, serves(source, target)) == (True, True)
 
-    def test_silence_is_hung_up_on(self, source: TransferNode, target: TransferNode) -> None:
+    def test_silence_is_hung_up_on(self, source: TransferNode, impatient: TransferNode) -> None:
         """
         Who says nothing does not keep a place for long.
         """
-        with plain_call(target) as connection:
+        with plain_call(impatient) as connection:
             closed = hung_up(connection)
 
-        assert (closed, serves(source, target)) == (True, True)
+        assert (closed, serves(source, impatient)) == (True, True)
 
-    def test_one_byte_at_a_time_is_hung_up_on(self, target: TransferNode) -> None:
+    def test_one_byte_at_a_time_is_hung_up_on(self, impatient: TransferNode) -> None:
         """
         The time for the handshake is for all of it, not for each byte.
         """
-        with plain_call(target) as connection:
+        with plain_call(impatient) as connection:
             connection.settimeout(0.05)
             sent = 0
             closed = False
@@ -259,25 +269,25 @@ class TestStrangers:
 
         assert closed
 
-    def test_strangers_do_not_fill_the_port(self, source: TransferNode, target: TransferNode) -> None:
+    def test_strangers_do_not_fill_the_port(self, source: TransferNode, impatient: TransferNode) -> None:
         """
         Beyond a number, strangers are hung up on at once; those that were silent make room in time.
         """
-        connections = [socket.create_connection(("127.0.0.1", target.port)) for _ in range(20)]
+        connections = [socket.create_connection(("127.0.0.1", impatient.port)) for _ in range(20)]
         closed = [hung_up(connection) for connection in connections]
         for connection in connections:
             connection.close()
 
-        assert (all(closed), serves(source, target)) == (True, True)
+        assert (all(closed), serves(source, impatient)) == (True, True)
 
-    def test_strangers_leave_nothing_open(self, target: TransferNode) -> None:
+    def test_strangers_leave_nothing_open(self, impatient: TransferNode) -> None:
         """
         However many callers are hung up on, no descriptor is left behind.
         """
-        with plain_call(target) as connection:
+        with plain_call(impatient) as connection:
             hung_up(connection)
         before = len(list(Path("/proc/self/fd").iterdir()))
-        connections = [socket.create_connection(("127.0.0.1", target.port)) for _ in range(20)]
+        connections = [socket.create_connection(("127.0.0.1", impatient.port)) for _ in range(20)]
         for connection in connections:
             hung_up(connection)
             connection.close()
@@ -395,11 +405,17 @@ class TestNodes:
 
         assert (isinstance(heard[0], Refusal), heard[1], serves(source, target)) == (True, None, True)
 
-    def test_a_node_that_says_nothing_is_hung_up_on(self, caller: Caller, target: TransferNode) -> None:
+    def test_a_node_that_says_nothing_is_hung_up_on(
+        self, cluster: ClusterCertificates, impatient: TransferNode
+    ) -> None:
         """
         Knowing who somebody is does not keep him a place for long either.
         """
-        assert caller.hear() is None
+        caller = Caller(impatient, cluster.nodes[0])
+        heard = caller.hear()
+        caller.close()
+
+        assert heard is None
 
     def test_data_without_an_offer_is_refused(self, caller: Caller) -> None:
         """

@@ -241,7 +241,8 @@ class Sending:
         final_guid: Guid | None = None,
         move_id: MoveId | None = None,
         pacer: Pacer | None = None,
-        max_downtime_seconds: float = 5.0,
+        # No slow disk is a reason to give up, unless that is what is tried.
+        max_downtime_seconds: float = 60.0,
         limits: TransferLimits | None = None,
     ) -> None:
         self.progress: list[SendProgress] = []

@@ -38,7 +38,8 @@ SEEDS = range(1000 if LONG else 12)
 STRIDE = 1 if LONG else 211
 # Noticed by their clocks alone, so they are tried side by side.
 AT_ONCE = 24
-LIMITS = IMPATIENT.set(receiving=AT_ONCE, strangers=2 * AT_ONCE)
+# Longer than so many of them, in this one process, keep one waiting on a busy machine.
+LIMITS = IMPATIENT.set(silence_seconds=6.0, handshake_seconds=6.0, receiving=AT_ONCE, strangers=2 * AT_ONCE)
 MOST_SESSIONS = 8
 # Signatures of a handshake are not always equally long, so one connection may end some bytes before another.
 VARIATION_BYTES = 64
