@@ -111,6 +111,12 @@ class Podman:
         """
         return self("volume", "ls", "--quiet").out.split()
 
+    def written(self, container: str) -> str:
+        """
+        What a container has in the file of its volume that these tests write; empty: nothing yet.
+        """
+        return self("exec", container, "cat", "/data/file").out
+
     def container(self, volume: str, command: str, *options: str) -> Ended:
         """
         ``podman run`` a command of the shell, with a volume at ``/data``.

@@ -185,6 +185,12 @@ class Engine:
         """
         return self.docker("volume", "ls", "--quiet").out.split()
 
+    def written(self, container: str) -> str:
+        """
+        What a container has in the file of its volume that these tests write; empty: nothing yet.
+        """
+        return self.docker("exec", container, "cat", "/data/file").out
+
     def container(self, volume: str, command: str, *options: str) -> Ended:
         """
         ``docker run`` a command of the shell, with a volume at ``/data``.

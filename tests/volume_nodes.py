@@ -55,7 +55,8 @@ def volume_nodes(*other_engines: str) -> Iterator[dict[str, Node]]:
         for name in NAMES:
             engine = undo.enter_context(Engine(folder / name))
             sockets = [engine.socket_path, *(engine.folder / other for other in other_engines)]
-            options = ["--forget-seconds", "2", *(word for path in sockets for word in ("--engine", str(path)))]
+            # Longer than it takes from a container's mount until its engine tells that it runs.
+            options = ["--forget-seconds", "10", *(word for path in sockets for word in ("--engine", str(path)))]
             plugin = Plugin(cluster, name, socket_path=engine.plugin_socket, options=options)
             found[name] = Node(name, engine, undo.enter_context(plugin))
         yield found

@@ -69,6 +69,7 @@ def test_held(cluster: Cluster, n1: Engine, n2: Engine, volume: str) -> None:
     While a container has a volume, the user of another node is told at once who has it; afterwards it comes.
     """
     container = done(n1.container(volume, "echo kept > /data/file; sleep 1000000", "--detach"))
+    cluster.wait(lambda: n1.written(container) == "kept\n")
     other = refused(n2.container(volume, "true", "--rm"))
     removing = [refused(engine.docker("volume", "rm", volume)) for engine in (n1, n2)]
     done(n1.docker("rm", "--force", container))
@@ -136,6 +137,7 @@ def test_plugin_killed(cluster: Cluster, nodes: dict[str, Node], volume: str) ->
     """
     engine, plugin = nodes["n1"].engine, nodes["n1"].plugin
     container = done(engine.container(volume, "echo kept > /data/file; sleep 1000000", "--detach"))
+    cluster.wait(lambda: engine.written(container) == "kept\n")
     plugin.kill()
     with ThreadPoolExecutor() as threads:
         removing = threads.submit(engine.docker, "rm", "--force", container)
@@ -151,7 +153,8 @@ def test_docker_killed(cluster: Cluster, n1: Engine, n2: Engine, volume: str) ->
     """
     Of a Docker that is dead nothing is concluded; once it is back and its container is gone, the volume is let go.
     """
-    done(n1.container(volume, "echo kept > /data/file; sleep 1000000", "--detach"))
+    container = done(n1.container(volume, "echo kept > /data/file; sleep 1000000", "--detach"))
+    cluster.wait(lambda: n1.written(container) == "kept\n")
     n1.kill()
     error = refused(n2.container(volume, "true", "--rm"))
     n1.start()
@@ -166,10 +169,10 @@ def test_docker_starts_containers_again(cluster: Cluster, n1: Engine, n2: Engine
     A container that Docker starts again after it was killed has its volume, and holds it.
     """
     container = done(n1.container(volume, "echo run >> /data/file; sleep 1000000", "--detach", "--restart", "always"))
-    cluster.wait(lambda: done(n1.docker("exec", container, "cat", "/data/file")) == "run")
+    cluster.wait(lambda: n1.written(container) == "run\n")
     n1.kill()
     n1.start()
-    cluster.wait(lambda: n1.docker("exec", container, "cat", "/data/file").out == "run\nrun\n")
+    cluster.wait(lambda: n1.written(container) == "run\nrun\n")
     error = refused(n2.container(volume, "true", "--rm"))
     done(n1.docker("rm", "--force", container))
     cluster.wait(lambda: is_free(cluster, volume))
@@ -184,7 +187,7 @@ def test_host_boots(cluster: Cluster, nodes: dict[str, Node], volume: str) -> No
     engine, plugin = nodes["n1"].engine, nodes["n1"].plugin
     options = ("--detach", "--restart", "always")
     container = done(engine.container(volume, "echo run >> /data/file; sleep 1000000", *options))
-    cluster.wait(lambda: done(engine.docker("exec", container, "cat", "/data/file")) == "run")
+    cluster.wait(lambda: engine.written(container) == "run\n")
     plugin.kill()
     engine.kill()
     path = plugin.state / "mounted.json"
@@ -198,7 +201,7 @@ def test_host_boots(cluster: Cluster, nodes: dict[str, Node], volume: str) -> No
         assert select.select([given], [], [], DEADLINE_SECONDS)[0]
         plugin.start(given=given)
         starting.result()
-        cluster.wait(lambda: engine.docker("exec", container, "cat", "/data/file").out == "run\nrun\n")
+        cluster.wait(lambda: engine.written(container) == "run\nrun\n")
         mounts = engine.volume(volume)["Status"]["mounts_here"]
         done(engine.docker("rm", "--force", container))
         cluster.wait(lambda: is_free(cluster, volume))

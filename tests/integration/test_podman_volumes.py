@@ -116,6 +116,7 @@ def test_held(cluster: Cluster, p1: Podman, p2: Podman, nodes: dict[str, Node], 
     made(p1, volume)
     made(p2, volume)
     container = done(p1.container(volume, "echo kept > /data/file; exec sleep 1000000", "--detach"))
+    cluster.wait(lambda: p1.written(container) == "kept\n")
     others = [refused(p2.container(volume, "true", "--rm")), refused(nodes["n2"].engine.container(volume, "true"))]
     removing = [refused(podman("volume", "rm", volume)) for podman in (p1, p2)]
     known = volume in p2.volumes()
@@ -215,6 +216,7 @@ def test_plugin_killed(cluster: Cluster, p1: Podman, p2: Podman, nodes: dict[str
     plugin = nodes["n1"].plugin
     made(p1, volume)
     container = done(p1.container(volume, "echo kept > /data/file; exec sleep 1000000", "--detach"))
+    cluster.wait(lambda: p1.written(container) == "kept\n")
     plugin.kill()
     p1("rm", "--force", "--time", "0", container)
     plugin.start()
