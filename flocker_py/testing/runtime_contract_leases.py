@@ -28,8 +28,8 @@ from flocker_py.testing.runtime_hosts import (
 
 # More than any test takes.
 _LONG_SECONDS = 3600.0
-# So that two calls of a runtime come before a lease is over, however busy the machine is.
-_SHORT_SECONDS = 4.0
+# So that what renews a lease comes to do so before it is over, however busy the machine is.
+_SHORT_SECONDS = 6.0
 _RENEWED_EVERY_SECONDS = 0.1
 _OTHER = ContainerName("other")
 _WITNESS = ContainerName("witness")
@@ -150,7 +150,7 @@ class LeaseContract(RuntimeFixtures):
         found: list[ContainerPhase] = []
         with renewing(host, runtime):
             start(host, runtime, leased=True)
-        end = runtime.watch(lambda name: found.append(phase(runtime, name)))
+            end = runtime.watch(lambda name: found.append(phase(runtime, name)))
         host.let_pass(runtime.lease_ends_at_seconds())
         eventually(lambda: ContainerPhase.EXITED in found)
         end()
@@ -175,11 +175,11 @@ class LeaseContract(RuntimeFixtures):
         """
         Containers that aren't bound to the lease go on when it has ended, whether they never were or are no more.
         """
-        runtime.renew_lease(host.boottime_seconds() + _SHORT_SECONDS)
-        start(host, runtime)
-        start(host, runtime, name=_OTHER)
-        runtime.bind_to_lease(_OTHER, leased=True)
-        runtime.bind_to_lease(_OTHER, leased=False)
+        with renewing(host, runtime):
+            start(host, runtime)
+            start(host, runtime, name=_OTHER)
+            runtime.bind_to_lease(_OTHER, leased=True)
+            runtime.bind_to_lease(_OTHER, leased=False)
         before = runtime.containers()
         a_witness_has_ended(host, runtime)
 

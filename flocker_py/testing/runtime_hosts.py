@@ -17,7 +17,7 @@ from flocker_py.model import Container, ContainerName, DatasetId, NodeId
 from flocker_py.observed import ContainerPhase
 from flocker_py.runtime import Runtime
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 _POLL_SECONDS = 0.005
 # Long enough for any program to obey: only one that doesn't is killed.
 PATIENT_SECONDS = 20.0
@@ -94,7 +94,7 @@ MakeHost = Callable[[], HostUnderTest]
 
 def eventually(condition: Callable[[], bool]) -> None:
     """
-    Wait until a condition holds, and fail if it doesn't within half a minute.
+    Wait until a condition holds, and fail if it doesn't within a minute.
     """
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():

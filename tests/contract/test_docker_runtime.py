@@ -102,7 +102,13 @@ class DockerApplications:
     def _pids(self, name: ContainerName) -> list[int]:
         # As the host sees them, whatever Docker says.
         own = self._own(name)
-        return [each.pid for each in psutil.process_iter(["cmdline"]) if (each.info["cmdline"] or [""])[-1] == own]
+        found = {
+            each.pid: each.info["ppid"]
+            for each in psutil.process_iter(["cmdline", "ppid"])
+            if (each.info["cmdline"] or [""])[-1] == own
+        }
+        # A shell that begins a program is there twice for a moment.
+        return [pid for pid, parent in found.items() if parent not in found]
 
 
 @pytest.fixture(scope="module")
