@@ -42,12 +42,13 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
     """
     assert process.stdout is not None
     deadline = time.monotonic() + DEADLINE_SECONDS
-    lines: list[str] = []
-    while not lines or text not in lines[-1]:
-        ready, _, _ = select.select([process.stdout], [], [], deadline - time.monotonic())
-        line = process.stdout.readline() if ready else ""
-        assert line, f"never said {text!r}: {''.join(lines)}"
-        lines.append(line)
+    said = b""
+    while text.encode() not in said.rpartition(b"\n")[0]:
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        # Byte by byte, past the stream: what that has read ahead would be waited for in vain.
+        byte = os.read(process.stdout.fileno(), 1) if ready else b""
+        assert byte, f"never said {text!r}: {said.decode(errors='replace')}"
+        said += byte
 
 
 def left(folder: Path) -> list[str]:

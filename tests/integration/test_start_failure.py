@@ -97,6 +97,8 @@ def settled_back(cluster: Cluster, volume: str = "data") -> Any:
     def done() -> Any:
         dataset = cluster.dataset(volume)
         back = dataset["owner"] == str(cluster.node_ids["n1"]) and dataset["primary"] == str(cluster.node_ids["n2"])
+        # Where none has ended, the first is yet to begin.
+        back = back and dataset["last_move"] is not None
         return dataset if back and dataset["move"] is None and not dataset["settling"] else None
 
     return cluster.wait(done)
