@@ -62,7 +62,7 @@ def asking(where: str) -> str:
     """
     A line of shell that asks the service.
     """
-    return f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 3 {where} {PORT}"
+    return f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 30 {where} {PORT}"
 
 
 def answers(host: Host, where: str) -> bool:
@@ -109,6 +109,8 @@ def test_service_stays_reachable(cluster: Cluster, hosts: Mapping[str, Host]) ->
     seen = []
     for node in NODES:
         cluster.deploy({}, {"database": database(node), "web": web("n2")})
+        # The one where it was before answers until it has ended.
+        cluster.wait(lambda: cluster.container("database")["runs_on"] == str(cluster.node_ids[node]))  # noqa: B023
         for name in NODES:
             cluster.wait(lambda: answers(hosts[CONTROL], hosts[name].address))  # noqa: B023  # it is called at once
         cluster.wait(lambda: answers_inside(hosts["n2"], "db"))
