@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 _READ_BYTES = 1 << 16
-_WAITING_SECONDS = 30.0
+_WAITING_SECONDS = 100.0
 
 
 class Gate:

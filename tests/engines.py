@@ -30,8 +30,9 @@ from docker.errors import DockerException
 BUSYBOX_IMAGE = "flocker-test/busybox:1"
 _BUSYBOX = "/bin/busybox"
 _PROGRAMS = ("dockerd", "containerd", "ip", "nsenter", "unshare", "iptables")
-_STARTING_SECONDS = 60.0
-_ENDING_SECONDS = 30.0
+_STARTING_SECONDS = 100.0
+_ENDING_SECONDS = 100.0
+_ANSWER_SECONDS = 100
 _POLL_SECONDS = 0.05
 
 
@@ -103,7 +104,7 @@ class Host:
         """
         A client of the engine.
         """
-        return APIClient(base_url=self.socket, version="auto", timeout=30)
+        return APIClient(base_url=self.socket, version="auto", timeout=_ANSWER_SECONDS)
 
     def start(self) -> None:
         """

@@ -86,6 +86,8 @@ def test_move_waits_for_health(nodes: DockerNodes) -> None:
     begun(nodes, web("n1", **PATIENT), {})
     cluster.deploy({VOLUME: {}}, {"web": web("n2", **PATIENT)})
     cluster.wait(lambda: found_unwell(nodes, "n2") >= 4)
+    # What the engine knows is told to control some time later.
+    cluster.wait(lambda: cluster.container("web")["state"] == "running" and cluster.dataset(VOLUME)["waiting_for"])
     dataset, container = cluster.dataset(VOLUME), cluster.container("web")
 
     assert (dataset["move"]["phase"], dataset["status"]) == ("taking", "moving")

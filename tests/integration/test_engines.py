@@ -28,7 +28,7 @@ def test_published_port_is_reached_from_another_host(hosts: Mapping[str, Host]) 
     """
     serve = "echo hello >/tmp/page; exec httpd -f -p 80 -h /tmp"
     hosts["n1"].docker("run", "-d", "--name", "web", "-p", "8080:80", BUSYBOX_IMAGE, "sh", "-c", serve)
-    read = f"for i in 1 2 3 4 5 6 7 8 9; do wget -qO- http://{hosts['n1'].address}:8080/page && exit; sleep 1; done"
+    read = f"until wget -qO- http://{hosts['n1'].address}:8080/page; do sleep 1; done"
     page = hosts["n2"].run("busybox", "sh", "-c", read)
     others = hosts["n2"].docker("ps", "-q")
     hosts["n1"].docker("rm", "-f", "web")
