@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-_DEADLINE_SECONDS = 60.0
+_DEADLINE_SECONDS = 200.0
 _END = "--end-of-command--"
 
 

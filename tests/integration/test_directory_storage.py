@@ -175,6 +175,8 @@ def test_writing_through_a_mapping(storage: DirectoryStorage) -> None:
     assert seen == [b"bcaa", b"bcda"]
 
 
+# Twenty snapshots, each of which has the disk written to.
+@pytest.mark.timeout(400)
 def test_snapshots_under_a_writer(storage: DirectoryStorage) -> None:
     """
     Files that come, grow, shrink and go while snapshots are taken are in no snapshot's way, and each has all that was

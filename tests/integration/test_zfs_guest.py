@@ -79,7 +79,7 @@ def left_of(processes: list[psutil.Process]) -> list[psutil.Process]:
     """
     Those processes that are still there after a while.
     """
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while (left := [one for one in processes if _is_alive(one)]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left

@@ -32,7 +32,7 @@ _INSIDE = ["/usr/bin/python3", "-S", str(Path(__file__).with_name("inside.py"))]
 _STATE_BYTES, _POOL_BYTES = 96 << 20, 384 << 20
 # With all of a cluster in one guest, and one CPU for it.
 _BOOT_SECONDS = 120.0
-_CALL_SECONDS = 90.0
+_CONNECT_SECONDS, _CALL_SECONDS = 30.0, 90.0
 
 
 class GuestFailed(Exception):
@@ -178,7 +178,7 @@ class Guest:
                 os.killpg(group, signal.SIGKILL)
         harness.kill()
         harness.wait()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + _CALL_SECONDS
         while any(map(_lives, processes)):
             if time.monotonic() > deadline:
                 raise GuestFailed(f"the guest with {self.hosts} can't be killed")
@@ -191,7 +191,7 @@ class Guest:
         :raises OSError: it can't be reached.
         """
         with enter(self._network):
-            connection = socket.create_connection((self._address, PORT), timeout=5)
+            connection = socket.create_connection((self._address, PORT), timeout=_CONNECT_SECONDS)
         with connection:
             connection.settimeout(_CALL_SECONDS)
             connection.sendall(json.dumps(request).encode() + b"\n")
