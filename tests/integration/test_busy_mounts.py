@@ -51,9 +51,9 @@ def test_shell_in_a_volume(cluster: Cluster, ledger: Ledger, used: str) -> None:
     with process_using(paths[used], "working directory") as process_id:
         cluster.api("POST", "/v2/moves", {"dataset": "data", "target": "n2"})
         process = f"process {process_id} (python"
-        told = cluster.wait(lambda: process in (text := cluster.dataset(used)["waiting_for"] or "") and text)
-        assert told.startswith("node n1 to succeed: ")
-        assert cluster.dataset(used)["move"]["phase"] == "releasing"
+        told = cluster.wait(lambda: process in ((found := cluster.dataset(used))["waiting_for"] or "") and found)
+        assert told["waiting_for"].startswith("node n1 to succeed: ")
+        assert told["move"]["phase"] == "releasing"
 
         ended = cluster.wait(
             lambda: (

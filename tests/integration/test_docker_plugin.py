@@ -383,7 +383,7 @@ class TestSlowMove:
         made(n1, volume)
         (mounted(n1, volume) / "file").write_text("kept")
         n1.unmount(volume)
-        with Plugin(cluster, "n2", options=[*NO_ENGINE, "--mount-seconds", "1"], called="hasty") as hasty:
+        with Plugin(cluster, "n2", options=[*NO_ENGINE, "--mount-seconds", "5"], called="hasty") as hasty:
             os.kill(cluster.pid("n1"), signal.SIGSTOP)
             try:
                 error = hasty.mount(volume).error
