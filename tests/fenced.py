@@ -175,11 +175,16 @@ def cut_off_and_failed_over(cluster: NetworkedCluster, ledger: SignedLedger) -> 
     ledger.writes_on(cluster, "n1")
     # A move that comes as far as a copy on its target.
     first = arm(cluster, "n1", "snapshot.before", mode=HOLD)
+    taken = arm(cluster, "n1", "snapshot.taken", mode=HOLD)
     second = arm(cluster, "n1", "delta.accepted", mode=HOLD)
     ledger.deploy(cluster, "n2")
     first.wait()
     before_the_snapshot = ledger.acknowledged("n1")
     first.let_go()
+    taken.wait()
+    # Else there may be nothing to send in the next round.
+    ledger.writes_on(cluster, "n1")
+    taken.let_go()
     second.wait()
     copy = cluster.wait(lambda: (c := copy_on(cluster, "n2")) and c["candidate"] and c)
     ledger.writes_on(cluster, "n1")

@@ -46,7 +46,7 @@ def held(matrix: Matrix, side: str, point: str) -> tuple[Armed, str]:
     """
     programs = matrix.programs()
     armed = arm(matrix.cluster, programs[side], point, mode=HOLD)
-    asked = matrix.move(programs[TARGET])
+    asked = matrix.move(programs[TARGET], by_way_of=point)
     armed.wait()
     asked.wait()
     return armed, matrix.move_id()

@@ -52,7 +52,7 @@ def test_control_away(matrices: Matrices, side: str, point: str, serves: bool) -
     with matrices.using() as matrix:
         programs = matrix.programs()
         held = arm(matrix.cluster, programs[side], point, mode=HOLD)
-        matrix.move(programs[TARGET]).wait()
+        matrix.move(programs[TARGET], by_way_of=point).wait()
         held.wait()
         matrix.cluster.kill(CONTROL, signal.SIGTERM)
         held.let_go()
