@@ -475,10 +475,8 @@ def begun(cluster: Cluster, node: str, name: str) -> list[float]:
     """
     When an agent has begun to start a container, each time.
     """
-    # The last line may be on its way.
-    lines = [json.loads(line) for line in cluster.log(node).read_text().split("\n")[:-1]]
     kind = {"action_type": StartContainer.kind, "action_status": "started", "name": name}
-    return [line["timestamp"] for line in lines if kind.items() <= line.items()]
+    return [message["timestamp"] for message in cluster.logged(node) if kind.items() <= message.items()]
 
 
 def test_program_that_does_not_exist(cluster: Cluster, volume: str) -> None:

@@ -394,6 +394,21 @@ class TestCuts:
             {"0": noise(8 * MIB, 0), "1": b"more"},
         )
 
+    def test_a_round_cut_while_nobody_writes(self, source: TransferNode, target: TransferNode) -> None:
+        """
+        If the rest of the stream brings all there is, and nothing more is written, the cut-over can begin.
+        """
+        dataset_id = source.owned(noise(8 * MIB, 0))
+        relay = relayed(target, 6 * MIB, Failing.CLOSED)
+        Sending(source, dataset_id, target, port=relay.port).outcome()
+        eventually(lambda: not target.service.active(), "the receiver noticed the cut")
+        relay.close()
+        second = Sending(source, dataset_id, target)
+        eventually(lambda: ready(second), "ready for the cut-over")
+        finished(source, dataset_id, second)
+
+        assert (second.sent_bytes() < 4 * MIB, target.take_over(dataset_id)) == (True, {"0": noise(8 * MIB, 0)})
+
     def test_a_partial_of_a_lost_snapshot_is_thrown_away(self, source: TransferNode, target: TransferNode) -> None:
         """
         Where the snapshot that was being sent is gone, the target starts afresh.

@@ -252,7 +252,9 @@ class SendSession:
         taken_seconds = self._clock()
         if taken is None:
             if gathered_seconds is None or gathered_seconds < _TELLING_SECONDS:
-                # That nothing was written in a moment tells nothing of the writer.
+                # That nothing was written in a moment tells nothing of the writer. Where all there is came with a
+                # stream that was resumed, it is watched from here on.
+                self._taken_seconds = began_seconds if self._taken_seconds is None else self._taken_seconds
                 conversation.pause(_TELLING_SECONDS, self._is_final)
                 return
             # Nothing was written, so nothing need be sent: that is a round too, and the best there is.
