@@ -5,9 +5,12 @@ What is the same and what is another definition of a container.
 from __future__ import annotations
 
 from hashlib import sha256
+from uuid import UUID
 
-from flocker_py.model import Container
+from flocker_py.model import Container, NodeId
 from flocker_py.wire import encode, json_text
+
+_NO_NODE = NodeId(UUID(int=0))
 
 
 def definition_digest(container: Container) -> str:
@@ -15,3 +18,10 @@ def definition_digest(container: Container) -> str:
     What two programs of one release call a definition: the same for equal ones, and only for them.
     """
     return sha256(json_text(encode(container)).encode()).hexdigest()
+
+
+def started_digest(container: Container) -> str:
+    """
+    The same for what is started: on which node it is wanted makes no difference.
+    """
+    return definition_digest(container.set(node_id=_NO_NODE))

@@ -155,6 +155,7 @@ class ContainerObservation(Record):
     :param leased: it ends with the node's lease, whether the agent is there or not.
     :param stopped: it was asked to end, by the agent or because the lease had ended; it didn't end by itself.
     :param image_digest: of the image that it runs, as in ``sha256:…``; None: it has none, or none is known.
+    :param started_digest: what ``definitions.started_digest`` says of that which it was started as; None: not told.
     """
 
     name: ContainerName = value(str)
@@ -167,6 +168,7 @@ class ContainerObservation(Record):
     stopped: bool = value(bool, default=False)
     health: Health = value(Health, default=Health.NONE)
     image_digest: str | None = value((str, _NONE), default=None)
+    started_digest: str | None = value((str, _NONE), default=None)
 
 
 HOST = "the host itself"

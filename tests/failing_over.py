@@ -114,6 +114,22 @@ def copy_on(cluster: Cluster, node: str) -> Any:
     return next((copy for copy in found if copy["node_id"] == str(cluster.node_ids[node])), None)
 
 
+def still_receives(cluster: Cluster, node: str) -> bool:
+    """
+    Whether a node's agent has not come to the end of a transfer, by its log.
+    """
+    found = [each for each in cluster.logged(node) if each.get("action_type") == "flocker:transfer:receive"]
+    return bool(found) and found[-1]["action_status"] == "started"
+
+
+def last_received(cluster: Cluster, node: str) -> str:
+    """
+    The GUID of the snapshot that a node has received last, by its agent's log.
+    """
+    kind = {"action_type": "flocker:transfer:receive-stream", "action_status": "succeeded"}
+    return [str(each["guid"]) for each in cluster.logged(node) if kind.items() <= each.items()][-1]
+
+
 def interrupted(cluster: Cluster, app: Stubborn) -> Any:
     """
     A move to n2 that has come as far as a copy there, when n1's agent is killed. Answers with that copy.
@@ -127,7 +143,11 @@ def interrupted(cluster: Cluster, app: Stubborn) -> Any:
     write_on(cluster, app)
     cluster.kill("n1")
     cluster.wait(lambda: cluster.dataset("data")["status"] == "unavailable")
-    return copy_on(cluster, "n2")
+    # What was on its way may have arrived after that.
+    cluster.wait(lambda: not still_receives(cluster, "n2"))
+    return cluster.wait(
+        lambda: (copy := copy_on(cluster, "n2"))["newest_guid"] == last_received(cluster, "n2") and copy
+    )
 
 
 def fail_over(cluster: Cluster, guid: str, **more: Any) -> Any:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pyrsistent import PVector, pvector
 
-from flocker_py.client.views import ContainerView, DatasetView, MoveView, NodeView, node_names
+from flocker_py.client.views import ContainerView, DatasetView, LeavingContainerView, MoveView, NodeView, node_names
 from flocker_py.deployed import Deployment, NodeReference
-from flocker_py.model import MoveId, NodeId
+from flocker_py.model import ContainerName, MoveId, NodeId
 from flocker_py.records import Record, sequence, value
 from flocker_py.units import MIB, bytes_text, duration_text, rate_text
 
@@ -76,11 +76,12 @@ def convergence(
     datasets: Iterable[DatasetView],
     containers: Iterable[ContainerView],
     nodes: Iterable[NodeView],
+    leaving: Iterable[LeavingContainerView] = (),
 ) -> Convergence:
     """
     How all that a deployment names is doing.
 
-    :param datasets: and ``containers``, ``nodes``: all of the cluster, as they are now.
+    :param datasets: and ``containers``, ``nodes``, ``leaving``: all of the cluster, as they are now.
     """
     known = list(nodes)
     names = node_names(known)
@@ -88,6 +89,7 @@ def convergence(
     given_up = {dataset.dataset_id for dataset in by_name.values() if _given_up(dataset) is not None}
     by_id = {dataset.dataset_id: dataset for dataset in by_name.values()}
     by_container = {container.name: container for container in containers}
+    left_by = {container.name: container.node_id for container in leaving}
     items = []
     for name, volume in sorted(deployment.volumes.items()):
         dataset = by_name.get(name) if volume.dataset_id is None else by_id.get(volume.dataset_id, by_name.get(name))
@@ -97,7 +99,16 @@ def convergence(
         wanted = _meant(deployment, app.node, known)
         container = by_container.get(app_name)
         stays = container is not None and any(mount.dataset_id in given_up for mount in container.mounts)
-        items.append(container_item(app_name, container, names, deleted=app.deleted, wanted=wanted, stays=stays))
+        item = container_item(
+            app_name,
+            container,
+            names,
+            deleted=app.deleted,
+            wanted=wanted,
+            stays=stays,
+            leaves=left_by.get(ContainerName(app_name)),
+        )
+        items.append(item)
     return Convergence(items=pvector(items))
 
 
@@ -150,6 +161,7 @@ def container_item(
     deleted: bool,
     wanted: NodeId | None = None,
     stays: bool = False,
+    leaves: NodeId | None = None,
 ) -> Item:
     """
     How one container is doing.
@@ -157,8 +169,12 @@ def container_item(
     :param container: None: the control service knows none of that name.
     :param wanted: where it has to run; None: wherever the control service wants it.
     :param stays: where it is, with a volume whose move was given up.
+    :param leaves: where it is still, although nobody wants it any more.
     """
-    standing, stage = _container_story(container, names, deleted=deleted, wanted=wanted, stays=stays)
+    if deleted:
+        standing, stage = _removal_story(container, names, leaves)
+    else:
+        standing, stage = _container_story(container, names, wanted=wanted, stays=stays)
     return Item(kind="app", name=name, standing=standing, stage=stage, text=stage)
 
 
@@ -294,13 +310,18 @@ def _move_numbers(move: MoveView) -> Iterator[str]:
         yield f"would stop the application for {duration_text(move.predicted_downtime_seconds)}"
 
 
-def _container_story(
-    container: ContainerView | None, names: Mapping[NodeId, str], *, deleted: bool, wanted: NodeId | None, stays: bool
+def _removal_story(
+    container: ContainerView | None, names: Mapping[NodeId, str], leaves: NodeId | None
 ) -> tuple[Standing, str]:
-    if deleted:
-        if container is None:
-            return Standing.DONE, "removed"
-        return Standing.WORKING, f"is being removed from {_node(container.runs_on or container.node_id, names)}"
+    where = leaves if container is None else container.runs_on or container.node_id
+    if where is None:
+        return Standing.DONE, "removed"
+    return Standing.WORKING, f"is being removed from {_node(where, names)}"
+
+
+def _container_story(
+    container: ContainerView | None, names: Mapping[NodeId, str], *, wanted: NodeId | None, stays: bool
+) -> tuple[Standing, str]:
     if container is None:
         return Standing.WORKING, "not known yet"
     node = _node(container.node_id, names)
@@ -309,6 +330,11 @@ def _container_story(
             Standing.FAILED,
             f"somebody wants it on {node} meanwhile, not on {_node(wanted, names)} as the deployment does",
         )
+    waits = container.waiting_for or (None if container.last_error is None else container.last_error.text)
+    waiting = f", waiting for {waits}" if waits else ""
+    standing = Standing.WORKING if container.last_error is None else Standing.TROUBLED
+    if container.outdated and container.runs_on == container.node_id:
+        return standing, f"{container.state} on {node} as it was before{waiting}"
     if container.state == "running" and container.runs_on == container.node_id:
         wrong = [*([] if container.last_error is None else [container.last_error.text]), *container.warnings]
         return Standing.DONE, "; ".join([f"running on {node}", *wrong])
@@ -318,11 +344,9 @@ def _container_story(
         running = f"running on {_node(container.runs_on, names)}, wanted on {node}"
         # It follows its volumes, and the one whose move was given up waits for somebody.
         return (Standing.FAILED, f"{running}; the move was given up") if stays else (Standing.WORKING, running)
-    waits = container.waiting_for or (None if container.last_error is None else container.last_error.text)
-    standing = Standing.WORKING if container.last_error is None else Standing.TROUBLED
     # What has ended did so elsewhere.
     state = f"stopped, wanted on {node}" if container.state == "exited" else f"{container.state} on {node}"
-    return standing, f"{state}{f', waiting for {waits}' if waits else ''}"
+    return standing, f"{state}{waiting}"
 
 
 def _ended_story(container: ContainerView, node: str) -> tuple[Standing, str]:

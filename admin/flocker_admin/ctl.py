@@ -94,7 +94,7 @@ def apps(session: Session, as_json: bool) -> None:
         raw = await client.answer("GET", "/v2/containers", harmless=True)
         if as_json:
             return told(raw)
-        return listed(container_lines(view(ContainersView, raw).containers, await known_node_names(client)))
+        return listed(container_lines(view(ContainersView, raw), await known_node_names(client)))
 
     session.run(command, as_json=as_json)
 

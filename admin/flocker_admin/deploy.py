@@ -256,7 +256,7 @@ async def _planned(
         report.end(Ending(outcome="applied", text="Not waiting for the cluster to be so.", good=True))
         return Exit.DONE
     try:
-        # What is changed in place looks as before until its agent has stopped it.
+        # An app that can't run ends in its first moments.
         settle_seconds = SETTLE_SECONDS if plan.steps else 0.0
         seen = await follow(
             reactor,

@@ -48,11 +48,11 @@ async def look(client: ControlClient, deployment: Deployment) -> Look:
     """
     nodes = (await client.nodes()).nodes
     datasets = (await client.datasets()).datasets
-    containers = (await client.containers()).containers
+    containers = await client.containers()
     ids = {volume.dataset_id for volume in deployment.volumes.values()}
     named = [dataset for dataset in datasets if dataset.name in deployment.volumes or dataset.dataset_id in ids]
     return Look(
-        convergence=convergence(deployment, datasets, containers, nodes),
+        convergence=convergence(deployment, datasets, containers.containers, nodes, containers.leaving),
         datasets=named,
         node_names=pmap(node_names(nodes)),
     )
@@ -71,7 +71,7 @@ async def follow(
     Watch until everything is as the deployment asks or waiting can't help; None: the time was over before.
 
     :param timeout_seconds: None: as long as it takes.
-    :param settle_seconds: for how long everything must stay as asked: an agent needs a moment to stop what ran before.
+    :param settle_seconds: for how long everything must stay as asked: an app may end as soon as it has begun.
     """
     begun = reactor.seconds()
     calm_since: float | None = None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from flocker_admin.convergence import container_item, dataset_item, finished_move_text, move_progress_text
 from flocker_py.client.views import (
     BackupsView,
-    ContainerView,
+    ContainersView,
     DatasetView,
     DrainedView,
     GroupView,
@@ -169,14 +169,15 @@ def dataset_lines(datasets: Iterable[DatasetView], names: Mapping[NodeId, str]) 
     return aligned(header, rows)
 
 
-def container_lines(containers: Iterable[ContainerView], names: Mapping[NodeId, str]) -> list[str]:
+def container_lines(found: ContainersView, names: Mapping[NodeId, str]) -> list[str]:
     """
-    Containers, where they run and how they are. Ports are written as in ``cluster.yml``.
+    Containers, where they run and how they are; below, those that are wanted no more, and have not ended yet. Ports are
+    written as in ``cluster.yml``.
 
     RUNS is the image that was seen to run, whatever its name may mean by now; PINNED, whether its name is for ever.
     """
     header = ("NAME", "STATE", "NODE", "RESTARTS", "HEALTH", "IMAGE", "RUNS", "PINNED", "PORTS", "VOLUMES", "DETAILS")
-    rows = [
+    rows: list[Row] = [
         (
             container.name,
             container.state,
@@ -190,7 +191,11 @@ def container_lines(containers: Iterable[ContainerView], names: Mapping[NodeId, 
             ",".join(mount.name or str(mount.dataset_id) for mount in container.mounts) or "-",
             container_item(container.name, container, names, deleted=False).text,
         )
-        for container in sorted(containers, key=lambda container: container.name)
+        for container in sorted(found.containers, key=lambda container: container.name)
+    ]
+    rows += [
+        (left.name, left.state, names.get(left.node_id, str(left.node_id)), *["-"] * 7, "is being removed")
+        for left in found.leaving
     ]
     return aligned(header, rows)
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from pyrsistent import PMap, pmap, pvector
 
 from flocker_agent.plan import EXPIRES_AT, STASHED_AT, Local, Sending, final_guid, kept_seconds, newest_guid
+from flocker_py.definitions import started_digest
 from flocker_py.model import Container, ContainerName, DatasetId
 from flocker_py.observed import (
     ContainerObservation,
@@ -246,10 +247,12 @@ class View:
         All containers were looked at. Answers with those that differ from before.
 
         :param look: as in ``all_stored``.
+        :param definitions: what each was started as.
         """
         if look < self._containers_by_look:
             return set()
         self._containers_by_look = look
+        containers = pmap({n: c.set(started_digest=started_digest(definitions[n])) for n, c in containers.items()})
         names: set[ContainerName] = {*containers, *self.node.containers}
         news = {n for n in names if self.node.containers.get(n) != containers.get(n)}
         self.definitions = definitions

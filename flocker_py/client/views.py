@@ -437,6 +437,7 @@ class ContainerView(Record):
 
     :param health: what its check says: ``starting``, ``healthy`` or ``unhealthy``; ``none``: it has none, or doesn't
         run. None: nobody has seen it.
+    :param outdated: it is still what it was started as before it was changed.
     :param warnings: what is probably not meant, such as a link that leads nowhere.
     """
 
@@ -448,6 +449,7 @@ class ContainerView(Record):
     health: str | None = value((str, _NONE), default=None)
     image_digest: str | None = value((str, _NONE), default=None)
     restarts: int | None = value((int, _NONE), default=None)
+    outdated: bool = value(bool, default=False)
     waiting_for: str | None = value((str, _NONE), default=None)
     last_error: ErrorView | None = value((ErrorView, _NONE), default=None)
     warnings: PVector[str] = sequence(str, default=())
@@ -479,13 +481,26 @@ class ContainerView(Record):
     security_options: PVector[str] = sequence(str, default=())
 
 
+class LeavingContainerView(Record):
+    """
+    A container that is wanted no more, and that a node has still.
+    """
+
+    name: ContainerName = value(str)
+    node_id: NodeId = value(UUID)
+    state: str = value(str)
+
+
 class ContainersView(Record):
     """
     All containers, at a revision.
+
+    :param leaving: those that are wanted no more, and are seen still on nodes that are connected.
     """
 
     revision: int = value(int)
     containers: PVector[ContainerView] = sequence(ContainerView, default=())
+    leaving: PVector[LeavingContainerView] = sequence(LeavingContainerView, default=())
 
 
 class StepView(Record):

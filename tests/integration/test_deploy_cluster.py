@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from flocker_admin.exits import Exit
+from flocker_agent.changes import StartContainer
 from tests.cluster import CONTROL, Cluster, Ledger, unhurried
 from tests.integration.loopback import addresses
 from tests.integration.tools import Ended, Tool
@@ -48,16 +49,18 @@ class Operator:
         self._cluster = cluster
         self._ledger = ledger
 
-    def start(self, node: str, *more: str) -> Tool:
+    def start(self, node: str, *more: str, app: dict[str, Any] | None = None) -> Tool:
         """
         Deploy the ledger on a node.
+
+        :param app: what the file says instead.
         """
         document = {
             "version": 2,
             "cluster": {"name": "test", "control": {"host": self._cluster.addresses[CONTROL]}},
             "nodes": {name: {"uuid": str(node_id)} for name, node_id in self._cluster.node_ids.items()},
             "volumes": unhurried({"data": {"size": "1G"}}),
-            "apps": {"ledger": self._ledger.app(node, "data")},
+            "apps": {"ledger": self._ledger.app(node, "data") if app is None else app},
         }
         # JSON is YAML.
         (self._cluster.folder / "cluster.yml").write_text(json.dumps(document))
@@ -134,6 +137,38 @@ def test_interrupted_move_goes_on(cluster: Cluster, ledger: Ledger, operator: Op
         Exit.DONE,
         str(cluster.node_ids["n2"]),
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"state": "deleted"}, "app ledger: is being removed from n1"),
+        ({"stop_grace": 7}, "app ledger: running on n1 as it was before"),
+    ],
+)
+def test_what_ran_before_is_waited_for(
+    cluster: Cluster, ledger: Ledger, operator: Operator, changes: dict[str, Any], told: str
+) -> None:
+    """
+    However long its node takes to stop an app that is removed or changed, nothing is called done before.
+    """
+    operator.deploy("n1")
+    cluster.wait(lambda: len(ledger.acknowledged()) > 50)
+    os.kill(cluster.pid("n1"), signal.SIGSTOP)
+    removed = "state" in changes
+    app = changes if removed else {**ledger.app("n1", "data"), **changes}
+    tool = operator.start("n1", app=app)
+    tool.until(told)
+    # Longer than it waits to see whether all stays as it is.
+    goes_on = tool.goes_on(3.0)
+    os.kill(cluster.pid("n1"), signal.SIGCONT)
+    ended = tool.ended()
+    listed = cluster.api("GET", "/v2/containers")
+    kind = {"action_type": StartContainer.kind, "action_status": "succeeded"}
+    starts = [message for message in cluster.logged("n1") if kind.items() <= message.items()]
+
+    assert (goes_on, ended.status, listed["leaving"], len(starts)) == (True, Exit.DONE, [], 1 if removed else 2)
+    assert [container["outdated"] for container in listed["containers"]] == ([] if removed else [False])
 
 
 def test_program_that_does_not_start_is_told(cluster: Cluster, ledger: Ledger, operator: Operator) -> None:

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from pyrsistent import pmap, pvector
 
 from flocker_control.http.site import ROUTES
-from flocker_py.definitions import definition_digest
+from flocker_py.definitions import definition_digest, started_digest
 from flocker_py.model import Container, ContainerName, DatasetId, Guid, MoveId, MovePhase
 from flocker_py.observed import (
     ContainerObservation,
@@ -406,6 +406,7 @@ class TestContainers:
             "health": None,
             "image_digest": None,
             "restarts": 0,
+            "outdated": False,
             "waiting_for": "dataset pg to be made",
             "last_error": None,
             "warnings": [],
@@ -591,6 +592,39 @@ class TestContainers:
             shown["restarts"],
             shown["runs_on"],
         )
+
+    def test_outdated(self, cluster: RestCluster) -> None:
+        """
+        A container that has been changed is outdated until its node has started it anew; where it is wanted makes no
+        difference.
+        """
+        self.put(cluster)
+        before = cluster.service.state.containers[ContainerName("web")]
+        seen = ContainerObservation(name=before.name, phase=ContainerPhase.RUNNING)
+        cluster.report(A, containers=pmap({seen.name: seen.set(started_digest=started_digest(before))}))
+        as_wanted = cluster.get("/v2/containers/web").body["outdated"]
+        self.put(cluster, environment={"A": "b"})
+        changed = cluster.get("/v2/containers/web").body["outdated"]
+        after = cluster.service.state.containers[ContainerName("web")].set(node_id=B)
+        cluster.report(A, containers=pmap({seen.name: seen.set(started_digest=started_digest(after))}))
+
+        assert (False, True, False) == (as_wanted, changed, cluster.get("/v2/containers/web").body["outdated"])
+
+    def test_leaving(self, cluster: RestCluster) -> None:
+        """
+        A container that was removed is listed apart until its node has it no more.
+        """
+        self.put(cluster)
+        seen = ContainerObservation(name=ContainerName("web"), phase=ContainerPhase.STOPPING)
+        cluster.report(A, containers=pmap({seen.name: seen}))
+        there = cluster.get("/v2/containers").body["leaving"]
+        cluster.call("DELETE", "/v2/containers/web")
+        removed = cluster.get("/v2/containers").body
+        cluster.report(A, containers=pmap())
+        gone = cluster.get("/v2/containers").body["leaving"]
+
+        assert ([], [], []) == (there, removed["containers"], gone)
+        assert [{"name": "web", "node_id": str(A), "state": "stopping"}] == removed["leaving"]
 
     @pytest.mark.parametrize("health", list(Health))
     def test_health(self, cluster: RestCluster, health: Health) -> None:

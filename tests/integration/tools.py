@@ -92,6 +92,16 @@ class Tool:
         """
         self._process.send_signal(signal.SIGINT)
 
+    def goes_on(self, seconds: float) -> bool:
+        """
+        Whether it has not ended in this time.
+        """
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
     def ended(self) -> Ended:
         """
         Wait for its end.

@@ -26,6 +26,7 @@ from flocker_py.client.views import (
     ContainerView,
     DatasetView,
     ErrorView,
+    LeavingContainerView,
     MountView,
     MoveView,
     NodeView,
@@ -163,6 +164,16 @@ CONTAINERS: list[tuple[ContainerView | None, bool, Standing, str]] = [
         "ended on n1 with exit status 1, and is started again",
     ),
     (container(state="exited", exit_status=0, restart=RestartView(name="on-failure")), False, Standing.DONE, "ended on n1 with exit status 0"),
+    (container(outdated=True), False, Standing.WORKING, "running on n1 as it was before"),
+    (container(outdated=True, state="stopping"), False, Standing.WORKING, "stopping on n1 as it was before"),
+    (
+        container(outdated=True, state="exited", exit_status=1, waiting_for="dataset pg to be mounted"),
+        False,
+        Standing.WORKING,
+        "exited on n1 as it was before, waiting for dataset pg to be mounted",
+    ),
+    (container(outdated=True, last_error=error("no image")), False, Standing.TROUBLED, "running on n1 as it was before, waiting for no image"),
+    (container(outdated=True, node_id=N2), False, Standing.WORKING, "running on n1, wanted on n2"),
     (None, True, Standing.DONE, "removed"),
     (container(), True, Standing.WORKING, "is being removed from n1"),
 ]  # fmt: skip
@@ -290,6 +301,19 @@ def test_volume_that_somebody_wants_elsewhere(reference: str, listed: DeployedNo
     found = convergence(wanted, [dataset()], [], NODES)
 
     assert found.items[0].text.startswith("somebody wants it on n1 meanwhile, not on ")
+
+
+def test_app_that_has_not_ended_yet() -> None:
+    """
+    An app that is to run no more is waited for until no node has it, whoever wants it no more.
+    """
+    wanted = deployment(apps=(DeployedApp(name=DB, deleted=True),))
+    left = LeavingContainerView(name=DB, node_id=N2, state="stopping")
+    other = LeavingContainerView(name=ContainerName("web"), node_id=N2, state="stopping")
+    item = convergence(wanted, [], [], NODES, [left, other]).items[0]
+
+    assert (item.standing, item.text) == (Standing.WORKING, "is being removed from 192.0.2.2")
+    assert convergence(wanted, [], [], NODES, [other]).done
 
 
 def test_node_that_is_not_known_yet() -> None:

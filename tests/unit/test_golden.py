@@ -309,6 +309,7 @@ EXAMPLES: dict[str, Any] = {
                 stopped=True,
                 health=Health.UNHEALTHY,
                 image_digest="sha256:0123",
+                started_digest="4567",
             ),
         },
         failures={

@@ -22,12 +22,14 @@ from flocker_admin.listings import (
 from flocker_py.client.views import (
     BackupsView,
     BackupView,
+    ContainersView,
     ContainerView,
     DatasetView,
     DrainedView,
     FailureView,
     GroupView,
     LeaseView,
+    LeavingContainerView,
     MountView,
     MoveView,
     NamedDatasetView,
@@ -198,9 +200,16 @@ def test_datasets() -> None:
     ]
 
 
+def line_of(container: ContainerView) -> str:
+    """
+    What is listed of one container.
+    """
+    return container_lines(ContainersView(revision=1, containers=[container]), NAMES)[1]
+
+
 def test_containers() -> None:
     """
-    Containers are listed with where they run and what they mount.
+    Containers are listed with where they run and what they mount, those that are wanted no more until they have ended.
     """
     db = ContainerView(
         name=ContainerName("db"),
@@ -210,11 +219,13 @@ def test_containers() -> None:
         mounts=pvector([MountView(dataset_id=PG, name="pg"), MountView(dataset_id=PG)]),
     )
     web = ContainerView(name=ContainerName("web"), node_id=N2, state="waiting")
+    old = LeavingContainerView(name=ContainerName("old"), node_id=N2, state="stopping")
 
-    assert container_lines([web, db], NAMES) == [
-        f"NAME  STATE    NODE  RESTARTS  HEALTH  IMAGE  RUNS  PINNED  PORTS  {'VOLUMES':39}  DETAILS",
-        f"db    running  n1    0         -       -      -     -       -      pg,{PG}  running on n1",
-        f"web   waiting  n2    0         -       -      -     -       -      {'-':39}  waiting on n2",
+    assert container_lines(ContainersView(revision=1, containers=[web, db], leaving=[old]), NAMES) == [
+        f"NAME  STATE     NODE  RESTARTS  HEALTH  IMAGE  RUNS  PINNED  PORTS  {'VOLUMES':39}  DETAILS",
+        f"db    running   n1    0         -       -      -     -       -      pg,{PG}  running on n1",
+        f"web   waiting   n2    0         -       -      -     -       -      {'-':39}  waiting on n2",
+        f"old   stopping  n2    -         -       -      -     -       -      {'-':39}  is being removed",
     ]
 
 
@@ -233,7 +244,7 @@ def test_ports(port: PortView, text: str) -> None:
     """
     web = ContainerView(name=ContainerName("web"), node_id=N1, state="running", ports=pvector([port, port]))
 
-    assert f"  {text},{text}  " in container_lines([web], NAMES)[1]
+    assert f"  {text},{text}  " in line_of(web)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +258,7 @@ def test_health(health: str | None, text: str) -> None:
         name=ContainerName("web"), node_id=N1, state="running", health=health, image="registry.example/web:1"
     )
 
-    assert container_lines([web], NAMES)[1].split()[4:6] == [text, "registry.example/web:1"]
+    assert line_of(web).split()[4:6] == [text, "registry.example/web:1"]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +278,7 @@ def test_image(image: str | None, digest: str | None, cells: list[str]) -> None:
     """
     web = ContainerView(name=ContainerName("web"), node_id=N1, state="running", image=image, image_digest=digest)
 
-    assert container_lines([web], NAMES)[1].split()[5:8] == cells
+    assert line_of(web).split()[5:8] == cells
 
 
 def test_moves() -> None:

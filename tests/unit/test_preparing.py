@@ -24,7 +24,7 @@ from flocker_control.preparing import preparing_nodes, waits_for
 from flocker_control.service import ControlService, opened
 from flocker_control.situation import Situation
 from flocker_py.assignment import NodeAssignment, Own
-from flocker_py.definitions import definition_digest
+from flocker_py.definitions import definition_digest, started_digest
 from flocker_py.model import (
     Container,
     ContainerName,
@@ -136,6 +136,15 @@ class TestDigest:
         Another image is another definition.
         """
         assert definition_digest(container(D1)) != definition_digest(container(D1, version="2"))
+
+    def test_started(self) -> None:
+        """
+        What is started is the same on every node.
+        """
+        one = container(D1)
+        elsewhere, changed = one.set(node_id=C), container(D1, version="2")
+
+        assert started_digest(one) == started_digest(elsewhere) != started_digest(changed)
 
 
 class Session:

@@ -13,6 +13,7 @@ from pyrsistent import pmap, pvector
 from flocker_agent.plan import Sending
 from flocker_agent.view import View
 from flocker_py.assignment import SendTo
+from flocker_py.definitions import started_digest
 from flocker_py.model import Container, ContainerName, DatasetId, Guid, Mount, MoveId, NodeId, OverrunPolicy
 from flocker_py.observed import (
     HOST,
@@ -157,7 +158,7 @@ class TestUsers:
         """
         Any that has not ended.
         """
-        view.all_containers(0, pmap({DB: seen(phase, DATASET)}), {})
+        view.all_containers(0, pmap({DB: seen(phase, DATASET)}), {DB: container()})
 
         assert list(view.local(DATASET).users) == ([] if phase is ContainerPhase.EXITED else [DB])
 
@@ -168,6 +169,14 @@ class TestUsers:
         view.starting[DB] = container(DATASET)
 
         assert (list(view.local(DATASET).users), list(view.local(OTHER).users)) == ([DB], [])
+
+    def test_what_it_was_started_as(self, view: View) -> None:
+        """
+        Of each container it is told as what it was started.
+        """
+        view.all_containers(0, pmap({DB: seen()}), {DB: container(DATASET)})
+
+        assert view.node.containers[DB] == seen().set(started_digest=started_digest(container(DATASET)))
 
     def test_looks_that_overtake_one_another(self, view: View) -> None:
         """
@@ -209,7 +218,7 @@ class TestLease:
         """
         Only when all that runs with it is bound to the lease, too.
         """
-        view.all_containers(0, pmap({DB: container_seen}), {})
+        view.all_containers(0, pmap({DB: container_seen}), {DB: container()})
 
         assert view.node.datasets[DATASET].leased == leased
 

@@ -47,7 +47,7 @@ from flocker_py.model import (
     RestartName,
     StartFailurePolicy,
 )
-from flocker_py.observed import Health
+from flocker_py.observed import ContainerPhase, Health
 from flocker_py.published_ports import MOST_PORTS
 from flocker_py.storage import Role
 from flocker_py.units import MAXIMUM_SIZE_BYTES
@@ -425,6 +425,7 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             "health": nullable({**one_of(*(each.value for each in Health)), "description": _HEALTH_TEXT}),
             "image_digest": nullable(text("of the image that it runs, as far as it is known")),
             "restarts": COUNT,
+            "outdated": {"type": "boolean", "description": "it is still what it was started as before it was changed"},
             "waiting_for": nullable(TEXT),
             "last_error": nullable(ref("LastError")),
             "warnings": array(text("what is probably not meant, such as a link that leads nowhere")),
@@ -434,7 +435,18 @@ V2_SCHEMAS: Mapping[str, Schema] = {
             **_CONTAINER_FIELDS,
         }
     ),
-    "Containers": closed({"revision": COUNT, "containers": array(ref("Container"))}),
+    "LeavingContainer": closed(
+        {"name": TEXT, "node_id": UUID_TEXT, "state": one_of(*(each.value for each in ContainerPhase))}
+    ),
+    "Containers": closed(
+        {
+            "revision": COUNT,
+            "containers": array(ref("Container")),
+            "leaving": array(
+                ref("LeavingContainer"), description="wanted no more, and seen still on nodes that are connected"
+            ),
+        }
+    ),
     "PutContainer": closed(
         {"node": REFERENCE},
         {

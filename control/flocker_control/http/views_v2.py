@@ -13,7 +13,18 @@ from flocker_control import explain
 from flocker_control import situation as facts
 from flocker_control.situation import Situation
 from flocker_control.state import State
-from flocker_py.model import Container, DatasetId, DatasetLease, FinishedMove, HealthCheck, Move, NodeId, Origin
+from flocker_py.definitions import started_digest
+from flocker_py.model import (
+    Container,
+    ContainerName,
+    DatasetId,
+    DatasetLease,
+    FinishedMove,
+    HealthCheck,
+    Move,
+    NodeId,
+    Origin,
+)
 from flocker_py.observed import ContainerObservation, NodeObservation, ReportedError
 
 View = dict[str, Any]
@@ -232,6 +243,7 @@ def container_view(
         "health": None if observation is None else observation.health.value,
         "image_digest": None if observation is None else observation.image_digest,
         "restarts": 0 if observation is None else observation.restarts,
+        "outdated": _is_outdated(container, observation),
         "waiting_for": _container_waits_for(container, state, nodes, runs_on),
         "last_error": _last_error(container.name, (runs_on or container.node_id, container.node_id), nodes),
         "warnings": list(warnings),
@@ -284,6 +296,19 @@ def container_view(
         "capabilities_drop": list(container.capabilities_drop),
         "security_options": list(container.security_options),
     }
+
+
+def leaving_view(name: ContainerName, node_id: NodeId, seen: ContainerObservation) -> View:
+    """
+    A container that is wanted no more, and that a node has still.
+    """
+    return {"name": name, "node_id": str(node_id), "state": seen.phase.value}
+
+
+def _is_outdated(container: Container, seen: ContainerObservation | None) -> bool:
+    if seen is None or seen.started_digest is None:
+        return False
+    return seen.started_digest != started_digest(container)
 
 
 def _health_check_view(check: HealthCheck) -> View:
