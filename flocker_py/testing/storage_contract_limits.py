@@ -138,6 +138,17 @@ class LimitContract(PoolFixtures):
 
         assert 3 * MEBIBYTE <= pool.storage.dataset(dataset_id).used_bytes <= 12 * MEBIBYTE
 
+    def test_used_bytes_without_snapshots(self, pool: PoolUnderTest) -> None:
+        """
+        What a dataset holds is told when its snapshots are gone, too.
+        """
+        dataset_id = owned(pool)
+        pool.files.write(dataset_id, {b"a": file(noise(4 * MEBIBYTE))})
+        taken = pool.storage.snapshot(dataset_id, "one")
+        pool.storage.destroy_snapshots(dataset_id, [taken.guid])
+
+        assert 3 * MEBIBYTE <= pool.storage.dataset(dataset_id).used_bytes <= 12 * MEBIBYTE
+
     def test_writing_to_a_full_pool(self, pool: PoolUnderTest) -> None:
         """
         An application is told that the pool is full.

@@ -69,6 +69,7 @@ STATE = DatasetState(
     bookmarks=pmap({"m": BookmarkState(guid=Guid(9), age=2)}),
     clean_guid=Guid(2**64 - 1),
     boot="b",
+    live_bytes=12,
 )
 
 
@@ -365,6 +366,15 @@ def test_state() -> None:
     A record is read as it was written.
     """
     assert parsed_state(state_bytes(STATE), "here") == STATE
+
+
+def test_record_of_before() -> None:
+    """
+    A record that does not say how large the live tree was is read all the same.
+    """
+    before = state_bytes(STATE).replace(b',\n "live_bytes": 12', b"")
+
+    assert parsed_state(before, "here") == STATE.set(live_bytes=0)
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,11 @@ class DirectoryStorage:
                 kept = pvector(each for each in state.snapshots if each not in doomed)
                 # What the live tree is compared with goes, so it must be looked at next time.
                 newest = kept[-1].guid if kept else None
-                after = state.set(snapshots=kept, clean_guid=state.clean_guid if newest == state.clean_guid else None)
+                after = state.set(
+                    snapshots=kept,
+                    clean_guid=state.clean_guid if newest == state.clean_guid else None,
+                    live_bytes=_live_bytes(state),
+                )
                 self._save(after)
                 drop(self._pool.paths(dataset_id), state, after)
 
@@ -452,19 +456,23 @@ class DirectoryStorage:
         arrival = Arrival(paths.receiving)
         kept = _kept(arrival)
         pack_files = [paths.packs / str(pack) for pack in state.packs] + ([] if kept is None else [arrival.pack])
-        live_bytes = 0 if state.newest is None else state.newest.size_bytes
         return StoredDataset(
             dataset_id=state.dataset_id,
             role=state.role,
             epoch=state.epoch,
             snapshots=pvector(_stored_snapshot(snapshot) for snapshot in state.snapshots),
             mounted_at=mounted_at,
-            used_bytes=live_bytes + sum(_room_bytes(path) for path in pack_files),
+            used_bytes=_live_bytes(state) + sum(_room_bytes(path) for path in pack_files),
             maximum_size_bytes=state.maximum_size_bytes,
             resume_token=None if kept is None else token(kept),
             partial=not state.whole,
             properties=state.properties,
         )
+
+
+def _live_bytes(state: DatasetState) -> int:
+    # As far as it was ever counted: to do so again costs as much as a snapshot.
+    return state.live_bytes if state.newest is None else state.newest.size_bytes
 
 
 def _stored_snapshot(snapshot: SnapshotState) -> StoredSnapshot:

@@ -82,6 +82,7 @@ class DatasetState(Record):
     :param clean_guid: the newest snapshot, if nobody can have written since.
     :param dirty_guid: the live tree is somewhere between the newest snapshot and this one, which is being received.
     :param boot: of the host, when it was mounted; empty while unmounted.
+    :param live_bytes: of the live tree, when the newest snapshot that is gone by now was taken.
     """
 
     dataset_id: DatasetId = value(UUID)
@@ -97,6 +98,7 @@ class DatasetState(Record):
     clean_guid: Guid | None = value((int, _NONE), default=None)
     dirty_guid: Guid | None = value((int, _NONE), default=None)
     boot: str = value(str, default="")
+    live_bytes: int = value(int, default=0)
 
     @property
     def newest(self) -> SnapshotState | None:
@@ -230,6 +232,7 @@ def state_bytes(state: DatasetState) -> bytes:
         "clean_guid": state.clean_guid,
         "dirty_guid": state.dirty_guid,
         "boot": state.boot,
+        "live_bytes": state.live_bytes,
     }
     return json.dumps(content, indent=1).encode()
 
