@@ -5,6 +5,7 @@ What is the same and what is another definition of a container.
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from flocker_py.model import Container, NodeId
@@ -17,7 +18,7 @@ def definition_digest(container: Container) -> str:
     """
     What two programs of one release call a definition: the same for equal ones, and only for them.
     """
-    return sha256(json_text(encode(container)).encode()).hexdigest()
+    return sha256(json_text(_numbers_alike(encode(container))).encode()).hexdigest()
 
 
 def started_digest(container: Container) -> str:
@@ -25,3 +26,16 @@ def started_digest(container: Container) -> str:
     The same for what is started: on which node it is wanted makes no difference.
     """
     return definition_digest(container.set(node_id=_NO_NODE))
+
+
+def _numbers_alike(found: Any) -> Any:
+    # 7 and 7.0 are one period of grace, however somebody wrote it.
+    match found:
+        case float() if found.is_integer():
+            return int(found)
+        case dict():
+            return {name: _numbers_alike(each) for name, each in found.items()}
+        case list():
+            return [_numbers_alike(each) for each in found]
+        case _:
+            return found

@@ -145,9 +145,8 @@ def interrupted(cluster: Cluster, app: Stubborn) -> Any:
     cluster.wait(lambda: cluster.dataset("data")["status"] == "unavailable")
     # What was on its way may have arrived after that.
     cluster.wait(lambda: not still_receives(cluster, "n2"))
-    return cluster.wait(
-        lambda: (copy := copy_on(cluster, "n2"))["newest_guid"] == last_received(cluster, "n2") and copy
-    )
+    guid = last_received(cluster, "n2")
+    return cluster.wait(lambda: (copy := copy_on(cluster, "n2")) and copy["newest_guid"] == guid and copy)
 
 
 def fail_over(cluster: Cluster, guid: str, **more: Any) -> Any:

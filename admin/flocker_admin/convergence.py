@@ -11,7 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pyrsistent import PVector, pvector
 
-from flocker_py.client.views import ContainerView, DatasetView, LeavingContainerView, MoveView, NodeView, node_names
+from flocker_py.client.views import (
+    ContainersView,
+    ContainerView,
+    DatasetView,
+    LeavingContainerView,
+    MoveView,
+    NodeView,
+    node_names,
+)
 from flocker_py.deployed import Deployment, NodeReference
 from flocker_py.model import ContainerName, MoveId, NodeId
 from flocker_py.records import Record, sequence, value
@@ -74,22 +82,22 @@ class Convergence(Record):
 def convergence(
     deployment: Deployment,
     datasets: Iterable[DatasetView],
-    containers: Iterable[ContainerView],
+    containers: ContainersView,
     nodes: Iterable[NodeView],
-    leaving: Iterable[LeavingContainerView] = (),
 ) -> Convergence:
     """
     How all that a deployment names is doing.
 
-    :param datasets: and ``containers``, ``nodes``, ``leaving``: all of the cluster, as they are now.
+    :param datasets: and ``containers``, ``nodes``: all of the cluster, as they are now.
     """
     known = list(nodes)
     names = node_names(known)
     by_name = _by_name(datasets)
     given_up = {dataset.dataset_id for dataset in by_name.values() if _given_up(dataset) is not None}
     by_id = {dataset.dataset_id: dataset for dataset in by_name.values()}
-    by_container = {container.name: container for container in containers}
-    left_by = {container.name: container.node_id for container in leaving}
+    by_container = {container.name: container for container in containers.containers}
+    leaving = {container.name: container for container in containers.leaving}
+    silent = next((node.node_id for node in known if node.connected and node.node_id in containers.unknown_nodes), None)
     items = []
     for name, volume in sorted(deployment.volumes.items()):
         dataset = by_name.get(name) if volume.dataset_id is None else by_id.get(volume.dataset_id, by_name.get(name))
@@ -106,7 +114,8 @@ def convergence(
             deleted=app.deleted,
             wanted=wanted,
             stays=stays,
-            leaves=left_by.get(ContainerName(app_name)),
+            leaving=leaving.get(ContainerName(app_name)),
+            silent=silent,
         )
         items.append(item)
     return Convergence(items=pvector(items))
@@ -161,7 +170,8 @@ def container_item(
     deleted: bool,
     wanted: NodeId | None = None,
     stays: bool = False,
-    leaves: NodeId | None = None,
+    leaving: LeavingContainerView | None = None,
+    silent: NodeId | None = None,
 ) -> Item:
     """
     How one container is doing.
@@ -169,10 +179,11 @@ def container_item(
     :param container: None: the control service knows none of that name.
     :param wanted: where it has to run; None: wherever the control service wants it.
     :param stays: where it is, with a volume whose move was given up.
-    :param leaves: where it is still, although nobody wants it any more.
+    :param leaving: what is left of it, although nobody wants it any more.
+    :param silent: a node that is connected, and has not told yet what it runs.
     """
     if deleted:
-        standing, stage = _removal_story(container, names, leaves)
+        standing, stage = _removal_story(container, leaving, silent, names)
     else:
         standing, stage = _container_story(container, names, wanted=wanted, stays=stays)
     return Item(kind="app", name=name, standing=standing, stage=stage, text=stage)
@@ -311,12 +322,25 @@ def _move_numbers(move: MoveView) -> Iterator[str]:
 
 
 def _removal_story(
-    container: ContainerView | None, names: Mapping[NodeId, str], leaves: NodeId | None
+    container: ContainerView | None,
+    leaving: LeavingContainerView | None,
+    silent: NodeId | None,
+    names: Mapping[NodeId, str],
 ) -> tuple[Standing, str]:
-    where = leaves if container is None else container.runs_on or container.node_id
-    if where is None:
-        return Standing.DONE, "removed"
-    return Standing.WORKING, f"is being removed from {_node(where, names)}"
+    if container is not None:
+        return Standing.WORKING, f"is being removed from {_node(container.runs_on or container.node_id, names)}"
+    if leaving is not None:
+        standing, waiting = _waiting(leaving)
+        return standing, f"is being removed from {_node(leaving.node_id, names)}{waiting}"
+    if silent is not None:
+        return Standing.WORKING, f"is removed, unless {_node(silent, names)} has it, which has not told yet"
+    return Standing.DONE, "removed"
+
+
+def _waiting(container: ContainerView | LeavingContainerView) -> tuple[Standing, str]:
+    waits = container.waiting_for or (None if container.last_error is None else container.last_error.text)
+    standing = Standing.WORKING if container.last_error is None else Standing.TROUBLED
+    return standing, f", waiting for {waits}" if waits else ""
 
 
 def _container_story(
@@ -330,9 +354,7 @@ def _container_story(
             Standing.FAILED,
             f"somebody wants it on {node} meanwhile, not on {_node(wanted, names)} as the deployment does",
         )
-    waits = container.waiting_for or (None if container.last_error is None else container.last_error.text)
-    waiting = f", waiting for {waits}" if waits else ""
-    standing = Standing.WORKING if container.last_error is None else Standing.TROUBLED
+    standing, waiting = _waiting(container)
     if container.outdated and container.runs_on == container.node_id:
         return standing, f"{container.state} on {node} as it was before{waiting}"
     if container.state == "running" and container.runs_on == container.node_id:

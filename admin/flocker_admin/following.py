@@ -52,7 +52,7 @@ async def look(client: ControlClient, deployment: Deployment) -> Look:
     ids = {volume.dataset_id for volume in deployment.volumes.values()}
     named = [dataset for dataset in datasets if dataset.name in deployment.volumes or dataset.dataset_id in ids]
     return Look(
-        convergence=convergence(deployment, datasets, containers.containers, nodes, containers.leaving),
+        convergence=convergence(deployment, datasets, containers, nodes),
         datasets=named,
         node_names=pmap(node_names(nodes)),
     )

@@ -193,10 +193,9 @@ def container_lines(found: ContainersView, names: Mapping[NodeId, str]) -> list[
         )
         for container in sorted(found.containers, key=lambda container: container.name)
     ]
-    rows += [
-        (left.name, left.state, names.get(left.node_id, str(left.node_id)), *["-"] * 7, "is being removed")
-        for left in found.leaving
-    ]
+    for left in found.leaving:
+        details = container_item(left.name, None, names, deleted=True, leaving=left).text
+        rows.append((left.name, left.state, names.get(left.node_id, str(left.node_id)), *["-"] * 7, details))
     return aligned(header, rows)
 
 

@@ -489,18 +489,22 @@ class LeavingContainerView(Record):
     name: ContainerName = value(str)
     node_id: NodeId = value(UUID)
     state: str = value(str)
+    waiting_for: str | None = value((str, _NONE), default=None)
+    last_error: ErrorView | None = value((ErrorView, _NONE), default=None)
 
 
 class ContainersView(Record):
     """
     All containers, at a revision.
 
-    :param leaving: those that are wanted no more, and are seen still on nodes that are connected.
+    :param leaving: those that are wanted no more, and that nodes have still.
+    :param unknown_nodes: of which nobody knows at present what they run.
     """
 
     revision: int = value(int)
     containers: PVector[ContainerView] = sequence(ContainerView, default=())
     leaving: PVector[LeavingContainerView] = sequence(LeavingContainerView, default=())
+    unknown_nodes: PVector[NodeId] = sequence(UUID, default=())
 
 
 class StepView(Record):

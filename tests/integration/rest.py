@@ -151,7 +151,7 @@ class RestCluster:
             container_fields=fields.pop("container_fields", pvector(PROCESS_FIELDS)),
             free_bytes=fields.pop("free_bytes", 10**9),
             storage_known=True,
-            runtime_known=True,
+            runtime_known=fields.pop("runtime_known", True),
             datasets=pmap({dataset.dataset_id: dataset for dataset in datasets}),
             **fields,
         )

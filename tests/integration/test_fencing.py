@@ -118,8 +118,8 @@ def stopped(cluster: LeasedCluster) -> Callable[[], None]:
 @pytest.mark.parametrize("fails", [parted, killed, stopped], ids=["partition", "agent killed", "agent stopped"])
 def test_fenced_before_the_lease_expires(world: World, fails: Callable[[LeasedCluster], Callable[[], None]]) -> None:
     """
-    Whatever keeps a node from renewing its lease: what is fenced has ended when control takes the lease as expired, and
-    what is kept goes on. When it is over, all goes on from where it was.
+    Whatever keeps a node from renewing its lease: the container of what is fenced has ended when control takes the
+    lease as expired, and what is kept goes on. When it is over, all goes on from where it was.
     """
     cluster = world.cluster
     repair = fails(cluster)

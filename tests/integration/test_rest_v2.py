@@ -616,15 +616,39 @@ class TestContainers:
         """
         self.put(cluster)
         seen = ContainerObservation(name=ContainerName("web"), phase=ContainerPhase.STOPPING)
-        cluster.report(A, containers=pmap({seen.name: seen}))
+        wrong = ReportedError(code="ContainerStillRunning", text="frozen", at_seconds=5.0)
+        cluster.report(
+            A,
+            containers=pmap({seen.name: seen}),
+            failures=pmap({seen.name: wrong}),
+            waiting=pmap({seen.name: "word of it"}),
+        )
         there = cluster.get("/v2/containers").body["leaving"]
         cluster.call("DELETE", "/v2/containers/web")
         removed = cluster.get("/v2/containers").body
         cluster.report(A, containers=pmap())
         gone = cluster.get("/v2/containers").body["leaving"]
+        expected = {
+            "name": "web",
+            "node_id": str(A),
+            "state": "stopping",
+            "waiting_for": "word of it",
+            "last_error": {"code": wrong.code, "text": "frozen", "at_seconds": 5.0, "node_id": str(A)},
+        }
 
-        assert ([], [], []) == (there, removed["containers"], gone)
-        assert [{"name": "web", "node_id": str(A), "state": "stopping"}] == removed["leaving"]
+        assert ([], [], [], [expected]) == (there, removed["containers"], gone, removed["leaving"])
+
+    def test_unknown_nodes(self, cluster: RestCluster) -> None:
+        """
+        Nodes that have not told what they run are named.
+        """
+        known = cluster.get("/v2/containers").body["unknown_nodes"]
+        cluster.report(B, runtime_known=False)
+        silent = cluster.get("/v2/containers").body["unknown_nodes"]
+        cluster.leave(A)
+        away = cluster.get("/v2/containers").body["unknown_nodes"]
+
+        assert ([], [str(B)], [str(A), str(B)]) == (known, silent, away)
 
     @pytest.mark.parametrize("health", list(Health))
     def test_health(self, cluster: RestCluster, health: Health) -> None:

@@ -148,7 +148,9 @@ def test_silence(echo: Echo) -> None:
     ):
         caller.sendall(CONTENT[:2000])
         while len(got) < 1000:
-            got += caller.recv(65536)
+            data = caller.recv(65536)
+            assert data, "it ended"
+            got += data
         caller.settimeout(A_MOMENT_SECONDS)
         with pytest.raises(TimeoutError):
             caller.recv(65536)

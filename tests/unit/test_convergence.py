@@ -23,6 +23,7 @@ from flocker_admin.convergence import (
     move_progress_text,
 )
 from flocker_py.client.views import (
+    ContainersView,
     ContainerView,
     DatasetView,
     ErrorView,
@@ -67,6 +68,10 @@ def move(**fields: Any) -> MoveView:
 
 def container(**fields: Any) -> ContainerView:
     return ContainerView(**{"name": DB, "node_id": N1, "runs_on": N1, "state": "running", **fields})
+
+
+def all_of(*containers: ContainerView, **fields: Any) -> ContainersView:
+    return ContainersView(revision=1, containers=containers, **fields)
 
 
 def error(text: str) -> ErrorView:
@@ -280,7 +285,7 @@ def test_all_that_is_named_is_looked_at() -> None:
     """
     wanted = deployment(DeployedVolume(name="pg"), apps=(DeployedApp(name=DB, node="n1"),))
 
-    assert convergence(wanted, [dataset()], [container()], NODES).done
+    assert convergence(wanted, [dataset()], all_of(container()), NODES).done
 
 
 @pytest.mark.parametrize(
@@ -298,22 +303,49 @@ def test_volume_that_somebody_wants_elsewhere(reference: str, listed: DeployedNo
     """
     wanted = deployment(DeployedVolume(name="pg", primary=reference))
     wanted = wanted.set(nodes=pmap({} if listed is None else {"n2": listed}))
-    found = convergence(wanted, [dataset()], [], NODES)
+    found = convergence(wanted, [dataset()], all_of(), NODES)
 
     assert found.items[0].text.startswith("somebody wants it on n1 meanwhile, not on ")
 
 
-def test_app_that_has_not_ended_yet() -> None:
+@pytest.mark.parametrize(
+    ("left", "standing", "text"),
+    [
+        ({}, Standing.WORKING, "is being removed from 192.0.2.2"),
+        ({"last_error": error("Docker")}, Standing.TROUBLED, "is being removed from 192.0.2.2, waiting for Docker"),
+        (
+            {"waiting_for": "word of dataset pg"},
+            Standing.WORKING,
+            "is being removed from 192.0.2.2, waiting for word of dataset pg",
+        ),
+    ],
+)
+def test_app_that_has_not_ended_yet(left: dict[str, Any], standing: Standing, text: str) -> None:
     """
     An app that is to run no more is waited for until no node has it, whoever wants it no more.
     """
     wanted = deployment(apps=(DeployedApp(name=DB, deleted=True),))
-    left = LeavingContainerView(name=DB, node_id=N2, state="stopping")
-    other = LeavingContainerView(name=ContainerName("web"), node_id=N2, state="stopping")
-    item = convergence(wanted, [], [], NODES, [left, other]).items[0]
+    db = LeavingContainerView(name=DB, node_id=N2, state="stopping", **left)
+    web = db.set(name=ContainerName("web"))
+    item = convergence(wanted, [], all_of(leaving=[db, web]), NODES).items[0]
 
-    assert (item.standing, item.text) == (Standing.WORKING, "is being removed from 192.0.2.2")
-    assert convergence(wanted, [], [], NODES, [other]).done
+    assert (item.standing, item.text) == (standing, text)
+    assert convergence(wanted, [], all_of(leaving=[web]), NODES).done
+
+
+def test_app_that_a_silent_node_may_have() -> None:
+    """
+    A node that is connected and has not told yet what it runs is waited for; of one that is away nobody can say.
+    """
+    wanted = deployment(apps=(DeployedApp(name=DB, deleted=True),))
+    away = [NODES[0], NODES[1].set(connected=False)]
+    item = convergence(wanted, [], all_of(unknown_nodes=[N2]), NODES).items[0]
+
+    assert (item.standing, item.text) == (
+        Standing.WORKING,
+        "is removed, unless 192.0.2.2 has it, which has not told yet",
+    )
+    assert convergence(wanted, [], all_of(unknown_nodes=[N2]), away).done
 
 
 def test_node_that_is_not_known_yet() -> None:
@@ -322,14 +354,14 @@ def test_node_that_is_not_known_yet() -> None:
     """
     wanted = deployment(DeployedVolume(name="pg", primary="192.0.2.99"))
 
-    assert convergence(wanted, [dataset(status="creating")], [], NODES).items[0].standing is Standing.WORKING
+    assert convergence(wanted, [dataset(status="creating")], all_of(), NODES).items[0].standing is Standing.WORKING
 
 
 def test_app_that_somebody_wants_elsewhere() -> None:
     """
     An app that was put elsewhere meanwhile is not as the deployment says.
     """
-    found = convergence(deployment(apps=(DeployedApp(name=DB, node=str(N2)),)), [], [container()], NODES)
+    found = convergence(deployment(apps=(DeployedApp(name=DB, node=str(N2)),)), [], all_of(container()), NODES)
 
     assert found.items[0].text == "somebody wants it on n1 meanwhile, not on 192.0.2.2 as the deployment does"
 
@@ -349,7 +381,7 @@ def test_app_that_went_back(state: str, last: MoveView, standing: Standing) -> N
     wanted = deployment(DeployedVolume(name="pg"), apps=(DeployedApp(name=DB, node="n2"),))
     seen = container(node_id=N2, state=state, mounts=pvector([MountView(dataset_id=PG, name="pg")]))
     volume = dataset(status="waiting", primary=N2, waiting_for="somebody to ask", last_move=last)
-    found = convergence(wanted, [volume], [seen], NODES)
+    found = convergence(wanted, [volume], all_of(seen), NODES)
 
     assert (found.items[1].standing, found.failed) == (standing, standing is Standing.FAILED)
 
@@ -370,7 +402,7 @@ def test_others_are_not_waited_for() -> None:
     """
     trouble = dataset(dataset_id=OTHER, name="other", status="error")
 
-    assert convergence(deployment(DeployedVolume(name="pg")), [dataset(), trouble], [], NODES).done
+    assert convergence(deployment(DeployedVolume(name="pg")), [dataset(), trouble], all_of(), NODES).done
 
 
 def test_volume_is_found_by_its_id() -> None:
@@ -378,7 +410,7 @@ def test_volume_is_found_by_its_id() -> None:
     A volume that is given by id is the dataset of that id, whatever it is called.
     """
     wanted = deployment(DeployedVolume(name="pg", dataset_id=OTHER))
-    found = convergence(wanted, [dataset(status="error"), dataset(dataset_id=OTHER, name="old")], [], NODES)
+    found = convergence(wanted, [dataset(status="error"), dataset(dataset_id=OTHER, name="old")], all_of(), NODES)
 
     assert found.done
 
@@ -389,7 +421,7 @@ def test_name_of_a_deleted_dataset_can_be_used_again() -> None:
     """
     gone = dataset(dataset_id=OTHER, status="deleted", deleted=True)
 
-    assert convergence(deployment(DeployedVolume(name="pg")), [dataset(), gone], [], NODES).done
+    assert convergence(deployment(DeployedVolume(name="pg")), [dataset(), gone], all_of(), NODES).done
 
 
 def item(standing: Standing) -> Item:

@@ -225,7 +225,7 @@ def test_containers() -> None:
         f"NAME  STATE     NODE  RESTARTS  HEALTH  IMAGE  RUNS  PINNED  PORTS  {'VOLUMES':39}  DETAILS",
         f"db    running   n1    0         -       -      -     -       -      pg,{PG}  running on n1",
         f"web   waiting   n2    0         -       -      -     -       -      {'-':39}  waiting on n2",
-        f"old   stopping  n2    -         -       -      -     -       -      {'-':39}  is being removed",
+        f"old   stopping  n2    -         -       -      -     -       -      {'-':39}  is being removed from n2",
     ]
 
 

@@ -30,6 +30,7 @@ from flocker_py.model import (
     ContainerName,
     Dataset,
     DatasetId,
+    HealthCheck,
     Mount,
     Move,
     MoveId,
@@ -130,6 +131,17 @@ class TestDigest:
         other = container(D1).set(environment=pmap({"B": "2", "A": "1"}))
 
         assert definition_digest(one) == definition_digest(other)
+
+    def test_numbers(self) -> None:
+        """
+        Numbers are the same with and without a point, as they are for those who compare definitions.
+        """
+        check = HealthCheck(command=["true"], interval_seconds=1, timeout_seconds=2, start_period_seconds=0, retries=3)
+        one = container(D1).set(stop_grace_seconds=7, cpus=0.5, health=check)
+        other = one.set(stop_grace_seconds=7.0, health=check.set(interval_seconds=1.0))
+
+        assert (one == other, definition_digest(one)) == (True, definition_digest(other))
+        assert definition_digest(one) != definition_digest(one.set(stop_grace_seconds=7.5))
 
     def test_different(self) -> None:
         """

@@ -123,15 +123,6 @@ def ballast(cluster: Cluster, size_bytes: int) -> None:
         os.fsync(file.fileno())
 
 
-def sent_bytes(cluster: Cluster) -> int:
-    """
-    How much the present move has sent, or the last one had in all.
-    """
-    dataset = cluster.dataset("data")
-    move = dataset["move"] or dataset["last_move"] or {"sent_bytes": 0}
-    return int(move["sent_bytes"])
-
-
 def test_cut_network_resumes(cluster: Cluster, ledger: Ledger) -> None:
     """
     A transfer that is cut in the middle goes on where it was, and the application runs on meanwhile.
@@ -139,7 +130,8 @@ def test_cut_network_resumes(cluster: Cluster, ledger: Ledger) -> None:
     started(cluster, ledger)
     ballast(cluster, 80 << 20)
     moved(cluster, ledger, "n2")
-    cluster.wait(lambda: sent_bytes(cluster) > (10 << 20))
+    move = cluster.wait(lambda: (cluster.dataset("data")["move"] or {}).get("sent_bytes", 0) > (10 << 20))
+    assert move
     cut("n2")
     running_again(cluster, ledger)
     heal("n2")
@@ -157,8 +149,7 @@ def test_kill_in_the_middle(cluster: Cluster, ledger: Ledger, victims: list[str]
     started(cluster, ledger)
     ballast(cluster, 40 << 20)
     moved(cluster, ledger, "n2")
-    # It may be over before anybody has seen it; then they are killed after it.
-    cluster.wait(lambda: sent_bytes(cluster) > (5 << 20))
+    cluster.wait(lambda: (cluster.dataset("data")["move"] or {}).get("sent_bytes", 0) > (5 << 20))
     for name in victims:
         cluster.kill(name, signal.SIGKILL)
     for name in victims:

@@ -436,15 +436,21 @@ V2_SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "LeavingContainer": closed(
-        {"name": TEXT, "node_id": UUID_TEXT, "state": one_of(*(each.value for each in ContainerPhase))}
+        {
+            "name": TEXT,
+            "node_id": UUID_TEXT,
+            "state": one_of(*(each.value for each in ContainerPhase)),
+            "waiting_for": nullable(TEXT),
+            "last_error": nullable(ref("LastError")),
+        },
+        description="a container that is wanted no more, and that a node has still",
     ),
     "Containers": closed(
         {
             "revision": COUNT,
             "containers": array(ref("Container")),
-            "leaving": array(
-                ref("LeavingContainer"), description="wanted no more, and seen still on nodes that are connected"
-            ),
+            "leaving": array(ref("LeavingContainer")),
+            "unknown_nodes": array(UUID_TEXT, description="nodes of which nobody knows at present what they run"),
         }
     ),
     "PutContainer": closed(

@@ -14,7 +14,7 @@ from flocker_control.http.answers import Answer, RequestRefused
 from flocker_control.http.naming import known_dataset, known_node
 from flocker_control.http.routes import Api, Call, Route, route
 from flocker_control.http.v2_leases import LEASE_QUERY, under_lease
-from flocker_control.http.views_v2 import View, container_view, leaving_view
+from flocker_control.http.views_v2 import View, container_view, leaving_views
 from flocker_control.refusals import RefusalCode
 from flocker_control.state import State
 from flocker_py.container_values import ValueUnusable, capability, security_option, signal_name
@@ -57,15 +57,17 @@ async def containers(api: Api, _call: Call) -> Answer:
     """
     All containers.
     """
-    state = api.service.state
-    views = [present_view(api, container) for _, container in sorted(state.containers.items())]
-    leaving = [
-        leaving_view(name, node_id, seen)
-        for node_id, node in sorted(api.service.nodes.items())
-        for name, seen in sorted(node.containers.items())
-        if name not in state.containers
-    ]
-    return Answer(body={"revision": state.revision, "containers": views, "leaving": leaving})
+    state, nodes = api.service.state, api.service.nodes
+    told = {node_id for node_id, node in nodes.items() if node.runtime_known}
+    body = {
+        "revision": state.revision,
+        "containers": [present_view(api, container) for _, container in sorted(state.containers.items())],
+        "leaving": leaving_views(state, nodes),
+        "unknown_nodes": sorted(
+            str(node.node_id) for node in state.nodes.values() if not node.removed and node.node_id not in told
+        ),
+    }
+    return Answer(body=body)
 
 
 async def container(api: Api, call: Call) -> Answer:

@@ -16,7 +16,6 @@ from flocker_control.state import State
 from flocker_py.definitions import started_digest
 from flocker_py.model import (
     Container,
-    ContainerName,
     DatasetId,
     DatasetLease,
     FinishedMove,
@@ -298,11 +297,22 @@ def container_view(
     }
 
 
-def leaving_view(name: ContainerName, node_id: NodeId, seen: ContainerObservation) -> View:
+def leaving_views(state: State, nodes: PMap[NodeId, NodeObservation]) -> list[View]:
     """
-    A container that is wanted no more, and that a node has still.
+    The containers that are wanted no more, and that nodes have still.
     """
-    return {"name": name, "node_id": str(node_id), "state": seen.phase.value}
+    return [
+        {
+            "name": name,
+            "node_id": str(node_id),
+            "state": seen.phase.value,
+            "waiting_for": node.waiting.get(name),
+            "last_error": _last_error(name, (node_id,), nodes),
+        }
+        for node_id, node in sorted(nodes.items())
+        for name, seen in sorted(node.containers.items())
+        if name not in state.containers
+    ]
 
 
 def _is_outdated(container: Container, seen: ContainerObservation | None) -> bool:
