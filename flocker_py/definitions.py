@@ -4,6 +4,7 @@ What is the same and what is another definition of a container.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,8 @@ def definition_digest(container: Container) -> str:
     return sha256(json_text(_numbers_alike(encode(container))).encode()).hexdigest()
 
 
+# Asked for all containers at every listing and every look, and another only after one was changed.
+@lru_cache(maxsize=1 << 14)
 def started_digest(container: Container) -> str:
     """
     The same for what is started: on which node it is wanted makes no difference.

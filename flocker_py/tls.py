@@ -148,7 +148,7 @@ class ServerOptions:
             # OpenSSL answers with an alert; the reason stays here, where the operator can read it.
             log_message(
                 "flocker:tls:client_refused",
-                peer=str(tlsProtocol.getPeer()),  # type: ignore[no-untyped-call]
+                peer=str(tlsProtocol.getPeer()),  # type: ignore[no-untyped-call]  # Twisted has no types for it
                 admitted=role_text(self._admitted),
                 reason=str(refusal),
             )
