@@ -92,4 +92,5 @@ def test_somebody_writes_into_a_volume(cluster: Cluster, ledger: Ledger) -> None
         finally:
             process.kill()
 
-    assert (last["outcome"], f"process {process.pid} (sh)" in last["reason"]) == ("failed", True)
+    # Its own children are named with it, and come first where the numbers of processes have begun anew.
+    assert (last["outcome"], f" {process.pid} (sh)" in last["reason"]) == ("failed", True)

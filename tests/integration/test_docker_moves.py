@@ -254,7 +254,7 @@ def test_container_by_hand_in_a_volume(nodes: DockerNodes) -> None:
 
     nodes.cluster.api("POST", "/v2/moves", {"dataset": VOLUME, "target": "n2"})
     last = nodes.cluster.wait(lambda: (found := nodes.cluster.dataset(VOLUME))["move"] is None and found["last_move"])
-    assert (last["outcome"], f"process {process_id} (sh)" in last["reason"]) == ("failed", True)
+    assert (last["outcome"], f" {process_id} (sh)" in last["reason"]) == ("failed", True)
     nodes.cluster.wait(lambda: nodes.page("n1", "/cgi-bin/count") == "2")
     host.docker("rm", "--force", other)
     written = (Path(path) / "by-hand").read_bytes()
